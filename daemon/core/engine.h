@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine.h - everything a worker decides: streams, credit, scheduling, channels, peers as it sees them.
+ *
+ * Pure: bytes, events and the time go in; frames, readiness and callbacks come out. No syscall, no
+ * clock, no thread, no allocation: the caller gives all memory at engine_create. Driven by
+ * daemon/worker.c against sockets and by tests/sim against simulated pipes.
+ *
+ * Ownership: the engine owns streams and channels; ring memory belongs to the caller and must stay
+ *   mapped while engine_ring_lent() says so. Pointers to streams are valid until engine_stream_free.
+ * Threading: one thread (the worker).
+ * Time: now_ns is monotonic; a call never sees it go back by more than the caller lets it: an
+ *   earlier time is treated as no progress of time.
+ *
+ *   application                                                          channel
+ *   engine_connect/listen ----+                                    +---> engine_tx_iov, engine_sent
+ *   engine_tx_published  -----+--> stream --> sched --> frames ----+
+ *   engine_rx_consumed   -----+      |                             +---- engine_rx_iov, engine_received
+ *                                    v
+ *   engine_next_event() <-- readiness of streams
+ */
+#ifndef NCD_CORE_ENGINE_H
+#define NCD_CORE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "ncd/limits.h"
+
+#include "address.h"
+
+enum stream_class { CLASS_AUTO = 0, CLASS_LATENCY = 1, CLASS_THROUGHPUT = 2 };
+enum sched_policy { POLICY_LEAST_LOADED, POLICY_ROUND_ROBIN, POLICY_SOURCE_PORT };
+
+struct engine;
+struct stream;
+struct channel;
+
+/* One direction's memory. bytes is a power of two in NCD_RING_MIN..NCD_RING_MAX. */
+struct ring_mem {
+	uint8_t *base;
+	uint32_t bytes;
+};
+
+struct engine_config {
+	uint32_t streams; /* at once; a power of two */
+	uint32_t channels;
+	uint32_t listeners;
+	uint32_t frame_bytes; /* most payload of one frame */
+	enum sched_policy policy;
+	uint64_t seed; /* first stream generations and ports; differs with each incarnation */
+	uint64_t ack_delay_ns;
+	uint64_t ping_idle_ns;   /* a channel silent for this long is pinged */
+	uint64_t ping_dead_ns;   /* and this long without an answer: engine_tick gives it up */
+	uint64_t unreachable_ns; /* streams of a peer without any channel end with ETIMEDOUT */
+	uint64_t orphan_ns;      /* what a closed application left unsent is given up after this */
+	uint16_t port_low;       /* ephemeral ports of this engine, inclusive */
+	uint16_t port_high;
+};
+
+/* Asked back, synchronously; the only calls that leave the engine. */
+struct engine_ops {
+	/*
+	 * A peer opens @s to @listener_user; give it rings with engine_stream_rings(). 0: accepted;
+	 * -EAGAIN: rings come later, by engine_stream_admit() or engine_stream_refuse();
+	 * other negative errno: refused.
+	 */
+	int (*incoming)(void *ctx, struct stream *s, void *listener_user);
+};
+
+/* Readiness of a stream; or-ed together until taken by engine_next_event. */
+#define STREAM_EV_CONNECTED 0x01u
+#define STREAM_EV_RX        0x02u /* stream_rx_contiguous moved, or the end was reached */
+#define STREAM_EV_TX        0x04u /* stream_tx_acked moved */
+#define STREAM_EV_ERROR     0x08u /* stream_error is set; both directions have ended */
+#define STREAM_EV_TX_DONE   0x10u /* everything and the FIN is acknowledged */
+#define STREAM_EV_DONE      0x20u /* nothing is left to do for it: engine_stream_free it once the
+				   * application has let go; its rings are no longer needed */
+
+/* ---- life ---- */
+
+/* Bytes of memory that engine_create needs for @cfg. */
+size_t engine_bytes(const struct engine_config *cfg);
+/* Lays the engine out in zeroed, 64-byte aligned @mem of engine_bytes(). Never fails. */
+struct engine *engine_create(void *mem, const struct engine_config *cfg,
+			     const struct engine_ops *ops, void *ctx);
+
+/* ---- peers: index 0 is this host, made by engine_create ---- */
+
+/* Declares peer @index with its addresses; again: replaces the addresses. */
+void engine_peer_set(struct engine *e, uint32_t index, const struct address *addr, uint32_t addr_nr);
+/* The peer is no longer configured: its streams end with ECONNRESET. */
+void engine_peer_remove(struct engine *e, uint32_t index, uint64_t now_ns);
+/* The peer's ncd is another one than before (incarnation), or left: streams end with ECONNRESET. */
+void engine_peer_reset(struct engine *e, uint32_t index, uint64_t now_ns);
+/* The last dial failed with @error (negative errno; 0: is being dialled): what connects hear. */
+void engine_peer_unreachable(struct engine *e, uint32_t index, int error, uint64_t now_ns);
+/* Index of the peer that has @addr, or -ENETUNREACH. */
+int engine_peer_find(const struct engine *e, const struct address *addr);
+
+/* ---- channels ---- */
+
+/*
+ * A channel to @peer is up. @rx_buf of @rx_bytes (>= 16 KiB) is its staging memory, @tx_buf of
+ * @tx_bytes (>= 16 KiB) its header and small-payload memory; both the caller's, until after
+ * engine_channel_down. Returns it, or NULL if the table is full.
+ */
+struct channel *engine_channel_up(struct engine *e, uint32_t peer, enum stream_class class,
+				  uint16_t index, const struct ring_mem *rx_buf,
+				  const struct ring_mem *tx_buf, void *user, uint64_t now_ns);
+/* It is dead. What it had not delivered is sent again on others. @c is invalid afterwards. */
+void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns);
+void *engine_channel_user(const struct channel *c);
+
+/*
+ * What to send now: gathers frames, if none are under way, until about frame_bytes or @max iovecs.
+ * Returns the iovec count (0: nothing), *ret_iov valid until engine_sent. While bytes are under way
+ * the same rest is returned again.
+ */
+int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns,
+		  const struct iovec **ret_iov);
+/* The transport has taken @bytes of it. */
+void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns);
+/* True if engine_tx_iov would return something. Cheap. */
+bool engine_channel_wants_tx(const struct channel *c);
+
+/* Where to receive to, up to 4 iovecs, never 0 bytes; valid until engine_received. */
+int engine_rx_iov(struct engine *e, struct channel *c, const struct iovec **ret_iov);
+/* @bytes have been received there. 0, or -EPROTO: close the channel (engine_channel_error says why). */
+int engine_received(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns);
+const char *engine_channel_error(const struct channel *c);
+
+/* Copies the channel's outgoing bytes into itself: the host's own peer. Returns frames moved. */
+uint32_t engine_channel_loop(struct engine *e, struct channel *c, uint32_t frames_max,
+			     uint64_t now_ns);
+
+/* True while a channel may still read or write memory in [base, base + bytes). */
+bool engine_ring_lent(const struct engine *e, const uint8_t *base, size_t bytes);
+
+/* ---- streams, for applications ---- */
+
+struct engine_connect {
+	struct address local; /* any: chosen to suit the peer */
+	uint16_t local_port;  /* 0: chosen */
+	struct address remote;
+	uint16_t remote_port;
+	struct ring_mem tx, rx;
+	enum stream_class class;
+	bool defer; /* OPEN waits for the first byte or FIN */
+	void *user;
+};
+
+/* -ENETUNREACH, -EHOSTUNREACH, -ECONNREFUSED (as engine_peer_unreachable), -ENOBUFS, -EADDRNOTAVAIL. */
+int engine_connect(struct engine *e, const struct engine_connect *args, uint64_t now_ns,
+		   struct stream **ret_stream);
+
+/* @backlog is the caller's to count, in incoming(). @addr any: all of the host's. -EADDRINUSE, -ENOBUFS. */
+int engine_listen(struct engine *e, const struct address *addr, uint16_t port, void *user);
+void engine_unlisten(struct engine *e, const struct address *addr, uint16_t port);
+
+void engine_stream_rings(struct stream *s, const struct ring_mem *tx, const struct ring_mem *rx,
+			 void *user);
+void engine_stream_admit(struct engine *e, struct stream *s, uint64_t now_ns);
+void engine_stream_refuse(struct engine *e, struct stream *s, uint64_t now_ns);
+
+/* The application has put bytes below offset @tail into the ring. -EPROTO if @tail is impossible. */
+int engine_tx_published(struct engine *e, struct stream *s, uint64_t tail, uint64_t now_ns);
+/* The application has taken the bytes below @head. -EPROTO if @head is impossible. */
+int engine_rx_consumed(struct engine *e, struct stream *s, uint64_t head, uint64_t now_ns);
+/* No bytes will follow what was published: FIN. */
+void engine_stream_shutdown(struct engine *e, struct stream *s, uint64_t now_ns);
+/*
+ * The application lets go. What was published is still sent, then FIN; with @reset_after instead a
+ * RESET (killed before it had finished). Unread bytes, or bytes that still come: RESET.
+ * STREAM_EV_DONE follows.
+ */
+void engine_stream_close(struct engine *e, struct stream *s, bool reset_after, uint64_t now_ns);
+/* RESET now, with a WIRE_E_* code; STREAM_EV_DONE follows. */
+void engine_stream_abort(struct engine *e, struct stream *s, uint32_t wire_error, uint64_t now_ns);
+void engine_stream_class(struct engine *e, struct stream *s, enum stream_class class);
+/* After STREAM_EV_DONE only. @s is invalid afterwards. */
+void engine_stream_free(struct engine *e, struct stream *s);
+
+/* Next stream with news, or NULL. *ret_events is STREAM_EV_*. */
+struct stream *engine_next_event(struct engine *e, uint32_t *ret_events);
+
+struct stream_info {
+	struct address local, remote;
+	uint16_t local_port, remote_port;
+	uint32_t peer;
+	enum stream_class class; /* as it is now: latency or throughput */
+	uint64_t tx_published, tx_acked, rx_contiguous, rx_consumed;
+	int error; /* negative errno, or 0 */
+	bool connected, rx_ended, tx_ended;
+};
+void engine_stream_info(const struct stream *s, struct stream_info *ret_info);
+void *engine_stream_user(const struct stream *s);
+void engine_stream_set_user(struct stream *s, void *user);
+/* Hot single facts of the above. */
+uint64_t stream_tx_acked(const struct stream *s);
+uint64_t stream_rx_contiguous(const struct stream *s);
+bool stream_rx_ended(const struct stream *s); /* the peer's FIN is reached: contiguous is final */
+int stream_error(const struct stream *s);
+uint32_t stream_index(const struct stream *s); /* 0..streams-1 */
+
+/* ---- time ---- */
+
+/* Does what is due; a channel to give up is returned through @ret_dead (or NULL), call again. */
+void engine_tick(struct engine *e, uint64_t now_ns, struct channel **ret_dead);
+/* When engine_tick is next needed, UINT64_MAX if never. */
+uint64_t engine_deadline(const struct engine *e);
+
+/* No new streams in or out; peers hear GOAWAY. */
+void engine_leave(struct engine *e, uint64_t now_ns);
+/* True for the one call after @peer has said GOAWAY. */
+bool engine_peer_left(struct engine *e, uint32_t peer);
+
+/* ---- numbers ---- */
+
+struct engine_counters {
+	uint64_t streams, opened, accepted, refused, reset;
+	uint64_t bytes_sent, bytes_received, frames_sent, frames_received;
+	uint64_t retransmits, duplicate_bytes, frame_errors, unknown_streams;
+};
+const struct engine_counters *engine_counters(const struct engine *e);
+
+struct channel_counters {
+	uint64_t bytes_sent, bytes_received, frames_sent, frames_received, rtt_ns;
+	uint32_t queued_streams;
+};
+const struct channel_counters *engine_channel_counters(const struct channel *c);
+
+#endif /* NCD_CORE_ENGINE_H */

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * peer.h - how the channels to one peer come up: who dials which, when again, and which of two
+ * connections for the same place stays. Pure; driven by daemon/peers.c and tests/sim.
+ *
+ * Ownership: struct peer and its slots are the caller's memory.
+ * Threading: control.
+ *
+ * The channels of a pair of hosts have fixed places: (lane, class, index). Both hosts dial every
+ * place that is empty. Of two connections for one place the one dialled by the host with the lower
+ * identity stays (as BGP resolves collisions, RFC 4271 6.8):
+ *
+ *           dial                    connected             hello accepted
+ *   EMPTY --------> DIALLING ---------------> HELLO_SENT ----------------> UP
+ *     ^   backoff      |  failed                 | refused, failed          | down
+ *     +----------------+-------------------------+--------------------------+
+ *   A hello from the peer for the place, when it is
+ *     EMPTY, DIALLING   accepted; our own attempt is dropped
+ *     HELLO_SENT        refused (COLLISION) if our identity is the lower, else accepted
+ *     UP                accepted if the hello's attempt is newer than the last we know: the old
+ *                       connection is dead on the other side; else refused (STALE)
+ */
+#ifndef NCD_CORE_PEER_H
+#define NCD_CORE_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ncd/limits.h"
+#include "ncd/wire.h"
+
+#include "engine.h"
+
+struct hello {
+	uint64_t host_id, incarnation, attempt, features;
+	uint16_t version_min, version_max, lane, index, workers, reason;
+	uint8_t class, reply;
+};
+
+/* Writes frame header and payload: WIRE_HEADER_BYTES + WIRE_HELLO_BYTES. */
+#define HELLO_FRAME_BYTES (WIRE_HEADER_BYTES + WIRE_HELLO_BYTES)
+void hello_encode(const struct hello *h, uint8_t out[HELLO_FRAME_BYTES]);
+/* -EPROTO: not a hello of any version. A hello of another version is decoded (its ranges tell). */
+int hello_decode(const uint8_t in[HELLO_FRAME_BYTES], struct hello *ret_hello);
+
+enum place_state { PLACE_EMPTY, PLACE_DIALLING, PLACE_HELLO_SENT, PLACE_UP };
+
+struct place {
+	enum place_state state;
+	uint16_t lane, index;
+	uint8_t class;
+	bool dialled;         /* UP: by us */
+	uint64_t attempt;     /* UP, DIALLING, HELLO_SENT: of our dial */
+	uint64_t retry_ns;    /* EMPTY: not before */
+	uint32_t backoff_ms;
+	void *user;           /* the caller's connection */
+};
+
+struct peer_config {
+	uint64_t host_id, incarnation; /* ours */
+	uint16_t workers;              /* ours */
+	uint16_t latency, throughput;  /* channels a lane */
+	uint32_t backoff_min_ms, backoff_max_ms;
+	uint64_t seed; /* jitter */
+};
+
+struct peer {
+	struct peer_config cfg;
+	uint64_t host_id, incarnation; /* the peer's, 0 until known */
+	uint64_t attempts;             /* our dials */
+	uint64_t heard_attempt;        /* newest of the peer's that we know of */
+	uint64_t random;
+	uint16_t workers;              /* the peer's; lanes = max of both, 1 until known */
+	uint16_t lanes;
+	struct place place[NCD_WORKERS_MAX * 2 * NCD_LANE_CHANNELS_MAX];
+	uint32_t places;
+};
+
+void peer_init(struct peer *p, const struct peer_config *cfg);
+/* The next place to dial now, or NULL; it is DIALLING afterwards. *ret_next_ns: when to ask again. */
+struct place *peer_next_dial(struct peer *p, uint64_t now_ns, uint64_t *ret_next_ns);
+/* Our dial's TCP connection is made: the hello to send. */
+void peer_connected(struct peer *p, struct place *pl, struct hello *ret_hello);
+/* Dial, hello or channel failed: EMPTY, with backoff. A channel that had been up retries at once. */
+void peer_failed(struct peer *p, struct place *pl, uint64_t now_ns);
+
+enum peer_verdict {
+	PEER_UP,      /* the place is UP with this connection */
+	PEER_RESTART, /* the same, and the peer is another incarnation: all earlier channels and
+		       * streams are void (the caller drops them; their places are EMPTY already) */
+	PEER_REFUSE,  /* send *ret_reply (dialled to us) or give up (our dial), close */
+};
+/* The answer to our hello on @pl. PEER_REFUSE: ret_reason; call peer_failed. */
+enum peer_verdict peer_answered(struct peer *p, struct place *pl, const struct hello *h);
+/*
+ * A hello that came in. PEER_UP and PEER_RESTART: *ret_place is its place, *ret_old what was there
+ * (close it; NULL if nothing), *ret_reply is to be sent first.
+ */
+enum peer_verdict peer_hello(struct peer *p, const struct hello *h, struct place **ret_place,
+			     void **ret_old, struct hello *ret_reply);
+/* Number of places UP. */
+uint32_t peer_up(const struct peer *p);
+
+#endif /* NCD_CORE_PEER_H */

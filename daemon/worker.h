@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.h - a pinned thread that owns channels and streams and moves their bytes.
+ *
+ * Ownership: control creates and destroys workers. What a command hands over (worker_cmd.h) belongs
+ *   to the worker until it says so in an event.
+ * Threading: control calls the functions below; everything else about a worker is its own thread's.
+ *   Its loop is worker_run() in worker.c.
+ */
+#ifndef NCD_WORKER_H
+#define NCD_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ncd/stats_abi.h"
+
+#include "core/engine.h"
+
+struct worker;
+struct worker_cmd;
+
+enum io_choice { IO_AUTO, IO_URING, IO_EPOLL };
+
+struct worker_config {
+	uint32_t index;
+	int cpu; /* -1: not pinned */
+	enum io_choice io;
+	uint32_t spin_us; /* longest spin before sleeping; 0: never */
+	struct engine_config engine;
+	uint32_t ring_send_bytes, ring_receive_bytes; /* most, of one stream */
+	/* Pages that ncd-stat maps; this worker writes only its own entries. */
+	struct stats_worker *stats;
+	struct stats_socket *stats_socket; /* engine.streams entries, by stream_index() */
+};
+
+/*
+ * Allocates everything the worker will need, starts its thread, waits until its I/O back end stands.
+ * @event_fd: eventfd that the worker writes when events wait and control may sleep.
+ * Returns 0, -ENOMEM, or the error of the back end (IO_URING refused).
+ */
+int worker_start(const struct worker_config *cfg, int event_fd, struct worker **ret_worker);
+/* Ends the thread (streams are simply dropped: drain first), frees everything. NULL is allowed. */
+void worker_stop(struct worker *w);
+
+/* "io_uring" or "epoll", and why not io_uring ("" if it is). */
+const char *worker_backend(const struct worker *w, const char **ret_why);
+
+/* Hands @cmd over; it comes back in EVT_DONE. Never blocks: beyond the ring it queues in control. */
+void worker_post(struct worker *w, struct worker_cmd *cmd);
+/* Takes the next event; false if there is none. */
+struct worker_event;
+bool worker_event(struct worker *w, struct worker_event *ret_event);
+/* Turns counted by the loop; while the worker sleeps legitimately *ret_sleeping is true. */
+uint64_t worker_turns(const struct worker *w, bool *ret_sleeping);
+
+#endif /* NCD_WORKER_H */

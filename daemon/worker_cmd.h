@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker_cmd.h - the only door into a worker, and the only way out: commands and events.
+ *
+ * Ownership: control allocates a command; the worker fills `result` and hands it back (EVT_DONE).
+ *   A link, a port, a descriptor named in a command is the worker's until the event named beside it.
+ * Threading: control -> worker and worker -> control, one single-producer ring each.
+ */
+#ifndef NCD_WORKER_CMD_H
+#define NCD_WORKER_CMD_H
+
+#include <stdint.h>
+
+#include "ncd/limits.h"
+#include "ncd/shm_abi.h"
+#include "ncd/stats_abi.h"
+
+#include "core/engine.h"
+
+struct client; /* client.h: control's; the worker only hands it back */
+struct port;   /* port.h: the worker's side of one client */
+
+/* A channel's connection, made by control, after the hellos. */
+struct link {
+	int fd; /* non-blocking, options set */
+	uint32_t peer;
+	enum stream_class class;
+	uint16_t lane, index;
+	struct stats_channel *stats; /* this channel's entry; names filled by control */
+	void *place;                 /* control's */
+	/* The worker's from here on, zero before. */
+	struct channel *channel;
+	struct io_link *io;
+};
+
+enum worker_cmd_type {
+	CMD_PEER_SET, /* peer_set */
+	CMD_PEER_REMOVE,
+	CMD_PEER_RESET,
+	CMD_PEER_UNREACHABLE, /* peer, error */
+	CMD_CHANNEL_ADD,      /* link; until EVT_CHANNEL_DEAD */
+	CMD_CHANNEL_DROP,     /* link; EVT_CHANNEL_DEAD follows, unless it was already on its way */
+	CMD_CLIENT_ADD,       /* port; until EVT_CLIENT_GONE */
+	CMD_CLIENT_REMOVE,    /* port; its streams are finished off, then EVT_CLIENT_GONE */
+	CMD_SEGMENT,          /* port, segment: ring memory, mapped until EVT_CLIENT_GONE */
+	CMD_SEGMENT_DENIED,   /* port: region_max is reached */
+	CMD_LISTEN,           /* port, listen; result */
+	CMD_UNLISTEN,         /* port, listen.listener */
+	CMD_POLLFD,           /* port, pollfd: fd is the worker's */
+	CMD_CQFD,             /* port, pollfd.slot = queue pair; fd is the worker's (a duplicate each) */
+	CMD_LEAVE,            /* no new streams; GOAWAY */
+};
+
+struct worker_cmd {
+	enum worker_cmd_type type;
+	int result; /* 0 or negative errno */
+	void *user; /* control's */
+	struct link *link;
+	struct port *port;
+	union {
+		struct {
+			uint32_t index;
+			int error;
+			uint32_t addr_nr;
+			struct address addr[NCD_ADDRS_MAX];
+		} peer;
+		struct {
+			uint32_t number;
+			uint8_t *base;
+			uint64_t bytes;
+		} segment;
+		struct {
+			uint32_t listener;
+			struct address addr;
+			uint16_t port;
+			uint32_t backlog;
+			uint32_t tx_bytes, rx_bytes; /* 0: default */
+			enum stream_class class;
+		} listen;
+		struct {
+			uint32_t slot; /* or listener | CQ_LISTENER */
+			int fd;
+		} pollfd;
+	};
+};
+
+enum worker_event_type {
+	EVT_DONE,           /* cmd */
+	EVT_CHANNEL_DEAD,   /* link: the worker has let go of it; control closes fd, frees */
+	EVT_CLIENT_BAD,     /* port, reason: its region lied; control ends the attachment */
+	EVT_CLIENT_GONE,    /* port: nothing of this client's memory is used here any more */
+	EVT_SEGMENT_WANTED, /* port: answer with CMD_SEGMENT or CMD_SEGMENT_DENIED; bytes: at least */
+	EVT_PEER_LEFT,      /* peer: said GOAWAY */
+};
+
+struct worker_event {
+	enum worker_event_type type;
+	uint32_t peer;
+	struct worker_cmd *cmd;
+	struct link *link;
+	struct port *port;
+	const char *reason; /* static text */
+	uint64_t bytes;
+};
+
+#endif /* NCD_WORKER_CMD_H */

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ctl_proto.h - messages on the control socket (AF_UNIX, SOCK_SEQPACKET: one message a packet).
+ *
+ * Ownership: descriptors travel with a message and belong to the receiver from then on.
+ * Threading: daemon: control thread. Library: any thread asks, its watcher thread receives.
+ * Trust: a message of wrong length or type, or with unexpected descriptors, ends the attachment.
+ *
+ *   library                              daemon
+ *   HELLO {versions}          ->
+ *                             <-         WELCOME {layout} + segment 0 + W doorbells, or REFUSED {why}
+ *   BIND, LISTEN, ... {tag}   ->
+ *                             <-         REPLY {tag, result}
+ *                             <-         SEGMENT + memfd     (before the slot that names it)
+ *                             <-         LEAVING             (daemon drains)
+ *   end of connection: the other side is gone, whatever the reason.
+ */
+#ifndef NCD_CTL_PROTO_H
+#define NCD_CTL_PROTO_H
+
+#include <stdint.h>
+
+#define CTL_MAGIC   0x6e63642d63746c31ull
+#define CTL_VERSION 1u
+
+enum ctl_type {
+	CTL_HELLO = 1, /* app: struct ctl_hello */
+	CTL_WELCOME,   /* daemon: struct ctl_welcome; descriptors: segment 0, eventfd of each worker */
+	CTL_REFUSED,   /* daemon: struct ctl_refused, then the connection ends */
+	CTL_BIND,      /* app: struct ctl_addr; claims a local address and port */
+	CTL_UNBIND,    /* app: struct ctl_addr */
+	CTL_LISTEN,    /* app: struct ctl_addr (port bound before, or 0); REPLY.value = listener */
+	CTL_UNLISTEN,  /* app: struct ctl_number (listener) */
+	CTL_POLLFD,    /* app: struct ctl_pollfd + one stream socket (the daemon's end of a pair) */
+	CTL_CQFD,      /* app: struct ctl_number (queue pair) + one eventfd */
+	CTL_REPLY,     /* daemon: struct ctl_reply */
+	CTL_SEGMENT,   /* daemon: struct ctl_segment + memfd */
+	CTL_LEAVING,   /* daemon: struct ctl_head; new sockets will fail */
+	CTL_TYPE_END
+};
+
+struct ctl_head {
+	uint32_t type;
+	uint32_t tag; /* asked and answered with the same tag; 0 where nothing is answered */
+};
+
+struct ctl_hello {
+	struct ctl_head head;
+	uint64_t magic;
+	uint32_t version_min; /* of this page and of shm_abi.h, together */
+	uint32_t version_max;
+	char library[32];     /* for messages, e.g. "0.1.0"; NUL-terminated */
+	char program[32];     /* for ncd-stat; NUL-terminated */
+};
+
+struct ctl_welcome {
+	struct ctl_head head;
+	uint64_t magic;
+	uint32_t version;
+	uint32_t workers;
+	uint64_t segment_bytes; /* of segment 0 */
+	uint32_t addr_nr;
+	uint32_t default_worker; /* where this application's streams should go first */
+	uint8_t addr[8][16];     /* this host's addresses, IPv6 or v4-mapped */
+};
+
+struct ctl_refused {
+	struct ctl_head head;
+	int32_t error; /* negative errno: -EACCES, -EMFILE, -EPROTONOSUPPORT, ... */
+	uint32_t version_min;
+	uint32_t version_max;
+	uint32_t pad;
+	char why[112]; /* one line for the user */
+};
+
+struct ctl_addr {
+	struct ctl_head head;
+	uint8_t addr[16]; /* all zero: any */
+	uint16_t port;    /* host byte order; 0: daemon chooses */
+	uint16_t flags;   /* CTL_ADDR_* */
+	uint32_t backlog; /* LISTEN */
+	uint32_t tx_bytes; /* LISTEN: ring sizes of accepted streams; 0: default */
+	uint32_t rx_bytes;
+	uint8_t class;     /* LISTEN: of accepted streams */
+	uint8_t pad[7];
+};
+#define CTL_ADDR_REUSEPORT 0x1u
+#define CTL_ADDR_BOUND     0x2u /* LISTEN: port was bound by this client before */
+
+struct ctl_number {
+	struct ctl_head head;
+	uint32_t number;
+	uint32_t pad;
+};
+
+struct ctl_pollfd {
+	struct ctl_head head;
+	uint32_t worker;
+	uint32_t slot; /* or listener | CQ_LISTENER, with worker 0 */
+};
+
+struct ctl_reply {
+	struct ctl_head head;
+	int32_t result; /* 0 or negative errno */
+	uint32_t value; /* BIND: port; LISTEN: listener */
+};
+
+struct ctl_segment {
+	struct ctl_head head;
+	uint32_t segment; /* 1.. */
+	uint32_t pad;
+	uint64_t bytes;
+};
+
+union ctl_message {
+	struct ctl_head head;
+	struct ctl_hello hello;
+	struct ctl_welcome welcome;
+	struct ctl_refused refused;
+	struct ctl_addr addr;
+	struct ctl_number number;
+	struct ctl_pollfd pollfd;
+	struct ctl_reply reply;
+	struct ctl_segment segment;
+};
+
+_Static_assert(sizeof(struct ctl_head) == 8, "ABI");
+_Static_assert(sizeof(struct ctl_hello) == 88, "ABI");
+_Static_assert(sizeof(struct ctl_welcome) == 168, "ABI");
+_Static_assert(sizeof(struct ctl_refused) == 136, "ABI");
+_Static_assert(sizeof(struct ctl_addr) == 48, "ABI");
+_Static_assert(sizeof(struct ctl_segment) == 24, "ABI");
+
+#endif /* NCD_CTL_PROTO_H */

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * doorbell.h - how a side that sleeps is woken, and a side that is awake costs nobody a syscall.
+ *
+ * Ownership: the word lives where both sides see it; this header owns nothing.
+ * Threading: the waiter arms and disarms; producers ask whether a wake is due, and then wake by
+ *   whatever the word stands for (eventfd, futex).
+ * Trust: a lying word costs a needless wake, or the liar's own sleep.
+ *
+ * Ordering:
+ *   DOORBELL  waiter: word = 1 (seq_cst), then looks at its queues (seq_cst loads).
+ *             producer: publishes (seq_cst store), then looks at the word (seq_cst load).
+ *             In the one order of all seq_cst operations one of the two looks comes last, and sees
+ *             the other side: no wake is lost. Checked by tests/model/doorbell.pml.
+ */
+#ifndef NCD_DOORBELL_H
+#define NCD_DOORBELL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Waiter: announces sleep. It must look at its queues once more behind this, then may sleep. */
+static inline void doorbell_arm(_Atomic uint32_t *word)
+{
+	/* DOORBELL, waiter end. */
+	atomic_store_explicit(word, 1, memory_order_seq_cst);
+}
+
+/* Waiter: awake again. */
+static inline void doorbell_disarm(_Atomic uint32_t *word)
+{
+	/* Relaxed: a producer that still sees 1 wakes once too often, no more. */
+	atomic_store_explicit(word, 0, memory_order_relaxed);
+}
+
+/* Producer, after a seq_cst publish: true for exactly one caller if the waiter must be woken. */
+static inline bool doorbell_due(_Atomic uint32_t *word)
+{
+	/* DOORBELL, producer end. */
+	if (atomic_load_explicit(word, memory_order_seq_cst) == 0)
+		return false;
+	/* DOORBELL, producer end: of several producers one rings. */
+	return atomic_exchange_explicit(word, 0, memory_order_seq_cst) != 0;
+}
+
+#endif /* NCD_DOORBELL_H */

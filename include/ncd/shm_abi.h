@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shm_abi.h - the region: all memory that one attached application shares with the daemon.
+ *
+ * Ownership: the daemon creates every memfd, seals its size, lays it out, and keeps private copies
+ *   of all sizes and offsets. The library maps it and never outlives its own attachment.
+ * Threading: each word below has one writing side, unless it says "both" (read-modify-write only).
+ *   In the daemon the writer is the worker that owns the port; for a listener any worker.
+ * Trust: the daemon fetches each application-written word once, checks the copy, uses the copy. A
+ *   word that breaks its rule ends that application's attachment, with a counted reason.
+ *
+ *   segment 0 (at attach)                          segment 1.. (when a worker needs ring space)
+ *   +--------------------------------------+       +-----------------------------+
+ *   | region_shm                           |       | tx and rx rings: power-of-2 |
+ *   | qp_shm[NCD_QP_NR]                    |       | blocks handed out by the    |
+ *   | listener_shm[listeners]              |       | worker that owns the        |
+ *   +--------------------------------------+       | segment; named in slot_shm  |
+ *   | port of worker 0: port_shm           |       +-----------------------------+
+ *   |   NCD_QP_NR submission queues        |
+ *   |   NCD_QP_NR completion queues        |   A port is where the application meets one worker.
+ *   |   accept queue of each listener      |   Untouched pages cost nothing: tables are as large
+ *   |   slot_shm[slots]                    |   as the limits, memory follows use.
+ *   +--------------------------------------+
+ *   | port of worker 1: ...                |
+ *   +--------------------------------------+
+ *
+ * A slot is one virtual socket's meeting place. The lower half of a port's slots is the library's
+ * to give out (connect), the upper half the daemon's (accept):
+ *
+ *            app: OPEN                 daemon: accepted stream
+ *   FREE ----------------> OPENING        FREE ----> OPEN
+ *    ^                        | ACCEPT     |(upper half)
+ *    |  daemon: done          v            |
+ *    +---- CLOSING <------- OPEN <---------+
+ *              app: SQ_CLOSE            (a refused OPENING goes to FAILED: error set, then SQ_CLOSE)
+ *
+ * The library frees nothing in the shared memory: it posts SQ_CLOSE, and may use a lower slot again
+ * once the daemon has written SLOT_FREE. Ring offsets are the stream's absolute 64-bit offsets; a
+ * byte's place is offset & (size - 1).
+ *
+ * Ordering:
+ *   STATE    daemon stores slot.state (release) -> app loads it (acquire): ring_* and addresses set.
+ *   TXBYTES  app stores tx_tail (release) -> daemon loads it (acquire): bytes below are in the ring.
+ *   TXSPACE  daemon stores tx_head (release) -> app loads it (acquire): bytes below may be overwritten.
+ *   RXBYTES  daemon stores rx_tail (seq_cst) -> app loads it (acquire): bytes below are in the ring.
+ *   RXSPACE  app stores rx_head (release) -> daemon loads it (acquire): bytes below may be overwritten.
+ *   KICK     app: stores its words, swaps kick to 1 (acq_rel); 0 before: pushes SQ_KICK.
+ *            daemon: swaps kick to 0 (acq_rel), then loads the words. Nothing is missed.
+ *   NOTIFY   app: ORs its wish into notify (seq_cst), then looks (seq_cst) and sleeps; daemon: stores
+ *            (seq_cst), then looks at notify (seq_cst), clears the bits it serves (RMW), wakes.
+ */
+#ifndef NCD_SHM_ABI_H
+#define NCD_SHM_ABI_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ncd/limits.h"
+
+#define SHM_MAGIC   0x6e63643153484d31ull
+#define SHM_VERSION 1u
+
+/* Segment 0, offset 0. Written by the daemon before the descriptor is passed, then constant. */
+struct region_shm {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t workers;      /* ports */
+	uint64_t bytes;        /* of segment 0 */
+	uint64_t qp_off;       /* qp_shm[NCD_QP_NR] */
+	uint64_t listener_off; /* listener_shm[listeners] */
+	uint32_t listeners;    /* NCD_LISTENERS_MAX */
+	uint32_t slots;        /* per port; a power of two */
+	uint64_t port_off;     /* port of worker 0 */
+	uint64_t port_bytes;   /* distance to the next worker's */
+	/* Within a port: */
+	uint64_t sq_off;     /* + qp * sq_bytes: ring.h with NCD_SQ_ENTRIES words */
+	uint64_t sq_bytes;
+	uint64_t cq_off;     /* + qp * cq_bytes: ring.h with NCD_CQ_ENTRIES words */
+	uint64_t cq_bytes;
+	uint64_t accept_off; /* + listener * accept_bytes: ring.h with NCD_BACKLOG_MAX words */
+	uint64_t accept_bytes;
+	uint64_t slot_off;   /* slot_shm[slots] */
+	uint64_t pad;
+};
+_Static_assert(sizeof(struct region_shm) == 128, "shm ABI");
+
+/* One per queue pair: where its thread sleeps. The queues themselves are in each port. */
+struct qp_shm {
+	alignas(NCD_CACHE_LINE) _Atomic uint32_t need_wakeup; /* both; DOORBELL of all its CQs */
+	alignas(NCD_CACHE_LINE) _Atomic uint32_t seq;         /* workers: ++ per wake; a futex */
+};
+_Static_assert(sizeof(struct qp_shm) == 128, "shm ABI");
+
+/* A listening virtual socket; its number is given by the control socket. */
+struct listener_shm {
+	alignas(NCD_CACHE_LINE) _Atomic uint32_t seq; /* workers: ++ per wake; a futex */
+	uint32_t pad;
+	alignas(NCD_CACHE_LINE) _Atomic uint32_t notify; /* both; see below */
+	_Atomic uint32_t qp;                             /* app: queue pair of its completions */
+};
+_Static_assert(sizeof(struct listener_shm) == 128, "shm ABI");
+
+/* Head of a port. */
+struct port_shm {
+	alignas(NCD_CACHE_LINE) _Atomic uint32_t need_wakeup; /* both; DOORBELL of the worker */
+};
+
+/* What notify asks for: which readiness, and how its waiter is to be told. */
+#define EV_IN  0x01u /* bytes, end of stream, or (listener) a stream to accept */
+#define EV_OUT 0x02u /* room, or connected */
+#define EV_ERR 0x04u /* error or reset: always reported */
+#define EV_HUP 0x08u /* end of stream */
+#define EV_ALL 0x0fu
+#define NOTIFY_FUTEX(ev) ((uint32_t)(ev))        /* ++seq, FUTEX_WAKE on it */
+#define NOTIFY_CQ(ev)    ((uint32_t)(ev) << 8)   /* one word on the completion queue, then unarmed */
+#define NOTIFY_FD(ev)    ((uint32_t)(ev) << 16)  /* the pollable descriptor (ctl POLLFD) */
+
+enum slot_state {
+	SLOT_FREE = 0,
+	SLOT_OPENING, /* daemon has taken the OPEN; rings are set, tx may be filled */
+	SLOT_OPEN,
+	SLOT_FAILED, /* error is set; nothing but SQ_CLOSE is useful */
+	SLOT_CLOSING,
+};
+
+/* Monotonic facts about a stream; daemon only. */
+#define SLOT_F_EOF     0x01u /* rx_tail is final */
+#define SLOT_F_RESET   0x02u /* error is set: both directions have ended */
+#define SLOT_F_TX_DONE 0x04u /* the peer has acknowledged our FIN and all before it */
+
+struct slot_shm {
+	/* Daemon only; set before STATE, then constant until FREE. Offset 0. */
+	alignas(NCD_CACHE_LINE) _Atomic uint32_t state;
+	_Atomic int32_t error;    /* negative errno; written before SLOT_FAILED or SLOT_F_RESET */
+	uint32_t tx_segment;
+	uint32_t rx_segment;
+	uint64_t tx_off;
+	uint64_t rx_off;
+	uint32_t tx_bytes;
+	uint32_t rx_bytes;
+	uint16_t local_port;      /* host byte order */
+	uint16_t peer_port;
+	uint32_t listener;        /* accepted on; ~0 if connected */
+	uint8_t pad0[8];
+
+	/* App only, hot. Offset 64. */
+	alignas(NCD_CACHE_LINE) _Atomic uint64_t tx_tail;
+	_Atomic uint64_t rx_head;
+	_Atomic uint32_t kick;   /* both */
+	_Atomic uint32_t notify; /* both */
+	_Atomic uint32_t qp;     /* queue pair for NOTIFY_CQ; checked at each use */
+
+	/* Daemon only, hot. Offset 128. */
+	alignas(NCD_CACHE_LINE) _Atomic uint64_t tx_head;
+	_Atomic uint64_t rx_tail;
+	_Atomic uint32_t flags; /* SLOT_F_* */
+	_Atomic uint32_t seq;   /* ++ per futex wake */
+	_Atomic uint64_t srtt_ns;
+
+	/* Offset 192. App writes it before SQ_OPEN; the daemon overwrites it with the truth before
+	 * STATE (local address chosen; addresses of an accepted stream). */
+	alignas(NCD_CACHE_LINE) uint8_t local_addr[16]; /* IPv6, or v4-mapped; all zero: any */
+	uint8_t peer_addr[16];
+	uint16_t open_local_port; /* 0: any */
+	uint16_t open_peer_port;
+	uint32_t open_tx_bytes; /* wanted ring sizes; 0: default */
+	uint32_t open_rx_bytes;
+	uint8_t open_class;     /* 0 automatic, 1 latency, 2 throughput */
+	uint8_t open_flags;     /* OPEN_F_* */
+	uint8_t pad1[18];
+};
+_Static_assert(sizeof(struct slot_shm) == 256, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, tx_tail) == 64, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, tx_head) == 128, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, local_addr) == 192, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, open_class) == 236, "shm ABI");
+
+#define OPEN_F_DEFER 0x01u /* OPEN leaves with the first data or FIN (TCP_FASTOPEN_CONNECT) */
+
+/* Submission word: slot in the low 32 bits, operation in 32..39, argument in 40..63. */
+enum sq_op {
+	SQ_KICK = 1,  /* tx_tail or rx_head moved */
+	SQ_OPEN,      /* connect the slot (FREE, lower half) */
+	SQ_SHUTDOWN,  /* no byte beyond tx_tail will come: FIN */
+	SQ_CLOSE,     /* the application will not touch the slot again. arg: CLOSE_* */
+	SQ_CLASS,     /* arg: 0 automatic, 1 latency, 2 throughput */
+	SQ_OP_END
+};
+#define CLOSE_GRACEFUL 0u /* send what is there, then FIN; RESET if unread bytes remain (RFC 2525) */
+#define CLOSE_ABORT    1u /* SO_LINGER 0: RESET now */
+
+static inline uint64_t sq_word(enum sq_op op, uint32_t slot, uint32_t arg)
+{
+	return (uint64_t)arg << 40 | (uint64_t)op << 32 | slot;
+}
+
+/* Completion word: slot (or listener | CQ_LISTENER) low, EV_* in 32..63. */
+#define CQ_LISTENER 0x80000000u
+
+static inline uint64_t cq_word(uint32_t slot, uint32_t events)
+{
+	return (uint64_t)events << 32 | slot;
+}
+
+#endif /* NCD_SHM_ABI_H */

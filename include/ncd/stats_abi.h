@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stats_abi.h - the counter page: a file beside the control socket (ncd.sock -> ncd.stats) that
+ * ncd writes and anyone allowed may map read-only, even if the daemon hangs or has died.
+ *
+ * Ownership: the daemon creates the file anew at each start; readers only map it.
+ * Threading: each table entry has one writing thread, named below. Fields are relaxed atomics:
+ *   a reader may see an entry half-updated, and checks `seq` (odd: being rewritten) around what
+ *   must belong together (names, addresses).
+ * Trust: readers check magic, version, sizes; the daemon never reads the file back.
+ *
+ *   | stats_head | stats_worker[workers] | stats_channel[] | stats_client[] | stats_socket[] |
+ */
+#ifndef NCD_STATS_ABI_H
+#define NCD_STATS_ABI_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define STATS_MAGIC   0x6e63642d73746174ull
+#define STATS_VERSION 1u
+
+typedef _Atomic uint64_t stat64; /* the one typedef: a counter is its own unit of ABI */
+
+struct stats_head { /* control */
+	uint64_t magic;
+	uint32_t version;
+	uint32_t pid;
+	uint64_t start_realtime_ns;
+	stat64 heartbeat_ns; /* CLOCK_MONOTONIC; control's last turn */
+	uint64_t incarnation;
+	uint32_t worker_nr;
+	uint32_t channel_nr; /* entries in the table, used or not */
+	uint32_t client_nr;
+	uint32_t socket_nr;
+	uint64_t worker_off; /* bytes from the start of the file */
+	uint64_t channel_off;
+	uint64_t client_off;
+	uint64_t socket_off;
+	uint64_t bytes; /* of the file */
+	char release[32];
+	char host_addr[48];
+	char state[32]; /* "running", "draining", "stopped" */
+	/* Reasons why something was refused or dropped; control thread. */
+	stat64 attach_accepted;
+	stat64 attach_refused;
+	stat64 ctl_garbage;      /* control messages that broke ctl_proto.h */
+	stat64 dials;
+	stat64 dial_failures;
+	stat64 hello_refused;    /* by us */
+	stat64 hello_garbage;    /* connections to the channel port that spoke no ncd */
+	stat64 reloads;
+	stat64 reload_failures;
+};
+
+struct stats_worker { /* that worker */
+	uint32_t cpu;
+	char backend[12]; /* "io_uring", "epoll" */
+	stat64 turns;
+	stat64 busy_turns;
+	stat64 sleeps;
+	stat64 wakes_sent;   /* doorbells rung for applications */
+	stat64 wakes_got;    /* doorbells heard */
+	stat64 spin_ns;
+	stat64 streams;      /* alive now */
+	stat64 streams_opened;
+	stat64 streams_accepted;
+	stat64 streams_refused;
+	stat64 streams_reset;
+	stat64 bytes_sent;   /* payload */
+	stat64 bytes_received;
+	stat64 frames_sent;
+	stat64 frames_received;
+	stat64 retransmits;  /* streams rewound because a channel died */
+	stat64 duplicates;   /* bytes received twice */
+	stat64 frame_errors; /* channels closed because a frame broke wire.h */
+	stat64 region_errors; /* clients detached because their region lied */
+	stat64 no_memory;    /* streams refused: region_max reached */
+	stat64 io_calls;     /* syscalls for I/O */
+};
+
+enum stats_use { STATS_FREE = 0, STATS_USED = 1 };
+
+struct stats_channel { /* the worker that owns it */
+	_Atomic uint32_t use;
+	_Atomic uint32_t seq;
+	char peer[32]; /* [peer NAME] */
+	char peer_addr[48];
+	uint8_t class_; /* 1 latency, 2 throughput */
+	uint8_t dialled;
+	uint16_t lane;
+	uint16_t index;
+	uint16_t worker;
+	char state[16]; /* "up", "draining" */
+	stat64 queued_streams; /* with something to send on it */
+	stat64 bytes_sent;
+	stat64 bytes_received;
+	stat64 frames_sent;
+	stat64 frames_received;
+	stat64 rtt_ns;
+	stat64 up_since_ns; /* CLOCK_MONOTONIC */
+};
+
+struct stats_client { /* control */
+	_Atomic uint32_t use;
+	_Atomic uint32_t seq;
+	uint32_t pid;
+	uint32_t uid;
+	char program[32];
+	stat64 sockets;
+	stat64 region_bytes; /* address space given */
+	stat64 attached_ns;
+};
+
+struct stats_socket { /* the worker that owns it; listeners: control */
+	_Atomic uint32_t use;
+	_Atomic uint32_t seq;
+	uint32_t client_pid;
+	uint8_t state;  /* enum stats_socket_state */
+	uint8_t class_; /* 1 latency, 2 throughput */
+	uint8_t path;   /* 1 channel, 2 same host */
+	uint8_t pad;
+	uint8_t local_addr[16];
+	uint8_t peer_addr[16];
+	uint16_t local_port;
+	uint16_t peer_port;
+	uint16_t worker;
+	uint16_t pad2;
+	stat64 recv_q; /* as ss: bytes not yet read by the application; backlog if listening */
+	stat64 send_q; /* as ss: bytes not yet acknowledged; backlog limit if listening */
+	stat64 bytes_sent;
+	stat64 bytes_received;
+};
+
+enum stats_socket_state {
+	STATS_S_LISTEN = 1,
+	STATS_S_OPENING,
+	STATS_S_ESTABLISHED,
+	STATS_S_FIN_WAIT,   /* we have finished, the peer has not */
+	STATS_S_CLOSE_WAIT, /* the peer has finished, we have not */
+	STATS_S_CLOSING,    /* application is gone, bytes still under way */
+};
+
+#endif /* NCD_STATS_ABI_H */

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wire.h - what two ncds say to each other on a channel: frames.
+ *
+ * Ownership: none; layouts only. Bytes become a struct frame, and back, only in daemon/core/frame.c.
+ * Threading: none.
+ * Trust: a peer may send anything. A frame that breaks a rule below costs that channel only.
+ *
+ * Every frame is a 40-byte header, little-endian, then `length` bytes of payload:
+ *
+ *   0        1        2                 4                                 8
+ *   +--------+--------+-----------------+---------------------------------+
+ *   | version| type   | flags           | length                          |  0
+ *   +--------+--------+-----------------+---------------------------------+
+ *   | stream (the receiver's id; its generation in the high half)         |  8
+ *   +---------------------------------------------------------------------+
+ *   | offset (of the payload's first byte in the stream; see each type)   | 16
+ *   +---------------------------------------------------------------------+
+ *   | ack (the sender has every byte below this of the other direction)   | 24
+ *   +---------------------------------+-----------------------------------+
+ *   | window (bytes beyond ack)       | CRC32C of bytes 0..35             | 32
+ *   +---------------------------------+-----------------------------------+ 40
+ *
+ * Credit is the absolute offset ack + window: how far the sender of this frame lets its
+ * peer's stream go. Both are monotonic, so frames from different channels may land in any order.
+ * A FIN occupies one offset after the last byte, as in TCP (RFC 9293 3.4): it is acknowledged
+ * by ack == final offset + 1.
+ */
+#ifndef NCD_WIRE_H
+#define NCD_WIRE_H
+
+#include <stdint.h>
+
+#define WIRE_VERSION 1u
+#define WIRE_HEADER_BYTES 40u
+
+/* In the order of a channel's and then a stream's life. */
+enum frame_type {
+	FRAME_HELLO = 1, /* first frame each way; payload: struct hello. stream = offset = ack = 0 */
+	FRAME_OPEN,      /* stream 0; payload: open_info, then 0..NCD_OPEN_DATA_MAX bytes of data */
+	FRAME_ACCEPT,    /* payload: 8 bytes, the acceptor's stream id */
+	FRAME_REFUSE,    /* payload: 4 bytes, a WIRE_E* code; the stream is forgotten here */
+	FRAME_DATA,      /* payload at offset; FRAME_F_FIN: the stream ends behind it */
+	FRAME_CREDIT,    /* no payload: only ack and window */
+	FRAME_FIN,       /* no payload; offset is the final offset */
+	FRAME_RESET,     /* payload: 4 bytes, a WIRE_E* code; offset: the sender's own stream id, to
+			  * which RESET_ACK answers. With FRAME_F_UNKNOWN: stream 0, offset the
+			  * id that arrived and names nothing here (any more); not answered */
+	FRAME_RESET_ACK, /* no payload; stream: as in the RESET's offset; it is forgotten now */
+	FRAME_PING,      /* stream 0; offset: sender's clock, opaque */
+	FRAME_PONG,      /* stream 0; offset: copied from the ping */
+	FRAME_GOAWAY,    /* stream 0: this host opens and accepts no more, and will leave */
+	FRAME_TYPE_END
+};
+
+enum frame_flag {
+	FRAME_F_FIN = 1u << 0,     /* OPEN, DATA: the stream ends behind the payload */
+	FRAME_F_UNKNOWN = 1u << 1, /* RESET: no such stream here (any more) */
+	FRAME_F_ALL = (1u << 2) - 1
+};
+
+/*
+ * OPEN payload: 56 bytes, then data.
+ *
+ *   0  u64 the opener's stream id (frames back carry it)
+ *   8  u8[16] source address (IPv6, or v4-mapped)     24 u8[16] destination address
+ *  40  u16 source port      42  u16 destination port  44 u8 class (0 automatic)  45 u8[3] zero
+ *  48  u64 zero
+ */
+#define WIRE_OPEN_BYTES 56u
+
+/*
+ * HELLO payload: 64 bytes.
+ *
+ *   0  u8[16] magic "ncd channel hell"
+ *  16  u64 host identity   24 u64 incarnation (grows with each start of that host's ncd)
+ *  32  u64 attempt (count of this host's dials to the peer)
+ *  40  u16 version lowest spoken   42 u16 version highest spoken
+ *  44  u8 class   45 u8 reply: 0 dialler, 1 accepted, 2 refused   46 u16 reason (WIRE_R*)
+ *  48  u16 lane   50 u16 index in lane and class   52 u16 workers of the sender
+ *  54  u16 zero   56 u64 features (0)
+ */
+#define WIRE_HELLO_BYTES 64u
+#define WIRE_HELLO_MAGIC "ncd channel hell"
+
+enum wire_reply { WIRE_DIAL = 0, WIRE_ACCEPTED = 1, WIRE_REFUSED = 2 };
+
+/* Why a hello is refused. */
+enum wire_reason {
+	WIRE_R_NONE = 0,
+	WIRE_R_VERSION,   /* no common version; both ranges are in the two hellos */
+	WIRE_R_NOT_PEER,  /* the address is in no [peer] of the refusing host */
+	WIRE_R_COLLISION, /* both dialled at once; the refusing host's own dial goes on */
+	WIRE_R_STALE,     /* a dial older than one already answered */
+	WIRE_R_SLOT,      /* lane, index or class out of range */
+	WIRE_R_SELF,      /* host identity is the refusing host's own */
+	WIRE_R_LEAVING,   /* the refusing host shuts down */
+	WIRE_R_END
+};
+
+/* Why a stream is refused or reset; mapped to errno at the edge (errno values differ by system). */
+enum wire_error {
+	WIRE_E_RESET = 0, /* ECONNRESET: the application closed with unread data, or was killed */
+	WIRE_E_REFUSED,   /* ECONNREFUSED: nobody listens */
+	WIRE_E_NOBUFS,    /* ECONNREFUSED: backlog or memory of the listener is full */
+	WIRE_E_TIMEDOUT,  /* ETIMEDOUT: gave the stream up */
+	WIRE_E_PROTOCOL,  /* ECONNRESET: broke a rule of this page */
+	WIRE_E_LEAVING,   /* ECONNREFUSED or ECONNRESET: the host shuts down */
+	WIRE_E_END
+};
+
+#endif /* NCD_WIRE_H */
