@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * interval.h - which bytes of a stream have arrived beyond the contiguous ones.
+ *
+ *   0 ........ contiguous    [start0, end0)   [start1, end1)         credit
+ *   |##############|............|######|.........|####|................|
+ *
+ * Invariant: contiguous < start0, end(i) < start(i+1): intervals never touch.
+ */
+#ifndef NCD_CORE_INTERVAL_H
+#define NCD_CORE_INTERVAL_H
+
+#include <stdint.h>
+
+#include "ncd/limits.h"
+
+struct interval {
+	uint64_t start, end;
+};
+
+/* The pieces beyond the contiguous part. Kept outside the stream: most streams never have any. */
+struct interval_set {
+	uint32_t nr;
+	struct interval at[NCD_INTERVALS_MAX];
+};
+
+/*
+ * Bytes [start, end) have arrived; @contiguous moves if they join it. Returns how many of the
+ * bytes are new, or -ENOSPC if there would be too many holes (nothing is changed).
+ */
+int64_t interval_add(struct interval_set *set, uint64_t *contiguous, uint64_t start, uint64_t end);
+
+#endif /* NCD_CORE_INTERVAL_H */
