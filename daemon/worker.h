@@ -29,6 +29,8 @@ struct worker_config {
 	uint32_t spin_us; /* longest spin before sleeping; 0: never */
 	struct engine_config engine;
 	uint32_t ring_send_bytes, ring_receive_bytes; /* most, of one stream */
+	/* [65536]: enum stream_class by peer port, for an OPEN with class 0; NULL: none. */
+	const uint8_t *port_class;
 	/* Pages that ncd-stat maps; this worker writes only its own entries. */
 	struct stats_worker *stats;
 	struct stats_socket *stats_socket; /* engine.streams entries, by stream_index() */
