@@ -7,8 +7,9 @@ BUILD  ?= release
 OUT    := build/$(BUILD)
 PREFIX ?= /usr/local
 WERROR ?= -Werror
+RELEASE := 0.1.0
 
-CPPFLAGS += -D_GNU_SOURCE -Iinclude -Idaemon -Ilibclient -MMD -MP
+CPPFLAGS += -D_GNU_SOURCE -DNCD_RELEASE='"$(RELEASE)"' -Iinclude -Idaemon -Ilibclient -MMD -MP
 CFLAGS   ?= -g
 BASE     := -std=gnu11 -fno-common -fno-omit-frame-pointer -pthread
 WARN     := -Wall -Wextra $(WERROR) -Wshadow -Wundef -Wvla -Wcast-qual -Wpointer-arith \

@@ -20,14 +20,14 @@
 #define STATS_MAGIC   0x6e63642d73746174ull
 #define STATS_VERSION 1u
 
-typedef _Atomic uint64_t stat64; /* the one typedef: a counter is its own unit of ABI */
+typedef _Atomic uint64_t counter64; /* the one typedef: a counter is its own unit of ABI */
 
 struct stats_head { /* control */
 	uint64_t magic;
 	uint32_t version;
 	uint32_t pid;
 	uint64_t start_realtime_ns;
-	stat64 heartbeat_ns; /* CLOCK_MONOTONIC; control's last turn */
+	counter64 heartbeat_ns; /* CLOCK_MONOTONIC; control's last turn */
 	uint64_t incarnation;
 	uint32_t worker_nr;
 	uint32_t channel_nr; /* entries in the table, used or not */
@@ -42,41 +42,41 @@ struct stats_head { /* control */
 	char host_addr[48];
 	char state[32]; /* "running", "draining", "stopped" */
 	/* Reasons why something was refused or dropped; control thread. */
-	stat64 attach_accepted;
-	stat64 attach_refused;
-	stat64 ctl_garbage;      /* control messages that broke ctl_proto.h */
-	stat64 dials;
-	stat64 dial_failures;
-	stat64 hello_refused;    /* by us */
-	stat64 hello_garbage;    /* connections to the channel port that spoke no ncd */
-	stat64 reloads;
-	stat64 reload_failures;
+	counter64 attach_accepted;
+	counter64 attach_refused;
+	counter64 ctl_garbage;      /* control messages that broke ctl_proto.h */
+	counter64 dials;
+	counter64 dial_failures;
+	counter64 hello_refused;    /* by us */
+	counter64 hello_garbage;    /* connections to the channel port that spoke no ncd */
+	counter64 reloads;
+	counter64 reload_failures;
 };
 
 struct stats_worker { /* that worker */
 	uint32_t cpu;
 	char backend[12]; /* "io_uring", "epoll" */
-	stat64 turns;
-	stat64 busy_turns;
-	stat64 sleeps;
-	stat64 wakes_sent;   /* doorbells rung for applications */
-	stat64 wakes_got;    /* doorbells heard */
-	stat64 spin_ns;
-	stat64 streams;      /* alive now */
-	stat64 streams_opened;
-	stat64 streams_accepted;
-	stat64 streams_refused;
-	stat64 streams_reset;
-	stat64 bytes_sent;   /* payload */
-	stat64 bytes_received;
-	stat64 frames_sent;
-	stat64 frames_received;
-	stat64 retransmits;  /* streams rewound because a channel died */
-	stat64 duplicates;   /* bytes received twice */
-	stat64 frame_errors; /* channels closed because a frame broke wire.h */
-	stat64 region_errors; /* clients detached because their region lied */
-	stat64 no_memory;    /* streams refused: region_max reached */
-	stat64 io_calls;     /* syscalls for I/O */
+	counter64 turns;
+	counter64 busy_turns;
+	counter64 sleeps;
+	counter64 wakes_sent;   /* doorbells rung for applications */
+	counter64 wakes_got;    /* doorbells heard */
+	counter64 spin_ns;
+	counter64 streams;      /* alive now */
+	counter64 streams_opened;
+	counter64 streams_accepted;
+	counter64 streams_refused;
+	counter64 streams_reset;
+	counter64 bytes_sent;   /* payload */
+	counter64 bytes_received;
+	counter64 frames_sent;
+	counter64 frames_received;
+	counter64 retransmits;  /* streams rewound because a channel died */
+	counter64 duplicates;   /* bytes received twice */
+	counter64 frame_errors; /* channels closed because a frame broke wire.h */
+	counter64 region_errors; /* clients detached because their region lied */
+	counter64 no_memory;    /* streams refused: region_max reached */
+	counter64 io_calls;     /* syscalls for I/O */
 };
 
 enum stats_use { STATS_FREE = 0, STATS_USED = 1 };
@@ -92,13 +92,13 @@ struct stats_channel { /* the worker that owns it */
 	uint16_t index;
 	uint16_t worker;
 	char state[16]; /* "up", "draining" */
-	stat64 queued_streams; /* with something to send on it */
-	stat64 bytes_sent;
-	stat64 bytes_received;
-	stat64 frames_sent;
-	stat64 frames_received;
-	stat64 rtt_ns;
-	stat64 up_since_ns; /* CLOCK_MONOTONIC */
+	counter64 queued_streams; /* with something to send on it */
+	counter64 bytes_sent;
+	counter64 bytes_received;
+	counter64 frames_sent;
+	counter64 frames_received;
+	counter64 rtt_ns;
+	counter64 up_since_ns; /* CLOCK_MONOTONIC */
 };
 
 struct stats_client { /* control */
@@ -107,9 +107,9 @@ struct stats_client { /* control */
 	uint32_t pid;
 	uint32_t uid;
 	char program[32];
-	stat64 sockets;
-	stat64 region_bytes; /* address space given */
-	stat64 attached_ns;
+	counter64 sockets;
+	counter64 region_bytes; /* address space given */
+	counter64 attached_ns;
 };
 
 struct stats_socket { /* the worker that owns it; listeners: control */
@@ -126,10 +126,10 @@ struct stats_socket { /* the worker that owns it; listeners: control */
 	uint16_t peer_port;
 	uint16_t worker;
 	uint16_t pad2;
-	stat64 recv_q; /* as ss: bytes not yet read by the application; backlog if listening */
-	stat64 send_q; /* as ss: bytes not yet acknowledged; backlog limit if listening */
-	stat64 bytes_sent;
-	stat64 bytes_received;
+	counter64 recv_q; /* as ss: bytes not yet read by the application; backlog if listening */
+	counter64 send_q; /* as ss: bytes not yet acknowledged; backlog limit if listening */
+	counter64 bytes_sent;
+	counter64 bytes_received;
 };
 
 enum stats_socket_state {
