@@ -29,6 +29,7 @@ struct port_config {
 	int doorbell_fd;                 /* eventfd: the application wakes the worker */
 	uint32_t pid;
 	bool root; /* may use ports below 1024 */
+	uint64_t region_max; /* most ring memory of this client; rings shrink as it fills */
 };
 
 /* Returns the port or NULL (out of memory). Keeps doorbell_fd open until port_destroy. */

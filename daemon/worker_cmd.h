@@ -55,6 +55,7 @@ struct worker_cmd {
 	enum worker_cmd_type type;
 	int result; /* 0 or negative errno */
 	void *user; /* control's */
+	struct worker_cmd *next; /* worker_post's, while the command queue is full */
 	struct link *link;
 	struct port *port;
 	union {
