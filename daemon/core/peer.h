@@ -17,8 +17,10 @@
  *   A hello from the peer for the place, when it is
  *     EMPTY, DIALLING   accepted; our own attempt is dropped
  *     HELLO_SENT        refused (COLLISION) if our identity is the lower, else accepted
- *     UP                accepted if the hello's attempt is newer than the last we know: the old
- *                       connection is dead on the other side; else refused (STALE)
+ *     UP                accepted if the hello's attempt is newer than the last we know for this
+ *                       place: the old connection is dead on the other side; else refused (STALE)
+ * While no place is UP only the first is dialled: a host that is down is asked once per backoff.
+ * A host takes more places than it dials itself, so the two may configure different numbers.
  */
 #ifndef NCD_CORE_PEER_H
 #define NCD_CORE_PEER_H
@@ -51,7 +53,9 @@ struct place {
 	uint8_t class;
 	bool dialled;         /* UP: by us */
 	uint64_t attempt;     /* UP, DIALLING, HELLO_SENT: of our dial */
+	uint64_t heard;       /* no dial of the peer up to this one can still be meant for it */
 	uint64_t retry_ns;    /* EMPTY: not before */
+	uint64_t lost_ns;     /* when it was last UP and failed, 0 never */
 	uint32_t backoff_ms;
 	void *user;           /* the caller's connection */
 };
@@ -68,10 +72,10 @@ struct peer {
 	struct peer_config cfg;
 	uint64_t host_id, incarnation; /* the peer's, 0 until known */
 	uint64_t attempts;             /* our dials */
-	uint64_t heard_attempt;        /* newest of the peer's that we know of */
 	uint64_t random;
 	uint16_t workers;              /* the peer's; lanes = max of both, 1 until known */
 	uint16_t lanes;
+	/* By lane, then class, then index; the first `places` belong to lanes that exist. */
 	struct place place[NCD_WORKERS_MAX * 2 * NCD_LANE_CHANNELS_MAX];
 	uint32_t places;
 };
@@ -81,7 +85,10 @@ void peer_init(struct peer *p, const struct peer_config *cfg);
 struct place *peer_next_dial(struct peer *p, uint64_t now_ns, uint64_t *ret_next_ns);
 /* Our dial's TCP connection is made: the hello to send. */
 void peer_connected(struct peer *p, struct place *pl, struct hello *ret_hello);
-/* Dial, hello or channel failed: EMPTY, with backoff. A channel that had been up retries at once. */
+/*
+ * Dial, hello or channel failed: EMPTY, with backoff. A channel that had been up retries at once,
+ * unless the one before it was lost less than backoff_max_ms ago.
+ */
 void peer_failed(struct peer *p, struct place *pl, uint64_t now_ns);
 
 enum peer_verdict {
