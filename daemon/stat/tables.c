@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tables.c - workers, channels, sockets and clients, a line each.
+ */
+#include <arpa/inet.h>
+
+#include "quantity.h"
+#include "table.h"
+#include "view.h"
+
+static void set_count(struct table *t, uint32_t column, uint64_t n)
+{
+	char buf[QUANTITY_BYTES];
+
+	table_set(t, column, quantity_count(n, buf));
+}
+
+static void set_bytes(struct table *t, uint32_t column, uint64_t n)
+{
+	char buf[QUANTITY_BYTES];
+
+	table_set(t, column, quantity_bytes(n, buf));
+}
+
+static void set_ns(struct table *t, uint32_t column, uint64_t ns)
+{
+	char buf[QUANTITY_BYTES];
+
+	table_set(t, column, ns ? quantity_ns(ns, buf) : "-");
+}
+
+static uint64_t age(const struct view *v, const counter64 *since)
+{
+	return v->now->now_ns > counter(since) ? v->now->now_ns - counter(since) : 0;
+}
+
+static int workers(const struct view *v)
+{
+	static const char *const title[] = { "WORKER", "CPU",	 "-BACKEND", "STREAMS", "SENT", "RECEIVED",
+					     "FRM-OUT", "FRM-IN", "CALLS",   "SLEEPS",	"SPUN", NULL };
+	static const char *const title_rate[] = { "WORKER",  "CPU",	"-BACKEND", "STREAMS",
+						  "SENT/s",  "RECV/s",	"FRO/s",    "FRI/s",
+						  "CALLS/s", "SLEEP/s", "SPIN%",    NULL };
+	struct table t;
+
+	table_start(&t, v->before ? title_rate : title);
+	for (uint32_t i = 0; i < v->now->head.worker_nr; i++) {
+		const struct stats_worker *w = &v->now->worker[i];
+		const struct stats_worker *b = v->before ? &v->before->worker[i] : NULL;
+		uint64_t spun = view_rate(v, b ? &b->spin_ns : NULL, &w->spin_ns);
+
+		table_row(&t);
+		table_format(&t, 0, "%u", i);
+		if (w->cpu == UINT32_MAX)
+			table_set(&t, 1, "-"); /* not pinned */
+		else
+			table_format(&t, 1, "%u", w->cpu);
+		table_set(&t, 2, w->backend);
+		set_count(&t, 3, counter(&w->streams));
+		set_bytes(&t, 4, view_rate(v, b ? &b->bytes_sent : NULL, &w->bytes_sent));
+		set_bytes(&t, 5, view_rate(v, b ? &b->bytes_received : NULL, &w->bytes_received));
+		set_count(&t, 6, view_rate(v, b ? &b->frames_sent : NULL, &w->frames_sent));
+		set_count(&t, 7, view_rate(v, b ? &b->frames_received : NULL, &w->frames_received));
+		set_count(&t, 8, view_rate(v, b ? &b->io_calls : NULL, &w->io_calls));
+		set_count(&t, 9, view_rate(v, b ? &b->sleeps : NULL, &w->sleeps));
+		if (v->before)
+			table_format(&t, 10, "%.0f", (double)spun / 1e7);
+		else
+			set_ns(&t, 10, spun);
+	}
+	return table_print(&t, v->out);
+}
+
+static int channels(const struct view *v)
+{
+	static const char *const title[] = { "-PEER", "-CLASS", "LANE",	  "-STATE", "WORKER", "QUEUED",
+					     "SENT",  "RECV",	"FRM-OUT", "FRM-IN", "RTT",    "UP", NULL };
+	static const char *const title_rate[] = { "-PEER",  "-CLASS", "LANE",  "-STATE", "WORKER",
+						  "QUEUED", "SENT/s", "RECV/s", "FRO/s", "FRI/s",
+						  "RTT",    "UP",     NULL };
+	struct table t;
+
+	table_start(&t, v->before ? title_rate : title);
+	for (uint32_t i = 0; i < v->now->channels; i++) {
+		const struct stats_channel *c = &v->now->channel[i].entry;
+		const struct stats_channel *b = view_channel_before(v, &v->now->channel[i]);
+
+		table_row(&t);
+		table_set(&t, 0, c->peer);
+		table_set(&t, 1, view_class(c->class_));
+		table_format(&t, 2, "%u.%u", c->lane, c->index);
+		table_set(&t, 3, c->state);
+		table_format(&t, 4, "%u", c->worker);
+		set_count(&t, 5, counter(&c->queued_streams));
+		set_bytes(&t, 6, view_rate(v, b ? &b->bytes_sent : NULL, &c->bytes_sent));
+		set_bytes(&t, 7, view_rate(v, b ? &b->bytes_received : NULL, &c->bytes_received));
+		set_count(&t, 8, view_rate(v, b ? &b->frames_sent : NULL, &c->frames_sent));
+		set_count(&t, 9, view_rate(v, b ? &b->frames_received : NULL, &c->frames_received));
+		set_ns(&t, 10, counter(&c->rtt_ns));
+		set_ns(&t, 11, age(v, &c->up_since_ns));
+	}
+	return table_print(&t, v->out);
+}
+
+static int sockets(const struct view *v)
+{
+	static const char *const title[] = { "-State", "Recv-Q", "Send-Q", "-Local:Port", "-Peer:Port",
+					     "-Class", "-Path",	 "W",	   "PID",	  NULL };
+	static const char *const title_rate[] = { "-State", "Recv-Q", "Send-Q", "-Local:Port",
+						  "-Peer:Port", "-Class", "-Path", "W", "PID",
+						  "Sent/s", "Recv/s", NULL };
+	char addr[VIEW_ADDRESS_BYTES];
+	struct table t;
+
+	table_start(&t, v->before ? title_rate : title);
+	for (uint32_t i = 0; i < v->now->sockets; i++) {
+		const struct stats_socket *s = &v->now->socket[i].entry;
+		const struct stats_socket *b = view_socket_before(v, &v->now->socket[i]);
+
+		if (!view_wants_socket(v, s))
+			continue;
+		table_row(&t);
+		table_set(&t, 0, view_socket_state(s));
+		table_format(&t, 1, "%lu", counter(&s->recv_q));
+		table_format(&t, 2, "%lu", counter(&s->send_q));
+		table_set(&t, 3, view_address(s->local_addr, s->local_port, addr));
+		table_set(&t, 4, view_address(s->peer_addr, s->peer_port, addr));
+		table_set(&t, 5, s->class_ == 1 ? "lat" : s->class_ == 2 ? "thr" : "-");
+		table_set(&t, 6, s->path == 1 ? "chan" : s->path == 2 ? "host" : "-");
+		if (s->state == STATS_S_LISTEN)
+			table_set(&t, 7, "*"); /* every worker accepts */
+		else
+			table_format(&t, 7, "%u", s->worker);
+		table_format(&t, 8, "%u", s->client_pid);
+		if (v->before) {
+			set_bytes(&t, 9, view_rate(v, b ? &b->bytes_sent : NULL, &s->bytes_sent));
+			set_bytes(&t, 10,
+				  view_rate(v, b ? &b->bytes_received : NULL, &s->bytes_received));
+		}
+	}
+	return table_print(&t, v->out);
+}
+
+static int clients(const struct view *v)
+{
+	static const char *const title[] = { "PID", "UID", "SOCKETS", "REGION", "ATTACHED", "-PROGRAM",
+					     NULL };
+	struct table t;
+
+	table_start(&t, title);
+	for (uint32_t i = 0; i < v->now->clients; i++) {
+		const struct stats_client *c = &v->now->client[i].entry;
+
+		table_row(&t);
+		table_format(&t, 0, "%u", c->pid);
+		table_format(&t, 1, "%u", c->uid);
+		set_count(&t, 2, counter(&c->sockets));
+		set_bytes(&t, 3, counter(&c->region_bytes));
+		set_ns(&t, 4, age(v, &c->attached_ns));
+		table_set(&t, 5, c->program);
+	}
+	return table_print(&t, v->out);
+}
+
+int view_table(const struct view *v)
+{
+	switch (v->kind) {
+	case VIEW_WORKERS:
+		return workers(v);
+	case VIEW_CHANNELS:
+		return channels(v);
+	case VIEW_SOCKETS:
+		return sockets(v);
+	case VIEW_CLIENTS:
+		return clients(v);
+	case VIEW_SUMMARY:
+	case VIEW_ERRORS:
+		break;
+	}
+	return 0;
+}

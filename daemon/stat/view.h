@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * view.h - what is shown of a sample, or of the difference of two.
+ *
+ * Ownership: a view borrows its samples.
+ * Threading: one thread.
+ */
+#ifndef NCD_STAT_VIEW_H
+#define NCD_STAT_VIEW_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "sample.h"
+
+enum view_kind {
+	VIEW_SUMMARY,
+	VIEW_WORKERS,
+	VIEW_CHANNELS,
+	VIEW_SOCKETS,
+	VIEW_CLIENTS,
+	VIEW_ERRORS,
+};
+
+struct view {
+	enum view_kind kind;
+	bool listening, all; /* sockets: which */
+	const struct sample *now;
+	const struct sample *before; /* NULL: totals; else what happened since, per second */
+	FILE *out;
+};
+
+/* Returns 0 or -ENOMEM. */
+int view_text(const struct view *v);
+int view_json(const struct view *v);
+
+/* The three pieces of view_text. */
+void view_summary(const struct view *v);
+int view_table(const struct view *v);
+int view_errors(const struct view *v);
+
+/* Per-second rate of a counter that was @before and is @now; the total if the view has no interval. */
+uint64_t view_rate(const struct view *v, const counter64 *before, const counter64 *now);
+/* Sums one field of stats_worker over all workers, as a rate in an interval view. */
+uint64_t view_workers_sum(const struct view *v, size_t offset);
+double view_seconds(const struct view *v);
+
+/* The same entry in the sample before, or NULL: new since. */
+const struct stats_channel *view_channel_before(const struct view *v, const struct channel_row *row);
+const struct stats_socket *view_socket_before(const struct view *v, const struct socket_row *row);
+
+/* True if @row is wanted under -l and -a. */
+bool view_wants_socket(const struct view *v, const struct stats_socket *s);
+/* "LISTEN" and so on, as ss(8) where it has the word. */
+const char *view_socket_state(const struct stats_socket *s);
+const char *view_class(uint8_t class_);
+/* "127.0.0.1:80", "[::1]:80", "*:80". */
+#define VIEW_ADDRESS_BYTES 56
+const char *view_address(const uint8_t addr[16], uint16_t port, char buf[VIEW_ADDRESS_BYTES]);
+/* One word for the daemon's health. */
+const char *view_health(enum health h);
+
+#endif /* NCD_STAT_VIEW_H */
