@@ -1,7 +1,9 @@
 # make                    programs and libraries in build/release
 # make BUILD=asan ...     the same in build/asan: asan tsan debug cov beside release; CC=gcc or clang
+# make deps               installs the Debian packages that are missing, or says how
 # make demo               two ncds on this machine, real data, a comparison with kernel TCP
 # make check              everything that is tested in under ten minutes
+# make install            DESTDIR= PREFIX=/usr/local; make uninstall takes it away again
 # make help               the rest
 BUILD  ?= release
 OUT    := build/$(BUILD)
@@ -33,6 +35,9 @@ OPT_tsan    := -O1 -fsanitize=thread
 LD_tsan     := -fsanitize=thread
 OPT_cov     := -O0 --coverage
 LD_cov      := --coverage
+# CC=clang only; made by `make fuzz`.
+OPT_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+LD_fuzz     := -fsanitize=address,undefined
 override CFLAGS  += $(BASE) $(WARN) $(OPT_$(BUILD))
 override LDFLAGS += $(LD_$(BUILD)) -pthread
 
@@ -96,6 +101,8 @@ FUZZERS      := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libdaemon.a $(OUT)/libcore.a
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(DAEMON_LIBS)
 
+$(OUT)/tests/unit/test_ncd_stat: | $(OUT)/ncd-stat
+
 $(OUT)/tests/client/test_%: $(OUT)/tests/client/test_%.o $(OUT)/tests/client/fake_daemon.o \
 			    $(OUT)/libncclient.a
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
@@ -118,9 +125,115 @@ check-sansio: $(call objects,$(CORE))
 	bad=$$(nm -u $(OUT)/core-all.o | awk '{print $$2}' | grep -vxF "$$(printf '%s\n' $(CORE_LIBC))"); \
 	test -z "$$bad" || { echo "daemon/core calls: $$bad"; exit 1; }; echo "check-sansio: daemon/core calls nothing"
 
+# One step each of what `make check` and .ci/run do; they call these and count.
+check-e2e: all
+	OUT=$(OUT) tests/e2e/run.sh
+
+check-install: all
+	OUT=$(OUT) tests/install.sh
+
+check-man:
+	mandoc -T lint -W warning $(MANUAL)
+
+tidy:
+	tests/tidy.sh
+
+model:
+	tests/model/run.sh
+
+$(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/libdaemon.a $(OUT)/libcore.a
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(DAEMON_LIBS)
+
+fuzzers: $(FUZZERS)
+
+fuzz:
+	$(MAKE) BUILD=fuzz CC=clang OUT=$(OUT)-fuzz fuzzers
+	tests/fuzz/run.sh $(or $(SECONDS),20) $(patsubst $(OUT)/%,$(OUT)-fuzz/%,$(FUZZERS))
+
+check: deps
+	$(MAKE) OUT=$(OUT) all
+	@OUT=$(OUT) MAKE="$(MAKE)" tests/check.sh
+
+# ---- packages ----
+
+DEPS_BUILD := pkg-config libevent-dev liburing-dev libnuma-dev libsystemd-dev libinih-dev
+DEPS_TEST  := libcmocka-dev iproute2 mandoc
+DEPS_CI    := clang libclang-rt-14-dev spin systemd systemd-sysv dbus systemd-container shellcheck \
+	      gdb
+
+deps:
+	@.ci/deps $(DEPS_BUILD) $(DEPS_TEST)
+deps-demo:
+	@.ci/deps $(DEPS_BUILD)
+deps-ci:
+	@.ci/deps $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_CI)
+
+# ---- the demonstration ----
+
+demo: deps-demo
+	@echo "Building ncd (once; the first time takes a minute) ..."
+	@$(MAKE) --no-print-directory -s OUT=$(OUT) all
+	@OUT=$(OUT) bench/demo.sh
+
+# ---- installation ----
+
+LIBDIR     ?= $(PREFIX)/lib
+SYSCONFDIR ?= /etc
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+USERSDIR   ?= $(PREFIX)/lib/sysusers.d
+MANDIR     ?= $(PREFIX)/share/man
+MANUAL     := $(wildcard man/*.[1-8])
+INSTALL    ?= install
+D           = $(DESTDIR)
+subst_paths = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' \
+	      -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@RELEASE@|$(RELEASE)|g'
+
+# What install puts in place, and uninstall removes; ncd.conf has rules of its own.
+INSTALLED = $(PREFIX)/sbin/ncd \
+	    $(addprefix $(PREFIX)/bin/,ncd-stat ncd-cat ncd-perf) \
+	    $(addprefix $(LIBDIR)/,libncclient.a libncclient.so $(SONAME) libncclient.so.$(RELEASE)) \
+	    $(LIBDIR)/pkgconfig/ncclient.pc $(PREFIX)/include/ncclient.h \
+	    $(UNITDIR)/ncd.service $(UNITDIR)/ncd.socket $(USERSDIR)/ncd.conf \
+	    $(foreach m,$(notdir $(MANUAL)),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(m))
+
+install: all
+	$(INSTALL) -d $(D)$(PREFIX)/sbin $(D)$(PREFIX)/bin $(D)$(LIBDIR)/pkgconfig \
+		$(D)$(PREFIX)/include $(D)$(UNITDIR) $(D)$(USERSDIR) $(D)$(SYSCONFDIR)
+	$(INSTALL) -m 755 $(OUT)/ncd $(D)$(PREFIX)/sbin/ncd
+	$(INSTALL) -m 755 $(OUT)/ncd-stat $(OUT)/ncd-cat $(OUT)/ncd-perf $(D)$(PREFIX)/bin
+	$(INSTALL) -m 644 $(OUT)/libncclient.a $(D)$(LIBDIR)/libncclient.a
+	$(INSTALL) -m 755 $(OUT)/$(SONAME) $(D)$(LIBDIR)/libncclient.so.$(RELEASE)
+	ln -sf libncclient.so.$(RELEASE) $(D)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(D)$(LIBDIR)/libncclient.so
+	$(subst_paths) libclient/ncclient.pc.in > $(D)$(LIBDIR)/pkgconfig/ncclient.pc
+	$(INSTALL) -m 644 include/ncclient.h $(D)$(PREFIX)/include/ncclient.h
+	$(subst_paths) systemd/ncd.service > $(D)$(UNITDIR)/ncd.service
+	$(INSTALL) -m 644 systemd/ncd.socket $(D)$(UNITDIR)/ncd.socket
+	$(INSTALL) -m 644 systemd/ncd.sysusers $(D)$(USERSDIR)/ncd.conf
+	for m in $(MANUAL); do \
+		$(INSTALL) -D -m 644 $$m $(D)$(MANDIR)/man$${m##*.}/$${m##*/} || exit 1; done
+	test -e $(D)$(SYSCONFDIR)/ncd.conf || \
+		$(INSTALL) -m 644 conf/ncd.conf $(D)$(SYSCONFDIR)/ncd.conf
+	test -n "$(D)" || ldconfig || echo "run ldconfig as root before using libncclient.so"
+
+# A config that was changed is somebody's work: it stays.
+uninstall:
+	rm -f $(addprefix $(D),$(INSTALLED))
+	if cmp -s conf/ncd.conf $(D)$(SYSCONFDIR)/ncd.conf; then rm $(D)$(SYSCONFDIR)/ncd.conf; fi
+	test -n "$(D)" || ldconfig || true
+
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
+	@echo "make check-unit check-sim check-sansio check-e2e check-install check-man tidy model"
+	@echo "                        one part of make check; check-sim SEEDS=N"
+	@echo "make fuzz               each fuzz target for SECONDS=20 (needs clang)"
+	@echo "bash .ci/run            what CI runs: check, sanitizers, 2000 seeds, fuzz, models, systemd"
+	@echo "make clean              removes build/"
+
 clean:
 	rm -rf build
 
-.PHONY: all clean check-unit check-sim check-sansio
+.PHONY: all clean check check-unit check-sim check-sansio check-e2e check-install check-man tidy \
+	model fuzz fuzzers deps deps-demo deps-ci demo install uninstall help
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
