@@ -81,8 +81,9 @@ static uint16_t flags_allowed(uint8_t type)
 {
 	switch (type) {
 	case FRAME_OPEN:
-	case FRAME_DATA:
 		return FRAME_F_FIN;
+	case FRAME_DATA:
+		return FRAME_F_FIN | FRAME_F_ACK;
 	case FRAME_RESET:
 		return FRAME_F_UNKNOWN;
 	default:

@@ -56,7 +56,8 @@ enum frame_type {
 enum frame_flag {
 	FRAME_F_FIN = 1u << 0,     /* OPEN, DATA: the stream ends behind the payload */
 	FRAME_F_UNKNOWN = 1u << 1, /* RESET: no such stream here (any more) */
-	FRAME_F_ALL = (1u << 2) - 1
+	FRAME_F_ACK = 1u << 2,     /* DATA: the sender's ring fills, acknowledge at once */
+	FRAME_F_ALL = (1u << 3) - 1
 };
 
 /*

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel_rx.c - bytes of a channel to frames to streams. A large payload is received straight into
+ * its place in the rx ring, followed by the next header; small frames come many to a read through
+ * the staging buffer and are copied.
+ *
+ * A place in a ring is only written where the byte is still missing: offset >= rx_next. A payload
+ * whose receive is under way holds back the stream's credit (channel_credit_cap), so that the same
+ * place cannot come to mean a later byte meanwhile.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine_state.h"
+
+#define BULK_MIN (16u << 10)
+
+static int fail(struct channel *c, const char *why)
+{
+	if (c->error == NULL)
+		c->error = why;
+	return -EPROTO;
+}
+
+static uint32_t payload_left(const struct channel_rx *rx)
+{
+	return rx->frame.length - rx->done;
+}
+
+/* The ring's pieces for the payload that is coming, if it is large and missing. */
+static int direct_iov(struct channel_rx *rx)
+{
+	const struct stream *s = rx->stream;
+	uint32_t left = payload_left(rx);
+	uint64_t offset = rx->frame.offset + rx->done;
+	uint32_t pos, first;
+
+	if (s == NULL || left < RX_DIRECT_MIN || offset < s->rx_next)
+		return 0;
+	pos = (uint32_t)offset & (s->rx.bytes - 1);
+	first = left < s->rx.bytes - pos ? left : s->rx.bytes - pos;
+	rx->iov[0] = (struct iovec){ s->rx.base + pos, first };
+	rx->iov[1] = (struct iovec){ s->rx.base, left - first };
+	rx->direct = left;
+	return first < left ? 2 : 1;
+}
+
+/* How much the staging buffer should take: not the payload that could go direct. */
+static uint32_t staging_want(const struct channel_rx *rx)
+{
+	uint32_t room = rx->buf_bytes - rx->end;
+	uint32_t want = room;
+
+	if (rx->bulk && !rx->in_payload)
+		want = WIRE_HEADER_BYTES - (rx->end - rx->start);
+	else if (rx->bulk)
+		want = payload_left(rx) + WIRE_HEADER_BYTES;
+	return want < room ? want : room;
+}
+
+int engine_rx_iov(struct engine *e, struct channel *c, const struct iovec **ret_iov)
+{
+	struct channel_rx *rx = &c->rx;
+	uint32_t pending = rx->end - rx->start;
+
+	(void)e;
+	if (!rx->lent) {
+		if (rx->start > 0) {
+			memmove(rx->buf, rx->buf + rx->start, pending);
+			rx->start = 0;
+			rx->end = pending;
+		}
+		rx->direct = 0;
+		rx->iov_nr = rx->in_payload && pending == 0 ? direct_iov(rx) : 0;
+		rx->iov[rx->iov_nr++] = (struct iovec){
+			rx->buf + rx->end, rx->direct > 0 ? WIRE_HEADER_BYTES : staging_want(rx)
+		};
+		rx->lent = true;
+	}
+	*ret_iov = rx->iov;
+	return rx->iov_nr;
+}
+
+static void copy_to_ring(struct stream *s, uint64_t offset, const uint8_t *data, uint32_t bytes)
+{
+	uint32_t pos = (uint32_t)offset & (s->rx.bytes - 1);
+	uint32_t first = bytes < s->rx.bytes - pos ? bytes : s->rx.bytes - pos;
+
+	memcpy(s->rx.base + pos, data, first);
+	memcpy(s->rx.base, data + first, bytes - first);
+}
+
+/* @bytes of the payload under way lie at @data; where they belong depends on the frame. */
+static int take_payload(struct engine *e, struct channel *c, const uint8_t *data, uint32_t bytes)
+{
+	struct channel_rx *rx = &c->rx;
+	struct stream *s = rx->stream;
+	uint64_t offset = rx->frame.offset + rx->done;
+	uint32_t skip = 0;
+
+	if (rx->frame.type != FRAME_DATA) {
+		memcpy(rx->open + rx->done, data, bytes);
+		return 0;
+	}
+	if (s == NULL)
+		return 0;
+	if (offset < s->rx_next)
+		skip = s->rx_next - offset < bytes ? (uint32_t)(s->rx_next - offset) : bytes;
+	copy_to_ring(s, offset + skip, data + skip, bytes - skip);
+	if (stream_peer_bytes(e, s, offset, bytes, e->now_ns) != 0)
+		return fail(c, "too many holes in a stream");
+	return 0;
+}
+
+static int refuse_unknown(struct engine *e, struct channel *c, uint64_t id)
+{
+	struct reply r = { .type = FRAME_RESET, .flags = FRAME_F_UNKNOWN, .offset = id };
+
+	e->counters.unknown_streams++;
+	return channel_reply(c, &r) != 0 ? -EPROTO : 0;
+}
+
+/* A DATA header: who gets the payload, and may it come? */
+static int begin_data(struct engine *e, struct channel *c)
+{
+	struct channel_rx *rx = &c->rx;
+	const struct frame *f = &rx->frame;
+	struct stream *s = stream_by_id(e, c->peer, f->stream);
+
+	if (s == NULL || s->state == STREAM_DEAD || s->state == STREAM_FREE)
+		return refuse_unknown(e, c, f->stream);
+	if (s->state != STREAM_ESTABLISHED && s->state != STREAM_OPENING)
+		return 0;
+	if (stream_check_data(s, f->offset, f->length, f->flags & FRAME_F_FIN) != 0)
+		return fail(c, "data outside the credit or the end of the stream");
+	if (s->state == STREAM_ESTABLISHED) {
+		if (stream_peer_ack(e, s, f) != 0)
+			return fail(c, "acknowledges what was not sent");
+		/* It may have been the last thing to wait for. */
+		if (s->state != STREAM_ESTABLISHED)
+			return 0;
+	}
+	if (s->closed && f->length > 0) {
+		stream_reset_begin(e, s, WIRE_E_RESET, e->now_ns);
+		return 0;
+	}
+	rx->stream = s;
+	s->placing++;
+	return 0;
+}
+
+static int end_frame(struct engine *e, struct channel *c)
+{
+	struct channel_rx *rx = &c->rx;
+	struct stream *s = rx->stream;
+	int r = 0;
+
+	rx->in_payload = false;
+	rx->stream = NULL;
+	if (rx->frame.type != FRAME_DATA) {
+		r = stream_peer_frame(e, c, &rx->frame, rx->open, e->now_ns);
+	} else if (s != NULL) {
+		s->placing--;
+		stream_peer_data_end(e, s, &rx->frame);
+	}
+	return r != 0 ? fail(c, "frame does not fit its stream") : 0;
+}
+
+static int begin_frame(struct engine *e, struct channel *c, const uint8_t *header)
+{
+	struct channel_rx *rx = &c->rx;
+
+	if (frame_decode(header, &rx->frame) != 0)
+		return fail(c, "malformed frame header");
+	if (rx->frame.type == FRAME_HELLO)
+		return fail(c, "hello on a channel that is up");
+	c->counters.frames_received++;
+	e->counters.frames_received++;
+	rx->in_payload = true;
+	rx->done = 0;
+	rx->bulk = rx->frame.length >= BULK_MIN;
+	if (rx->frame.type == FRAME_DATA && begin_data(e, c) != 0)
+		return fail(c, "answers overflow");
+	return rx->frame.length == 0 ? end_frame(e, c) : 0;
+}
+
+static int advance(struct engine *e, struct channel *c, uint32_t bytes)
+{
+	c->rx.done += bytes;
+	return payload_left(&c->rx) == 0 ? end_frame(e, c) : 0;
+}
+
+/* Frames out of the staging buffer. */
+static int parse(struct engine *e, struct channel *c)
+{
+	struct channel_rx *rx = &c->rx;
+	int r = 0;
+
+	while (r == 0 && rx->start < rx->end) {
+		const uint8_t *p = rx->buf + rx->start;
+		uint32_t avail = rx->end - rx->start;
+
+		if (!rx->in_payload) {
+			if (avail < WIRE_HEADER_BYTES)
+				return 0;
+			rx->start += WIRE_HEADER_BYTES;
+			r = begin_frame(e, c, p);
+			continue;
+		}
+		if (avail > payload_left(rx))
+			avail = payload_left(rx);
+		rx->start += avail;
+		r = take_payload(e, c, p, avail);
+		if (r == 0)
+			r = advance(e, c, avail);
+	}
+	return r;
+}
+
+int engine_received(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns)
+{
+	struct channel_rx *rx = &c->rx;
+	uint32_t placed = bytes < rx->direct ? (uint32_t)bytes : rx->direct;
+	int r = 0;
+
+	if (now_ns > e->now_ns)
+		e->now_ns = now_ns;
+	c->heard_ns = e->now_ns;
+	c->pinged_ns = 0;
+	c->counters.bytes_received += bytes;
+	rx->lent = false;
+	rx->direct = 0;
+	rx->end += (uint32_t)bytes - placed;
+	if (placed > 0) {
+		uint64_t offset = rx->frame.offset + rx->done;
+
+		if (rx->stream != NULL &&
+		    stream_peer_bytes(e, rx->stream, offset, placed, e->now_ns) != 0)
+			r = fail(c, "too many holes in a stream");
+		if (r == 0)
+			r = advance(e, c, placed);
+	}
+	if (r == 0)
+		r = parse(e, c);
+	if (r != 0)
+		e->counters.frame_errors++;
+	return r;
+}
+
+void channel_forget_stream(struct engine *e, struct stream *s)
+{
+	const struct engine_peer *p = &e->peer[s->peer];
+	uint32_t bits = p->up;
+
+	if (s->placing == 0)
+		return;
+	while (bits != 0) {
+		struct channel *c = p->channel[__builtin_ctz(bits)];
+
+		bits &= bits - 1;
+		if (c->rx.stream == s)
+			c->rx.stream = NULL;
+	}
+	s->placing = 0;
+}
+
+uint64_t channel_credit_cap(const struct engine *e, const struct stream *s, uint64_t limit)
+{
+	const struct engine_peer *p = &e->peer[s->peer];
+	uint32_t bits = p->up;
+
+	while (bits != 0) {
+		const struct channel_rx *rx = &p->channel[__builtin_ctz(bits)]->rx;
+		uint64_t cap = rx->frame.offset + rx->done + s->rx.bytes;
+
+		bits &= bits - 1;
+		if (rx->stream == s && cap < limit)
+			limit = cap;
+	}
+	return limit;
+}

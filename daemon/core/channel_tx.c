@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel_tx.c - streams to frames: what a channel sends next, gathered for one sendmsg. Headers and
+ * small payloads lie in the channel's buffer, large payloads stay in the applications' rings.
+ */
+#include <string.h>
+
+#include "engine_state.h"
+
+#define LATENCY_GATHER (64u << 10)
+
+static bool tx_room(const struct channel *c)
+{
+	return c->tx.iov_nr + 4 <= TX_IOV_MAX &&
+	       c->tx.buf_used + WIRE_HEADER_BYTES + WIRE_OPEN_BYTES + TX_COPY_MAX <=
+		       c->tx.buf_bytes;
+}
+
+/* @bytes more of the channel's own buffer, as part of the gathered send. */
+static uint8_t *put_own(struct channel_tx *tx, uint32_t bytes)
+{
+	uint8_t *p = tx->buf + tx->buf_used;
+	struct iovec *last = tx->iov_nr > 0 ? &tx->iov[tx->iov_nr - 1] : NULL;
+
+	tx->buf_used += bytes;
+	if (last != NULL && (uint8_t *)last->iov_base + last->iov_len == p)
+		last->iov_len += bytes;
+	else
+		tx->iov[tx->iov_nr++] = (struct iovec){ p, bytes };
+	return p;
+}
+
+/* @bytes of the stream's ring from @offset on: copied if few, else by reference. */
+static void put_ring(struct channel_tx *tx, const struct ring_mem *ring, uint64_t offset,
+		     uint32_t bytes)
+{
+	uint32_t pos = (uint32_t)offset & (ring->bytes - 1);
+	uint32_t first = bytes < ring->bytes - pos ? bytes : ring->bytes - pos;
+
+	tx->payload += bytes;
+	if (bytes <= TX_COPY_MAX) {
+		uint8_t *p = put_own(tx, bytes);
+
+		memcpy(p, ring->base + pos, first);
+		memcpy(p + first, ring->base, bytes - first);
+		return;
+	}
+	tx->iov[tx->iov_nr++] = (struct iovec){ ring->base + pos, first };
+	if (first < bytes)
+		tx->iov[tx->iov_nr++] = (struct iovec){ ring->base, bytes - first };
+}
+
+static void put_header(struct channel *c, const struct frame *f)
+{
+	frame_encode(f, put_own(&c->tx, WIRE_HEADER_BYTES));
+	c->counters.frames_sent++;
+}
+
+/* Ack and window of @s go with @f: nothing more is due for now. */
+static void put_credit(struct engine *e, struct stream *s, struct frame *f)
+{
+	uint64_t limit = s->rx_head + s->rx.bytes;
+
+	if (s->placing > 0)
+		limit = channel_credit_cap(e, s, limit);
+	if (limit > s->rx_limit && !s->closed)
+		s->rx_limit = limit;
+	f->ack = stream_ack_out(s);
+	f->window = s->rx_limit > f->ack ? (uint32_t)(s->rx_limit - f->ack) : 0;
+	s->rx_told = f->ack;
+	if (stream_rx_complete(s))
+		s->rx_end_told = true;
+	s->want &= (uint8_t)~WANT_CREDIT;
+	stream_ack_disarm(e, s);
+}
+
+static void note_sent(struct channel *c, struct stream *s, uint32_t bytes)
+{
+	s->tx_next += bytes;
+	if (s->tx_next > s->tx_sent)
+		s->tx_sent = s->tx_next;
+	s->used |= 1u << c->bit;
+	if (bytes == 0)
+		return;
+	if (s->last != c && s->last != NULL && s->tx_next - bytes > s->tx_acked)
+		s->switches++;
+	s->last = c;
+	s->deficit = s->deficit > bytes ? s->deficit - bytes : 0;
+}
+
+static void emit_open(struct engine *e, struct channel *c, struct stream *s)
+{
+	uint64_t data = s->tx_tail < NCD_OPEN_DATA_MAX ? s->tx_tail : NCD_OPEN_DATA_MAX;
+	struct frame f = { .type = FRAME_OPEN };
+	struct open_info o = {
+		.stream = s->id,
+		.source = s->local_addr,
+		.destination = s->remote_addr,
+		.source_port = s->local_port,
+		.destination_port = s->remote_port,
+		.class = s->class_set,
+	};
+
+	f.length = WIRE_OPEN_BYTES + (uint32_t)data;
+	if (s->shutdown && data == s->tx_tail) {
+		f.flags = FRAME_F_FIN;
+		s->fin_sent = true;
+	}
+	put_credit(e, s, &f);
+	put_header(c, &f);
+	open_encode(&o, put_own(&c->tx, WIRE_OPEN_BYTES));
+	if (data > 0)
+		put_ring(&c->tx, &s->tx, 0, (uint32_t)data);
+	s->want &= (uint8_t)~WANT_OPEN;
+	s->tx_next = 0;
+	note_sent(c, s, (uint32_t)data);
+}
+
+static void emit_accept(struct engine *e, struct channel *c, struct stream *s)
+{
+	struct frame f = { .type = FRAME_ACCEPT, .stream = s->remote_id, .length = 8 };
+
+	put_credit(e, s, &f);
+	put_header(c, &f);
+	wire_put64(put_own(&c->tx, 8), s->id);
+	s->want &= (uint8_t)~WANT_ACCEPT;
+	note_sent(c, s, 0);
+}
+
+static void emit_code(struct channel *c, struct stream *s, uint8_t type)
+{
+	struct frame f = { .type = type, .stream = s->remote_id, .length = 4 };
+
+	if (type == FRAME_RESET)
+		f.offset = s->id;
+	put_header(c, &f);
+	wire_put32(put_own(&c->tx, 4), s->wire_error);
+	s->want &= (uint8_t) ~(WANT_RESET | WANT_REFUSE);
+	note_sent(c, s, 0);
+}
+
+/* DATA with as much as deficit and frame allow, its FIN if the end is reached; or a FIN alone. */
+static void emit_data(struct engine *e, struct channel *c, struct stream *s)
+{
+	uint64_t bytes = stream_sendable(s);
+	struct frame f = { .type = FRAME_DATA, .stream = s->remote_id, .offset = s->tx_next };
+
+	if (bytes > s->deficit)
+		bytes = s->deficit;
+	if (bytes > e->cfg.frame_bytes)
+		bytes = e->cfg.frame_bytes;
+	f.length = (uint32_t)bytes;
+	if (s->shutdown && s->tx_next + bytes == s->tx_tail) {
+		f.type = bytes > 0 ? FRAME_DATA : FRAME_FIN;
+		f.flags = bytes > 0 ? FRAME_F_FIN : 0;
+		s->fin_sent = true;
+	}
+	if (bytes > 0 && s->tx_next + bytes - s->tx_asked >= s->tx.bytes / 4) {
+		f.flags |= FRAME_F_ACK;
+		s->tx_asked = s->tx_next + bytes;
+	}
+	put_credit(e, s, &f);
+	put_header(c, &f);
+	if (bytes > 0)
+		put_ring(&c->tx, &s->tx, s->tx_next, (uint32_t)bytes);
+	note_sent(c, s, (uint32_t)bytes);
+	c->counters.bytes_sent += bytes;
+	e->counters.bytes_sent += bytes;
+}
+
+static void emit_credit(struct engine *e, struct channel *c, struct stream *s)
+{
+	struct frame f = { .type = FRAME_CREDIT, .stream = s->remote_id };
+
+	put_credit(e, s, &f);
+	put_header(c, &f);
+	note_sent(c, s, 0);
+}
+
+/* One frame of @s, if it has one for this channel. */
+static bool emit(struct engine *e, struct channel *c, struct stream *s)
+{
+	switch ((enum stream_state)s->state) {
+	case STREAM_OPENING:
+		if (!(s->want & WANT_OPEN))
+			return false;
+		emit_open(e, c, s);
+		return true;
+	case STREAM_RESETTING:
+		if (!(s->want & WANT_RESET) || s->remote_id == 0)
+			return false;
+		emit_code(c, s, FRAME_RESET);
+		return true;
+	case STREAM_REFUSING:
+		emit_code(c, s, FRAME_REFUSE);
+		stream_die(e, s, 0);
+		return true;
+	case STREAM_ESTABLISHED:
+		break;
+	case STREAM_FREE:
+	case STREAM_INCOMING:
+	case STREAM_DEAD:
+		return false;
+	}
+	if (s->want & WANT_ACCEPT)
+		emit_accept(e, c, s);
+	else if ((stream_sendable(s) > 0 && sched_data_fits(e, c, s)) || stream_fin_due(s))
+		emit_data(e, c, s);
+	else if (s->want & WANT_CREDIT)
+		emit_credit(e, c, s);
+	else
+		return false;
+	stream_finish_if_done(e, s);
+	return true;
+}
+
+static void put_reply(struct channel *c, const struct reply *r)
+{
+	struct frame f = { .type = r->type, .flags = r->flags, .stream = r->stream };
+
+	f.offset = r->offset;
+	f.length = r->type == FRAME_RESET || r->type == FRAME_REFUSE ? 4 : 0;
+	put_header(c, &f);
+	if (f.length > 0)
+		wire_put32(put_own(&c->tx, 4), r->code);
+}
+
+static void gather_replies(struct engine *e, struct channel *c)
+{
+	struct channel_tx *tx = &c->tx;
+
+	while (tx->reply_head != tx->reply_tail && tx_room(c))
+		put_reply(c, &tx->reply[tx->reply_head++ % REPLIES_MAX]);
+	if (tx->goaway_due && tx_room(c)) {
+		put_reply(c, &(struct reply){ .type = FRAME_GOAWAY });
+		tx->goaway_due = false;
+	}
+	if (tx->ping_due && tx_room(c)) {
+		put_reply(c, &(struct reply){ .type = FRAME_PING, .offset = e->now_ns });
+		tx->ping_due = false;
+	}
+}
+
+static void gather_streams(struct engine *e, struct channel *c)
+{
+	uint32_t budget = c->class == CLASS_LATENCY ? LATENCY_GATHER : e->cfg.frame_bytes;
+	uint32_t frames = 0;
+	struct stream *s;
+
+	while ((s = c->tx.queue.head) != NULL && tx_room(c) && c->tx.payload < budget &&
+	       frames < TX_FRAMES_MAX) {
+		sched_refill(e, c, s);
+		if (emit(e, c, s)) {
+			frames++;
+			if (s->channel == c && s->deficit == 0)
+				sched_rotate(c);
+			continue;
+		}
+		/* Nothing more for this channel; data of another class goes to its own. */
+		sched_remove(e, s);
+		if (s->state == STREAM_ESTABLISHED && stream_sendable(s) > 0)
+			sched_activate(e, s);
+	}
+	e->counters.frames_sent += frames;
+}
+
+int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns, const struct iovec **ret_iov)
+{
+	struct channel_tx *tx = &c->tx;
+
+	if (now_ns > e->now_ns)
+		e->now_ns = now_ns;
+	if (tx->iov_first == tx->iov_nr) {
+		tx->iov_first = tx->iov_nr = 0;
+		tx->buf_used = 0;
+		tx->payload = 0;
+		gather_replies(e, c);
+		gather_streams(e, c);
+	}
+	*ret_iov = &tx->iov[tx->iov_first];
+	return tx->iov_nr - tx->iov_first;
+}
+
+void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns)
+{
+	struct channel_tx *tx = &c->tx;
+
+	if (now_ns > e->now_ns)
+		e->now_ns = now_ns;
+	while (bytes > 0 && tx->iov_first < tx->iov_nr) {
+		struct iovec *v = &tx->iov[tx->iov_first];
+		size_t n = bytes < v->iov_len ? bytes : v->iov_len;
+
+		v->iov_base = (uint8_t *)v->iov_base + n;
+		v->iov_len -= n;
+		bytes -= n;
+		if (v->iov_len == 0)
+			tx->iov_first++;
+	}
+}
+
+bool engine_channel_wants_tx(const struct channel *c)
+{
+	return c->tx.iov_first < c->tx.iov_nr || c->tx.queue.head != NULL ||
+	       c->tx.reply_head != c->tx.reply_tail || c->tx.ping_due || c->tx.goaway_due;
+}
+
+int channel_reply(struct channel *c, const struct reply *r)
+{
+	if (c->tx.reply_tail - c->tx.reply_head == REPLIES_MAX) {
+		c->error = "peer makes answers and does not read them";
+		return -1;
+	}
+	c->tx.reply[c->tx.reply_tail++ % REPLIES_MAX] = *r;
+	return 0;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine_state.h - the engine's own structs, for the files that make it up; nobody else includes it.
+ *
+ * Ownership: all of it lies in the memory given to engine_create. Threading: the worker.
+ *
+ * The way of a byte through these files:
+ *   stream_app.c -> sched.c -> channel_tx.c -> (transport) -> channel_rx.c -> stream_peer.c -> events
+ */
+#ifndef NCD_CORE_ENGINE_STATE_H
+#define NCD_CORE_ENGINE_STATE_H
+
+#include "engine.h"
+#include "id_table.h"
+#include "listener.h"
+#include "stream.h"
+
+#define TX_IOV_MAX    128  /* of one gathered send */
+#define SLOW_TICK_NS  50000000ull /* pace of what engine_tick does for peers and channels */
+#define TX_FRAMES_MAX 1024 /* of one gathered send */
+#define REPLIES_MAX   8192 /* answers without a stream; beyond: the channel is given up */
+#define PEER_CHANNELS 32   /* of both classes: bits of stream.used */
+#define TX_COPY_MAX   2048 /* payloads up to this are copied beside their header */
+#define RX_DIRECT_MIN 4096 /* what is left of a payload from this on is received into the ring */
+
+/* An answer that belongs to no stream, or to one that is gone. */
+struct reply {
+	uint8_t type;
+	uint8_t flags;
+	uint8_t code; /* WIRE_E_* of RESET and REFUSE */
+	uint64_t stream;
+	uint64_t offset;
+};
+
+struct stream_queue {
+	struct stream *head; /* circular, doubly linked */
+	uint32_t nr;
+};
+
+struct channel_tx {
+	uint8_t *buf; /* headers and small payloads of the frames under way */
+	uint32_t buf_bytes, buf_used;
+	struct iovec iov[TX_IOV_MAX];
+	int iov_first, iov_nr; /* what the transport has not taken: [iov_first, iov_nr) */
+	uint32_t payload;      /* bytes of payload gathered so far */
+	struct stream_queue queue;
+	uint32_t reply_head, reply_tail;
+	bool ping_due, goaway_due;
+	struct reply reply[REPLIES_MAX];
+};
+
+struct channel_rx {
+	uint8_t *buf; /* staging: bytes [start, end) are not parsed yet */
+	uint32_t buf_bytes, start, end;
+	struct iovec iov[4];
+	int iov_nr;
+	uint32_t direct;       /* bytes of iov that lie in a ring */
+	bool lent;             /* between engine_rx_iov and engine_received */
+	bool in_payload;
+	bool bulk;             /* the last payload was large: read headers alone */
+	struct frame frame;    /* whose payload is coming */
+	uint32_t done;         /* bytes of it that have come */
+	struct stream *stream; /* where they go, NULL: nowhere (any more) */
+	uint8_t open[WIRE_OPEN_BYTES + NCD_OPEN_DATA_MAX]; /* payload of forms: OPEN, ACCEPT, ... */
+};
+
+struct channel {
+	bool up;
+	uint8_t class;
+	uint16_t index;
+	uint32_t peer;
+	uint32_t bit; /* place in the peer */
+	void *user;
+	const char *error;
+	uint64_t heard_ns; /* last byte received */
+	uint64_t pinged_ns; /* 0: no ping unanswered */
+	struct channel_tx tx;
+	struct channel_rx rx;
+	struct channel_counters counters;
+};
+
+struct engine_peer {
+	bool known;
+	bool left;     /* said GOAWAY; taken by engine_peer_left */
+	bool leaving;
+	int error;     /* of the last dial */
+	uint32_t addr_nr;
+	struct address addr[NCD_ADDRS_MAX];
+	struct channel *channel[PEER_CHANNELS];
+	uint32_t up;      /* bits */
+	uint32_t turn[3]; /* round robin, by class */
+	uint32_t streams;
+	uint64_t down_ns; /* since when no channel is up; meaningful if streams > 0 && up == 0 */
+	struct stream_queue waiting; /* streams with something to say and no channel */
+};
+
+struct engine {
+	struct engine_config cfg;
+	const struct engine_ops *ops;
+	void *ctx;
+	struct stream *stream;
+	uint32_t stream_high; /* streams ever used: [0, stream_high) */
+	struct stream *free_head, *free_tail; /* FIFO by stream.next: ids come back late */
+	struct id_table ids;
+	struct channel *channel;
+	struct listener_table listeners;
+	struct port_pool ports;
+	struct interval_set *sets;
+	uint32_t *set_free;
+	uint32_t set_free_nr;
+	struct engine_peer peer[NCD_PEERS_MAX];
+	uint32_t peer_high;
+	struct stream *event_head, *event_tail;
+	struct stream *ack_head, *ack_tail;       /* by ack_due_ns: the delay is constant */
+	struct stream *orphan_head, *orphan_tail; /* by orphan_due_ns: likewise */
+	bool leaving;
+	uint64_t now_ns;      /* the latest time heard */
+	uint64_t slow_due_ns; /* peers and channels are looked at no sooner */
+	struct engine_counters counters;
+};
+
+/* sched.c: who sends next, on what. */
+
+/* @s has something to say (or may have): queues it on the channel the policy picks. */
+void sched_activate(struct engine *e, struct stream *s);
+/* @s leaves whatever queue it is in. */
+void sched_remove(struct engine *e, struct stream *s);
+/* Gives @s the quantum of a turn at the head of @c's queue. */
+void sched_refill(const struct engine *e, const struct channel *c, struct stream *s);
+/* The head's turn is over but it has more. */
+void sched_rotate(struct channel *c);
+/* True if @s may send on @c what it has: data goes on its class's channels where there are any. */
+bool sched_data_fits(const struct engine *e, const struct channel *c, const struct stream *s);
+/* Moves all streams of a dead channel's queue, or of the waiting queue, to what there is now. */
+void sched_requeue(struct engine *e, struct stream_queue *q);
+
+/* stream_peer.c: what frames do to streams. Each returns 0 or -EPROTO. */
+int stream_peer_frame(struct engine *e, struct channel *c, const struct frame *f,
+		      const uint8_t *form, uint64_t now_ns);
+/* Bytes [offset, offset + bytes) of @s are in its ring. */
+int stream_peer_bytes(struct engine *e, struct stream *s, uint64_t offset, uint32_t bytes,
+		      uint64_t now_ns);
+void stream_peer_data_end(struct engine *e, struct stream *s, const struct frame *f);
+/* Ack and window of a frame for an established stream; it may be DEAD afterwards. */
+int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f);
+
+/* channel_rx.c, channel_tx.c */
+int channel_reply(struct channel *c, const struct reply *r);
+void channel_forget_stream(struct engine *e, struct stream *s);
+/* How far credit may go: not past a payload that is still being placed. */
+uint64_t channel_credit_cap(const struct engine *e, const struct stream *s, uint64_t limit);
+
+/* stream_app.c: pieces that both sides of a stream's life need. */
+struct stream *stream_alloc(struct engine *e, uint32_t peer);
+struct stream *stream_by_id(const struct engine *e, uint32_t peer, uint64_t id);
+void stream_event(struct engine *e, struct stream *s, uint32_t events);
+/* Both directions end here with @error; nothing more is sent. EV_ERROR and EV_DONE. */
+void stream_die(struct engine *e, struct stream *s, int error);
+/* DEAD without error, once nothing is left to say. EV_DONE. */
+void stream_finish_if_done(struct engine *e, struct stream *s);
+/* The peer has acknowledged more: an orphan gets new time. */
+void stream_progress(struct engine *e, struct stream *s);
+void stream_ack_disarm(struct engine *e, struct stream *s);
+void stream_ack_arm(struct engine *e, struct stream *s, uint64_t now_ns);
+/* Begins to reset: RESET until RESET_ACK. */
+void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error, uint64_t now_ns);
+/* Credit or ack have moved so far that the peer must hear of it. */
+void stream_credit_check(struct engine *e, struct stream *s, uint64_t now_ns);
+/* The first rings: credit is given from here. */
+void stream_open_window(struct stream *s);
+int wire_error_to_errno(uint32_t wire_error, bool connected);
+
+#endif /* NCD_CORE_ENGINE_STATE_H */

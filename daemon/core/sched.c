@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sched.c - which stream's bytes go next, on which channel. Each channel has a queue of the streams
+ * that have something to say; only those are ever looked at. Deficit round robin within a queue;
+ * between classes the worker serves latency channels first.
+ */
+#include <stddef.h>
+
+#include "engine_state.h"
+
+#define LATENCY_QUANTUM (16u << 10)
+
+static void queue_push(struct stream_queue *q, struct stream *s)
+{
+	if (q->head == NULL) {
+		q->head = s->prev = s->next = s;
+	} else {
+		s->next = q->head;
+		s->prev = q->head->prev;
+		s->prev->next = s;
+		q->head->prev = s;
+	}
+	q->nr++;
+}
+
+static void queue_remove(struct stream_queue *q, struct stream *s)
+{
+	if (s->next == s) {
+		q->head = NULL;
+	} else {
+		s->prev->next = s->next;
+		s->next->prev = s->prev;
+		if (q->head == s)
+			q->head = s->next;
+	}
+	s->prev = s->next = NULL;
+	q->nr--;
+}
+
+/* Channels of @class that are up, in order of their places; returns how many. */
+static uint32_t candidates(const struct engine_peer *p, uint8_t class, struct channel **out)
+{
+	uint32_t bits = p->up, nr = 0;
+
+	while (bits != 0) {
+		struct channel *c = p->channel[__builtin_ctz(bits)];
+
+		bits &= bits - 1;
+		if (c->class == class)
+			out[nr++] = c;
+	}
+	return nr;
+}
+
+static struct channel *least_loaded(struct channel **c, uint32_t nr, const struct channel *last)
+{
+	struct channel *best = c[0];
+	uint32_t i;
+
+	for (i = 1; i < nr; i++) {
+		/* A tie goes to where the stream was: its bytes stay in order, the caches warm. */
+		if (c[i]->tx.queue.nr < best->tx.queue.nr ||
+		    (c[i]->tx.queue.nr == best->tx.queue.nr && c[i] == last))
+			best = c[i];
+	}
+	return best;
+}
+
+static struct channel *by_policy(struct engine *e, struct stream *s, struct channel **c, uint32_t nr)
+{
+	switch (e->cfg.policy) {
+	case POLICY_ROUND_ROBIN:
+		return c[e->peer[s->peer].turn[s->class]++ % nr];
+	case POLICY_SOURCE_PORT:
+		return c[s->local_port % nr];
+	case POLICY_LEAST_LOADED:
+	default:
+		return least_loaded(c, nr, s->last);
+	}
+}
+
+/* Where @s goes on now; NULL: no channel to its peer is up. */
+static struct channel *choose(struct engine *e, struct stream *s)
+{
+	const struct engine_peer *p = &e->peer[s->peer];
+	bool data = s->tx_next < s->tx_tail && s->tx.base != NULL;
+	/* What carries no data is short and urgent. */
+	uint8_t class = data ? s->class : CLASS_LATENCY;
+	struct channel *c[PEER_CHANNELS];
+	uint32_t nr = candidates(p, class, c);
+
+	if (nr == 0) {
+		class = class == CLASS_LATENCY ? CLASS_THROUGHPUT : CLASS_LATENCY;
+		nr = candidates(p, class, c);
+	}
+	if (nr == 0)
+		return NULL;
+	if (nr == 1 || !data)
+		return c[0];
+	/* The receiver must be able to remember every hole that changes of channel make. */
+	if (s->switches >= NCD_SWITCHES_MAX && s->last != NULL && s->last->class == class)
+		return s->last;
+	return by_policy(e, s, c, nr);
+}
+
+void sched_activate(struct engine *e, struct stream *s)
+{
+	struct engine_peer *p = &e->peer[s->peer];
+	struct channel *c;
+
+	if (s->channel != NULL)
+		return;
+	c = choose(e, s);
+	if (c == NULL) {
+		if (!s->waiting)
+			queue_push(&p->waiting, s);
+		s->waiting = true;
+		return;
+	}
+	if (s->waiting)
+		queue_remove(&p->waiting, s);
+	s->waiting = false;
+	s->channel = c;
+	s->deficit = 0;
+	queue_push(&c->tx.queue, s);
+}
+
+void sched_remove(struct engine *e, struct stream *s)
+{
+	if (s->channel != NULL)
+		queue_remove(&s->channel->tx.queue, s);
+	else if (s->waiting)
+		queue_remove(&e->peer[s->peer].waiting, s);
+	s->channel = NULL;
+	s->waiting = false;
+}
+
+void sched_refill(const struct engine *e, const struct channel *c, struct stream *s)
+{
+	uint32_t quantum = c->class == CLASS_LATENCY ? LATENCY_QUANTUM : e->cfg.frame_bytes;
+
+	if (s->deficit == 0)
+		s->deficit = quantum;
+}
+
+void sched_rotate(struct channel *c)
+{
+	c->tx.queue.head = c->tx.queue.head->next;
+}
+
+bool sched_data_fits(const struct engine *e, const struct channel *c, const struct stream *s)
+{
+	const struct engine_peer *p = &e->peer[s->peer];
+	uint32_t bits = p->up;
+
+	if (c->class == s->class)
+		return true;
+	while (bits != 0) {
+		if (p->channel[__builtin_ctz(bits)]->class == s->class)
+			return false;
+		bits &= bits - 1;
+	}
+	return true;
+}
+
+void sched_requeue(struct engine *e, struct stream_queue *q)
+{
+	uint32_t nr = q->nr;
+
+	while (nr-- > 0) {
+		struct stream *s = q->head;
+
+		queue_remove(q, s);
+		s->channel = NULL;
+		s->waiting = false;
+		sched_activate(e, s);
+	}
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream_peer.c - what the frames of a peer do to streams.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine_state.h"
+
+int wire_error_to_errno(uint32_t wire_error, bool connected)
+{
+	switch (wire_error) {
+	case WIRE_E_REFUSED:
+	case WIRE_E_NOBUFS:
+		return -ECONNREFUSED;
+	case WIRE_E_TIMEDOUT:
+		return -ETIMEDOUT;
+	case WIRE_E_LEAVING:
+		return connected ? -ECONNRESET : -ECONNREFUSED;
+	default:
+		return -ECONNRESET;
+	}
+}
+
+/* The first hole of a stream takes a set from the pool; the last gives it back. */
+static int64_t add_bytes(struct engine *e, struct stream *s, uint64_t start, uint64_t end)
+{
+	int64_t added;
+
+	if (s->holes == NULL && start > s->rx_next) {
+		if (e->set_free_nr == 0)
+			return -ENOSPC;
+		s->holes = &e->sets[e->set_free[--e->set_free_nr]];
+		s->holes->nr = 0;
+	}
+	if (s->holes == NULL) {
+		added = end > s->rx_next ? (int64_t)(end - s->rx_next) : 0;
+		s->rx_next += (uint64_t)added;
+		return added;
+	}
+	added = interval_add(s->holes, &s->rx_next, start, end);
+	if (s->holes->nr == 0) {
+		e->set_free[e->set_free_nr++] = (uint32_t)(s->holes - e->sets);
+		s->holes = NULL;
+	}
+	return added;
+}
+
+int stream_peer_bytes(struct engine *e, struct stream *s, uint64_t offset, uint32_t bytes,
+		      uint64_t now_ns)
+{
+	uint64_t before = s->rx_next;
+	int64_t added = add_bytes(e, s, offset, offset + bytes);
+
+	if (added < 0)
+		return (int)added;
+	e->counters.bytes_received += (uint64_t)added;
+	e->counters.duplicate_bytes += bytes - (uint64_t)added;
+	if (s->rx_next != before) {
+		stream_event(e, s, STREAM_EV_RX);
+		stream_ack_arm(e, s, now_ns);
+	}
+	return 0;
+}
+
+static void say_credit(struct engine *e, struct stream *s)
+{
+	s->want |= WANT_CREDIT;
+	if (s->state == STREAM_ESTABLISHED)
+		sched_activate(e, s);
+}
+
+static void set_final(struct engine *e, struct stream *s, uint64_t final)
+{
+	s->rx_final = final;
+	if (stream_rx_complete(s))
+		stream_event(e, s, STREAM_EV_RX);
+	/* At once, also when it came before: the answer to the first may be lost. */
+	say_credit(e, s);
+}
+
+void stream_peer_data_end(struct engine *e, struct stream *s, const struct frame *f)
+{
+	if (f->flags & FRAME_F_FIN)
+		set_final(e, s, f->offset + f->length);
+	else if (stream_rx_complete(s))
+		say_credit(e, s);
+	if (f->flags & FRAME_F_ACK)
+		say_credit(e, s);
+}
+
+int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f)
+{
+	bool fin_before = s->fin_acked;
+	int moved = stream_acked(s, f->ack, f->window);
+
+	s->confirmed = true;
+	if (moved < 0)
+		return -EPROTO;
+	if (moved > 0) {
+		stream_event(e, s, STREAM_EV_TX);
+		if (s->fin_acked && !fin_before)
+			stream_event(e, s, STREAM_EV_TX_DONE);
+		if (stream_sendable(s) > 0)
+			sched_activate(e, s);
+		stream_progress(e, s);
+	}
+	return 0;
+}
+
+static int reply_refuse(struct channel *c, uint64_t id, uint8_t code)
+{
+	struct reply r = { .type = FRAME_REFUSE, .code = code, .stream = id };
+
+	return channel_reply(c, &r);
+}
+
+/* The data that rode with OPEN, as far as it has a place. */
+static void take_open_data(struct engine *e, struct stream *s, const struct frame *f,
+			   const uint8_t *data, uint64_t now_ns)
+{
+	uint32_t bytes = f->length - WIRE_OPEN_BYTES;
+	bool all = bytes <= s->rx.bytes;
+
+	if (!all)
+		bytes = s->rx.bytes;
+	memcpy(s->rx.base, data, bytes);
+	if (bytes > 0)
+		(void)stream_peer_bytes(e, s, 0, bytes, now_ns); /* no hole: cannot fail */
+	if (all && (f->flags & FRAME_F_FIN))
+		set_final(e, s, bytes);
+}
+
+static int open_again(struct engine *e, struct stream *s)
+{
+	if (s->state == STREAM_ESTABLISHED && !s->dialled) {
+		s->want |= WANT_ACCEPT;
+		sched_activate(e, s);
+	}
+	return 0;
+}
+
+static struct stream *incoming_alloc(struct engine *e, uint32_t peer, const struct open_info *o,
+				     const struct frame *f)
+{
+	struct stream *s = stream_alloc(e, peer);
+
+	if (s == NULL)
+		return NULL;
+	s->state = STREAM_INCOMING;
+	s->remote_id = o->stream;
+	s->local_addr = o->destination;
+	s->local_port = o->destination_port;
+	s->remote_addr = o->source;
+	s->remote_port = o->source_port;
+	s->class_set = o->class;
+	s->tx_limit = f->window;
+	stream_classify(s);
+	id_table_insert(&e->ids, s);
+	return s;
+}
+
+static int peer_open(struct engine *e, struct channel *c, const struct frame *f,
+		     const uint8_t *payload, uint64_t now_ns)
+{
+	struct open_info o;
+	struct listener *l;
+	struct stream *s;
+	int r;
+
+	if (open_decode(payload, &o) != 0)
+		return -EPROTO;
+	s = id_table_find(&e->ids, c->peer, o.stream);
+	if (s != NULL)
+		return open_again(e, s);
+	l = listener_find(&e->listeners, &o.destination, o.destination_port);
+	if (l == NULL || e->leaving) {
+		e->counters.refused++;
+		return reply_refuse(c, o.stream, e->leaving ? WIRE_E_LEAVING : WIRE_E_REFUSED);
+	}
+	s = incoming_alloc(e, c->peer, &o, f);
+	if (s == NULL) {
+		e->counters.refused++;
+		return reply_refuse(c, o.stream, WIRE_E_NOBUFS);
+	}
+	r = e->ops->incoming(e->ctx, s, l->user);
+	if (r == 0) {
+		engine_stream_admit(e, s, now_ns);
+		take_open_data(e, s, f, payload + WIRE_OPEN_BYTES, now_ns);
+	} else if (r != -EAGAIN) {
+		e->counters.refused++;
+		engine_stream_free(e, s);
+		return reply_refuse(c, o.stream, WIRE_E_NOBUFS);
+	}
+	return 0;
+}
+
+static int peer_accept(struct engine *e, struct stream *s, const struct frame *f,
+		       const uint8_t *payload)
+{
+	uint64_t id = wire_get64(payload);
+
+	if (id == 0 || f->ack > s->tx_sent + 1)
+		return -EPROTO;
+	if (s->remote_id != 0)
+		return s->state == STREAM_ESTABLISHED ? stream_peer_ack(e, s, f) : 0;
+	s->remote_id = id;
+	id_table_insert(&e->ids, s);
+	if (s->state == STREAM_RESETTING) {
+		s->want |= WANT_RESET;
+		sched_activate(e, s);
+		return 0;
+	}
+	s->state = STREAM_ESTABLISHED;
+	s->want &= (uint8_t)~WANT_OPEN;
+	/* What rode with OPEN and was not taken goes again. */
+	s->tx_next = s->tx_acked;
+	s->fin_sent = false;
+	stream_event(e, s, STREAM_EV_CONNECTED | STREAM_EV_TX);
+	if (stream_peer_ack(e, s, f) != 0)
+		return -EPROTO;
+	if (s->state != STREAM_ESTABLISHED)
+		return 0;
+	if (stream_ack_out(s) != s->rx_told)
+		s->want |= WANT_CREDIT;
+	if (stream_sendable(s) > 0 || stream_fin_due(s) || s->want != 0)
+		sched_activate(e, s);
+	stream_finish_if_done(e, s);
+	return 0;
+}
+
+static int peer_refuse(struct engine *e, struct stream *s, const uint8_t *payload)
+{
+	if (s->state == STREAM_RESETTING && s->remote_id == 0) {
+		stream_die(e, s, 0);
+	} else if (s->state == STREAM_OPENING) {
+		e->counters.refused++;
+		stream_die(e, s, wire_error_to_errno(wire_get32(payload), false));
+	}
+	return 0;
+}
+
+static int peer_fin(struct engine *e, struct stream *s, const struct frame *f)
+{
+	if (s->state != STREAM_ESTABLISHED && s->state != STREAM_OPENING)
+		return 0;
+	if (stream_check_data(s, f->offset, 0, true) != 0)
+		return -EPROTO;
+	if (s->state == STREAM_ESTABLISHED && stream_peer_ack(e, s, f) != 0)
+		return -EPROTO;
+	if (s->state == STREAM_ESTABLISHED || s->state == STREAM_OPENING)
+		set_final(e, s, f->offset);
+	return 0;
+}
+
+/*
+ * The peer no longer knows a stream of ours. If both sides had finished, its last ack to us was lost
+ * with a channel: that is the normal end. Otherwise it has forgotten us.
+ */
+static int peer_unknown(struct engine *e, uint32_t peer, uint64_t remote_id)
+{
+	struct stream *s = id_table_find(&e->ids, peer, remote_id);
+
+	if (s == NULL || s->state == STREAM_DEAD)
+		return 0;
+	if (s->state == STREAM_ESTABLISHED && s->fin_sent && stream_rx_complete(s)) {
+		s->tx_acked = s->tx_next = s->tx_tail;
+		s->fin_acked = true;
+		s->rx_end_told = true;
+		stream_event(e, s, STREAM_EV_TX | STREAM_EV_TX_DONE);
+		stream_finish_if_done(e, s);
+	} else if (s->state == STREAM_RESETTING) {
+		stream_die(e, s, 0);
+	} else {
+		stream_die(e, s, -ECONNRESET);
+	}
+	return 0;
+}
+
+static int peer_reset(struct engine *e, struct channel *c, const struct frame *f,
+		      const uint8_t *payload)
+{
+	struct reply r = { .type = FRAME_RESET_ACK, .stream = f->offset };
+	struct stream *s;
+
+	if (f->flags & FRAME_F_UNKNOWN)
+		return peer_unknown(e, c->peer, f->offset);
+	s = stream_by_id(e, c->peer, f->stream);
+	if (s != NULL && s->state != STREAM_DEAD && s->state != STREAM_FREE) {
+		e->counters.reset++;
+		stream_die(e, s,
+			   s->state == STREAM_RESETTING ?
+				   0 :
+				   wire_error_to_errno(wire_get32(payload), true));
+	}
+	return channel_reply(c, &r);
+}
+
+/* Frames that name a stream of ours. */
+static int stream_frame(struct engine *e, struct channel *c, const struct frame *f,
+			const uint8_t *payload)
+{
+	struct stream *s = stream_by_id(e, c->peer, f->stream);
+
+	if (s == NULL || s->state == STREAM_DEAD) {
+		struct reply r = { .type = FRAME_RESET, .flags = FRAME_F_UNKNOWN };
+
+		r.offset = f->stream;
+		if (f->type != FRAME_ACCEPT && f->type != FRAME_FIN)
+			return 0;
+		e->counters.unknown_streams++;
+		return channel_reply(c, &r);
+	}
+	switch (f->type) {
+	case FRAME_ACCEPT:
+		return s->dialled ? peer_accept(e, s, f, payload) : -EPROTO;
+	case FRAME_REFUSE:
+		return peer_refuse(e, s, payload);
+	case FRAME_CREDIT:
+		if (s->state == STREAM_ESTABLISHED && stream_peer_ack(e, s, f) != 0)
+			return -EPROTO;
+		stream_finish_if_done(e, s);
+		return 0;
+	case FRAME_FIN:
+		if (peer_fin(e, s, f) != 0)
+			return -EPROTO;
+		stream_finish_if_done(e, s);
+		return 0;
+	default: /* RESET_ACK */
+		if (s->state == STREAM_RESETTING)
+			stream_die(e, s, 0);
+		return 0;
+	}
+}
+
+int stream_peer_frame(struct engine *e, struct channel *c, const struct frame *f,
+		      const uint8_t *payload, uint64_t now_ns)
+{
+	struct reply pong = { .type = FRAME_PONG, .offset = f->offset };
+	struct engine_peer *p = &e->peer[c->peer];
+
+	switch (f->type) {
+	case FRAME_OPEN:
+		return peer_open(e, c, f, payload, now_ns);
+	case FRAME_RESET:
+		return peer_reset(e, c, f, payload);
+	case FRAME_PING:
+		return channel_reply(c, &pong);
+	case FRAME_PONG:
+		/* The peer may lie about what we sent: only a plausible time counts. */
+		if (f->offset <= now_ns && now_ns - f->offset < e->cfg.ping_dead_ns)
+			c->counters.rtt_ns = now_ns - f->offset;
+		return 0;
+	case FRAME_GOAWAY:
+		p->left = p->left || !p->leaving;
+		p->leaving = true;
+		return 0;
+	default:
+		return stream_frame(e, c, f, payload);
+	}
+}
