@@ -4,11 +4,9 @@
  */
 #include "fields.h"
 
-#define COUNTER(type, member) { .name = #member, .offset = offsetof(struct type, member) }
-#define GAUGE(type, member) \
-	{ .name = #member, .offset = offsetof(struct type, member), .gauge = true }
-#define REASON(type, member, text) \
-	{ .name = #member, .offset = offsetof(struct type, member), .reason = (text) }
+#define COUNTER(type, member)      .name = #member, .offset = offsetof(struct type, member)
+#define GAUGE(type, member)        COUNTER(type, member), .gauge = true
+#define REASON(type, member, text) COUNTER(type, member), .reason = (text)
 
 uint64_t field_value(const struct field *f, const void *entry)
 {
@@ -22,15 +20,19 @@ uint64_t field_value(const struct field *f, const void *entry)
 const struct field *head_fields(void)
 {
 	static const struct field list[] = {
-		COUNTER(stats_head, attach_accepted),
-		REASON(stats_head, attach_refused, "applications refused: access, limits or version"),
-		REASON(stats_head, ctl_garbage, "control messages that broke the protocol"),
-		COUNTER(stats_head, dials),
-		REASON(stats_head, dial_failures, "dials to peers that failed"),
-		REASON(stats_head, hello_refused, "channels of peers refused (the log says why)"),
-		REASON(stats_head, hello_garbage, "connections to the channel port that spoke no ncd"),
-		COUNTER(stats_head, reloads),
-		REASON(stats_head, reload_failures, "reloads refused: the new config has an error"),
+		{ COUNTER(stats_head, attach_accepted) },
+		{ REASON(stats_head, attach_refused,
+			 "applications refused: access, limits or version") },
+		{ REASON(stats_head, ctl_garbage, "control messages that broke the protocol") },
+		{ COUNTER(stats_head, dials) },
+		{ REASON(stats_head, dial_failures, "dials to peers that failed") },
+		{ REASON(stats_head, hello_refused,
+			 "channels of peers refused (the log says why)") },
+		{ REASON(stats_head, hello_garbage,
+			 "connections to the channel port that spoke no ncd") },
+		{ COUNTER(stats_head, reloads) },
+		{ REASON(stats_head, reload_failures,
+			 "reloads refused: the new config has an error") },
 		{ .name = NULL },
 	};
 
@@ -40,27 +42,29 @@ const struct field *head_fields(void)
 const struct field *worker_fields(void)
 {
 	static const struct field list[] = {
-		COUNTER(stats_worker, turns),
-		COUNTER(stats_worker, busy_turns),
-		COUNTER(stats_worker, sleeps),
-		COUNTER(stats_worker, wakes_sent),
-		COUNTER(stats_worker, wakes_got),
-		COUNTER(stats_worker, spin_ns),
-		GAUGE(stats_worker, streams),
-		COUNTER(stats_worker, streams_opened),
-		COUNTER(stats_worker, streams_accepted),
-		REASON(stats_worker, streams_refused, "streams refused: nobody listens, or no room"),
-		REASON(stats_worker, streams_reset, "streams reset, by either side"),
-		COUNTER(stats_worker, bytes_sent),
-		COUNTER(stats_worker, bytes_received),
-		COUNTER(stats_worker, frames_sent),
-		COUNTER(stats_worker, frames_received),
-		REASON(stats_worker, retransmits, "streams that sent again because a channel died"),
-		REASON(stats_worker, duplicates, "bytes received twice, and ignored"),
-		REASON(stats_worker, frame_errors, "channels closed because a frame was wrong"),
-		REASON(stats_worker, region_errors, "applications detached: their region lied"),
-		REASON(stats_worker, no_memory, "streams refused: region_max is reached"),
-		COUNTER(stats_worker, io_calls),
+		{ COUNTER(stats_worker, turns) },
+		{ COUNTER(stats_worker, busy_turns) },
+		{ COUNTER(stats_worker, sleeps) },
+		{ COUNTER(stats_worker, wakes_sent) },
+		{ COUNTER(stats_worker, wakes_got) },
+		{ COUNTER(stats_worker, spin_ns) },
+		{ GAUGE(stats_worker, streams) },
+		{ COUNTER(stats_worker, streams_opened) },
+		{ COUNTER(stats_worker, streams_accepted) },
+		{ REASON(stats_worker, streams_refused,
+			 "streams refused: nobody listens, or no room") },
+		{ REASON(stats_worker, streams_reset, "streams reset, by either side") },
+		{ COUNTER(stats_worker, bytes_sent) },
+		{ COUNTER(stats_worker, bytes_received) },
+		{ COUNTER(stats_worker, frames_sent) },
+		{ COUNTER(stats_worker, frames_received) },
+		{ REASON(stats_worker, retransmits,
+			 "streams that sent again because a channel died") },
+		{ REASON(stats_worker, duplicates, "bytes received twice, and ignored") },
+		{ REASON(stats_worker, frame_errors, "channels closed because a frame was wrong") },
+		{ REASON(stats_worker, region_errors, "applications detached: their region lied") },
+		{ REASON(stats_worker, no_memory, "streams refused: region_max is reached") },
+		{ COUNTER(stats_worker, io_calls) },
 		{ .name = NULL },
 	};
 
@@ -70,12 +74,12 @@ const struct field *worker_fields(void)
 const struct field *channel_fields(void)
 {
 	static const struct field list[] = {
-		GAUGE(stats_channel, queued_streams),
-		COUNTER(stats_channel, bytes_sent),
-		COUNTER(stats_channel, bytes_received),
-		COUNTER(stats_channel, frames_sent),
-		COUNTER(stats_channel, frames_received),
-		GAUGE(stats_channel, rtt_ns),
+		{ GAUGE(stats_channel, queued_streams) },
+		{ COUNTER(stats_channel, bytes_sent) },
+		{ COUNTER(stats_channel, bytes_received) },
+		{ COUNTER(stats_channel, frames_sent) },
+		{ COUNTER(stats_channel, frames_received) },
+		{ GAUGE(stats_channel, rtt_ns) },
 		{ .name = NULL },
 	};
 
@@ -85,8 +89,8 @@ const struct field *channel_fields(void)
 const struct field *client_fields(void)
 {
 	static const struct field list[] = {
-		GAUGE(stats_client, sockets),
-		GAUGE(stats_client, region_bytes),
+		{ GAUGE(stats_client, sockets) },
+		{ GAUGE(stats_client, region_bytes) },
 		{ .name = NULL },
 	};
 
@@ -96,10 +100,10 @@ const struct field *client_fields(void)
 const struct field *socket_fields(void)
 {
 	static const struct field list[] = {
-		GAUGE(stats_socket, recv_q),
-		GAUGE(stats_socket, send_q),
-		COUNTER(stats_socket, bytes_sent),
-		COUNTER(stats_socket, bytes_received),
+		{ GAUGE(stats_socket, recv_q) },
+		{ GAUGE(stats_socket, send_q) },
+		{ COUNTER(stats_socket, bytes_sent) },
+		{ COUNTER(stats_socket, bytes_received) },
 		{ .name = NULL },
 	};
 

@@ -246,9 +246,9 @@ static void put_summary(struct json *j, const struct view *v)
 int view_json(const struct view *v)
 {
 	static void (*const part[])(struct json *, const struct view *) = {
-		[VIEW_SUMMARY] = put_summary,	[VIEW_WORKERS] = put_workers,
+		[VIEW_SUMMARY] = put_summary,   [VIEW_WORKERS] = put_workers,
 		[VIEW_CHANNELS] = put_channels, [VIEW_SOCKETS] = put_sockets,
-		[VIEW_CLIENTS] = put_clients,	[VIEW_ERRORS] = put_errors,
+		[VIEW_CLIENTS] = put_clients,   [VIEW_ERRORS] = put_errors,
 	};
 	struct json j = { .out = v->out };
 

@@ -14,7 +14,11 @@
 #include "view.h"
 
 /* Exit codes; ncd-stat(1). */
-enum { EXIT_NO_PAGE = 1, EXIT_USAGE = 2, EXIT_NOT_RUNNING = 3 };
+enum {
+	EXIT_NO_PAGE = 1,
+	EXIT_USAGE = 2,
+	EXIT_NOT_RUNNING = 3
+};
 
 #define NCD_SOCKET_DEFAULT "/run/ncd/ncd.sock"
 #define INTERVAL_MAX       86400.0
@@ -23,7 +27,7 @@ struct arguments {
 	const char *socket;
 	enum view_kind kind;
 	bool json, listening, all;
-	double interval; /* seconds; 0: once */
+	double interval;     /* seconds; 0: once */
 	unsigned long count; /* reports; 0: for ever */
 };
 
@@ -58,8 +62,9 @@ static int bad(const char *what, const char *value)
 static int parse_command(const char *word, enum view_kind *ret_kind)
 {
 	static const char *const name[] = {
-		[VIEW_SUMMARY] = "summary", [VIEW_WORKERS] = "workers", [VIEW_CHANNELS] = "channels",
-		[VIEW_SOCKETS] = "sockets", [VIEW_CLIENTS] = "clients", [VIEW_ERRORS] = "errors",
+		[VIEW_SUMMARY] = "summary",   [VIEW_WORKERS] = "workers",
+		[VIEW_CHANNELS] = "channels", [VIEW_SOCKETS] = "sockets",
+		[VIEW_CLIENTS] = "clients",   [VIEW_ERRORS] = "errors",
 	};
 
 	for (unsigned i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
@@ -97,10 +102,14 @@ static int parse_count(const char *text, unsigned long *ret_count)
 static int parse(int argc, char **argv, struct arguments *a)
 {
 	static const struct option longs[] = {
-		{ "socket", required_argument, NULL, 's' }, { "interval", required_argument, NULL, 'i' },
-		{ "count", required_argument, NULL, 'c' },  { "json", no_argument, NULL, 'j' },
-		{ "listening", no_argument, NULL, 'l' },    { "all", no_argument, NULL, 'a' },
-		{ "version", no_argument, NULL, 'V' },	    { "help", no_argument, NULL, 'h' },
+		{ "socket", required_argument, NULL, 's' },
+		{ "interval", required_argument, NULL, 'i' },
+		{ "count", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "listening", no_argument, NULL, 'l' },
+		{ "all", no_argument, NULL, 'a' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int opt, err = 0;

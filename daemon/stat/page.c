@@ -62,7 +62,8 @@ static int check_head(struct stats_head *h, uint64_t file_bytes, const char *pat
 	    !inside(h, h->channel_off, h->channel_nr, sizeof(struct stats_channel)) ||
 	    !inside(h, h->client_off, h->client_nr, sizeof(struct stats_client)) ||
 	    !inside(h, h->socket_off, h->socket_nr, sizeof(struct stats_socket))) {
-		snprintf(ret_why, PAGE_WHY_BYTES, "%s: damaged: a table lies outside the file", path);
+		snprintf(ret_why, PAGE_WHY_BYTES, "%s: damaged: a table lies outside the file",
+			 path);
 		return -EPROTO;
 	}
 	h->release[sizeof(h->release) - 1] = '\0';
@@ -89,8 +90,9 @@ int page_open(const char *path, struct page *ret_page, char ret_why[PAGE_WHY_BYT
 	pg.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (pg.fd < 0)
 		return fail(path,
-			    errno == ENOENT ? " (has ncd been started? -s or $NCD_SOCKET names another)"
-					    : "",
+			    errno == ENOENT
+				    ? " (has ncd been started? -s or $NCD_SOCKET names another)"
+				    : "",
 			    ret_why);
 	if (fstat(pg.fd, &st) < 0) {
 		err = fail(path, "", ret_why);

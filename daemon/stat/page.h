@@ -40,8 +40,8 @@ void page_copy(const struct page *pg, uint64_t off, void *to, size_t bytes);
 
 /*
  * The first offset in [@off, @end) that may hold data, and through @ret_end where that data ends;
- * @end if there is none. Tables are as large as the limits and the file is sparse: reading a hole of
- * a mapped tmpfs file would make a page of it.
+ * @end if there is none. Tables are as large as the limits and the file is sparse: reading a hole
+ * of a mapped tmpfs file would make a page of it.
  */
 uint64_t page_data(const struct page *pg, uint64_t off, uint64_t end, uint64_t *ret_end);
 

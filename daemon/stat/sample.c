@@ -75,7 +75,8 @@ static int rows_collect(const struct page *pg, uint64_t table, uint32_t table_nr
 				r->room = room;
 			}
 			if (!copy_entry(pg, table + place * r->entry_bytes,
-					r->mem + r->nr * r->row_bytes + r->entry_at, r->entry_bytes))
+					r->mem + r->nr * r->row_bytes + r->entry_at,
+					r->entry_bytes))
 				continue;
 			memcpy(r->mem + r->nr * r->row_bytes, &place, sizeof(place));
 			r->nr++;
@@ -85,14 +86,17 @@ static int rows_collect(const struct page *pg, uint64_t table, uint32_t table_nr
 	return 0;
 }
 
-#define ROWS(row)                                                                                  \
-	{ .row_bytes = sizeof(struct row), .entry_at = offsetof(struct row, entry),                \
-	  .entry_bytes = sizeof(((struct row *)NULL)->entry) }
+#define ROWS(row)                                                                         \
+	{                                                                                 \
+		.row_bytes = sizeof(struct row), .entry_at = offsetof(struct row, entry), \
+		.entry_bytes = sizeof(((struct row *)NULL)->entry)                        \
+	}
 
 static int take_tables(const struct page *pg, struct sample *s)
 {
 	const struct stats_head *h = &pg->head;
-	struct rows channel = ROWS(channel_row), client = ROWS(client_row), socket = ROWS(socket_row);
+	struct rows channel = ROWS(channel_row), client = ROWS(client_row),
+		    socket = ROWS(socket_row);
 	int err;
 
 	err = rows_collect(pg, h->channel_off, h->channel_nr, &channel);

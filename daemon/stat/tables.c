@@ -36,10 +36,11 @@ static uint64_t age(const struct view *v, const counter64 *since)
 
 static int workers(const struct view *v)
 {
-	static const char *const title[] = { "WORKER", "CPU",	 "-BACKEND", "STREAMS", "SENT", "RECEIVED",
-					     "FRM-OUT", "FRM-IN", "CALLS",   "SLEEPS",	"SPUN", NULL };
-	static const char *const title_rate[] = { "WORKER",  "CPU",	"-BACKEND", "STREAMS",
-						  "SENT/s",  "RECV/s",	"FRO/s",    "FRI/s",
+	static const char *const title[] = { "WORKER", "CPU",      "-BACKEND", "STREAMS",
+					     "SENT",   "RECEIVED", "FRM-OUT",  "FRM-IN",
+					     "CALLS",  "SLEEPS",   "SPUN",     NULL };
+	static const char *const title_rate[] = { "WORKER",  "CPU",     "-BACKEND", "STREAMS",
+						  "SENT/s",  "RECV/s",  "FRO/s",    "FRI/s",
 						  "CALLS/s", "SLEEP/s", "SPIN%",    NULL };
 	struct table t;
 
@@ -73,10 +74,11 @@ static int workers(const struct view *v)
 
 static int channels(const struct view *v)
 {
-	static const char *const title[] = { "-PEER", "-CLASS", "LANE",	  "-STATE", "WORKER", "QUEUED",
-					     "SENT",  "RECV",	"FRM-OUT", "FRM-IN", "RTT",    "UP", NULL };
-	static const char *const title_rate[] = { "-PEER",  "-CLASS", "LANE",  "-STATE", "WORKER",
-						  "QUEUED", "SENT/s", "RECV/s", "FRO/s", "FRI/s",
+	static const char *const title[] = { "-PEER",  "-CLASS", "LANE", "-STATE",  "WORKER",
+					     "QUEUED", "SENT",   "RECV", "FRM-OUT", "FRM-IN",
+					     "RTT",    "UP",     NULL };
+	static const char *const title_rate[] = { "-PEER",  "-CLASS", "LANE",   "-STATE", "WORKER",
+						  "QUEUED", "SENT/s", "RECV/s", "FRO/s",  "FRI/s",
 						  "RTT",    "UP",     NULL };
 	struct table t;
 
@@ -104,11 +106,12 @@ static int channels(const struct view *v)
 
 static int sockets(const struct view *v)
 {
-	static const char *const title[] = { "-State", "Recv-Q", "Send-Q", "-Local:Port", "-Peer:Port",
-					     "-Class", "-Path",	 "W",	   "PID",	  NULL };
-	static const char *const title_rate[] = { "-State", "Recv-Q", "Send-Q", "-Local:Port",
-						  "-Peer:Port", "-Class", "-Path", "W", "PID",
-						  "Sent/s", "Recv/s", NULL };
+	static const char *const title[] = { "-State",     "Recv-Q", "Send-Q", "-Local:Port",
+					     "-Peer:Port", "-Class", "-Path",  "W",
+					     "PID",        NULL };
+	static const char *const title_rate[] = { "-State",     "Recv-Q", "Send-Q", "-Local:Port",
+						  "-Peer:Port", "-Class", "-Path",  "W",
+						  "PID",        "Sent/s", "Recv/s", NULL };
 	char addr[VIEW_ADDRESS_BYTES];
 	struct table t;
 
@@ -143,8 +146,8 @@ static int sockets(const struct view *v)
 
 static int clients(const struct view *v)
 {
-	static const char *const title[] = { "PID", "UID", "SOCKETS", "REGION", "ATTACHED", "-PROGRAM",
-					     NULL };
+	static const char *const title[] = { "PID",      "UID",      "SOCKETS", "REGION",
+					     "ATTACHED", "-PROGRAM", NULL };
 	struct table t;
 
 	table_start(&t, title);

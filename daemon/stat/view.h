@@ -39,14 +39,16 @@ void view_summary(const struct view *v);
 int view_table(const struct view *v);
 int view_errors(const struct view *v);
 
-/* Per-second rate of a counter that was @before and is @now; the total if the view has no interval. */
+/* Per-second rate of a counter that was @before and is @now; the total if the view has no interval.
+ */
 uint64_t view_rate(const struct view *v, const counter64 *before, const counter64 *now);
 /* Sums one field of stats_worker over all workers, as a rate in an interval view. */
 uint64_t view_workers_sum(const struct view *v, size_t offset);
 double view_seconds(const struct view *v);
 
 /* The same entry in the sample before, or NULL: new since. */
-const struct stats_channel *view_channel_before(const struct view *v, const struct channel_row *row);
+const struct stats_channel *view_channel_before(const struct view *v,
+						const struct channel_row *row);
 const struct stats_socket *view_socket_before(const struct view *v, const struct socket_row *row);
 
 /* True if @row is wanted under -l and -a. */

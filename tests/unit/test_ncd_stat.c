@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal: ncd-stat shows what the counter page says, says when the daemon is not running, and survives
- * pages that are damaged, half-written or hostile.
- * Method: the real program, run on counter pages made here.
+ * Goal: ncd-stat shows what the counter page says, says when the daemon is not running, and
+ * survives pages that are damaged, half-written or hostile. Method: the real program, run on
+ * counter pages made here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -143,15 +143,15 @@ static int stat_run(struct fixture *f, const char *arguments)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-#define assert_says(f, text)                                                                       \
-	do {                                                                                       \
-		if (!strstr((f)->out, (text)))                                                     \
-			fail_msg("'%s' is not in:\n%s", (text), (f)->out);                         \
+#define assert_says(f, text)                                               \
+	do {                                                               \
+		if (!strstr((f)->out, (text)))                             \
+			fail_msg("'%s' is not in:\n%s", (text), (f)->out); \
 	} while (0)
-#define assert_not_says(f, text)                                                                   \
-	do {                                                                                       \
-		if (strstr((f)->out, (text)))                                                      \
-			fail_msg("'%s' is in:\n%s", (text), (f)->out);                             \
+#define assert_not_says(f, text)                                       \
+	do {                                                           \
+		if (strstr((f)->out, (text)))                          \
+			fail_msg("'%s' is in:\n%s", (text), (f)->out); \
 	} while (0)
 
 static int setup(void **state)
@@ -171,7 +171,7 @@ static int setup(void **state)
 		assert_non_null(slash);
 		*slash = '\0';
 	}
-	strcat(f->program, "/ncd-stat");
+	strcpy(f->program + strlen(f->program), "/ncd-stat");
 	fill(&f->page);
 	*state = f;
 	return 0;
