@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config_value.c - the values of ncd.conf by kind, from and to text.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "config_key.h"
+#include "endpoint.h"
+
+#define ITEM_BYTES 64
+
+__attribute__((format(printf, 2, 3)))
+static int wrong(char why[CONFIG_WHY_BYTES], const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(why, CONFIG_WHY_BYTES, fmt, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+/* Digits of @text up to *ret_end as a number; -EINVAL: none, or too large. */
+static int digits_read(const char *text, uint64_t *ret_number, const char **ret_end)
+{
+	uint64_t number = 0;
+	const char *p;
+
+	for (p = text; isdigit((unsigned char)*p); p++) {
+		if (number > (UINT64_MAX - 9) / 10)
+			return -EINVAL;
+		number = number * 10 + (uint64_t)(*p - '0');
+	}
+	if (p == text)
+		return -EINVAL;
+	*ret_number = number;
+	*ret_end = p;
+	return 0;
+}
+
+static int number_read(const struct config_key *key, const char *text, uint32_t *field,
+		       char why[CONFIG_WHY_BYTES])
+{
+	uint64_t number = 0;
+	const char *end = "?";
+
+	if (digits_read(text, &number, &end) < 0 || *end != '\0')
+		return wrong(why, "is not a number; give one from %" PRIu64 " to %" PRIu64, key->min,
+			     key->max);
+	if (number < key->min || number > key->max)
+		return wrong(why, "is out of range; give a number from %" PRIu64 " to %" PRIu64,
+			     key->min, key->max);
+	*field = (uint32_t)number;
+	return 0;
+}
+
+static const char *size_write(uint64_t bytes, char *out, size_t room)
+{
+	static const char suffix[] = { '\0', 'K', 'M', 'G' };
+	uint32_t i;
+
+	for (i = 0; i < 3 && bytes > 0 && bytes % 1024 == 0; i++)
+		bytes /= 1024;
+	(void)snprintf(out, room, "%" PRIu64 "%.1s", bytes, &suffix[i]);
+	return out;
+}
+
+static int size_read(const struct config_key *key, const char *text, uint64_t *field,
+		     char why[CONFIG_WHY_BYTES])
+{
+	char low[24], high[24];
+	uint64_t number = 0;
+	const char *end = "?";
+	uint32_t shift = 0;
+
+	(void)size_write(key->min, low, sizeof(low));
+	(void)size_write(key->max, high, sizeof(high));
+	if (digits_read(text, &number, &end) < 0)
+		return wrong(why, "is not a size; give bytes, or a number with K, M or G");
+	if (*end == 'k' || *end == 'K')
+		shift = 10;
+	else if (*end == 'm' || *end == 'M')
+		shift = 20;
+	else if (*end == 'g' || *end == 'G')
+		shift = 30;
+	if (end[shift != 0] != '\0')
+		return wrong(why, "is not a size; give bytes, or a number with K, M or G");
+	if (number > key->max >> shift || number << shift < key->min)
+		return wrong(why, "is out of range; give a size from %s to %s", low, high);
+	number <<= shift;
+	if (key->kind == KIND_POWER && (number & (number - 1)) != 0)
+		return wrong(why, "is not a power of two; take e.g. 256K, 1M or 4M");
+	*field = number;
+	return 0;
+}
+
+static int choice_read(const struct config_key *key, const char *text, uint32_t *field,
+		       char why[CONFIG_WHY_BYTES])
+{
+	const struct config_choice *c;
+	size_t used = 0;
+
+	for (c = key->choices; c->name; c++) {
+		if (strcmp(c->name, text) == 0) {
+			*field = c->value;
+			return 0;
+		}
+	}
+	used = (size_t)snprintf(why, CONFIG_WHY_BYTES, "is none of the choices; take one of");
+	for (c = key->choices; c->name && used < CONFIG_WHY_BYTES; c++)
+		used += (size_t)snprintf(why + used, CONFIG_WHY_BYTES - used, " %s", c->name);
+	return -EINVAL;
+}
+
+static int text_read(const struct config_key *key, const char *text, char *field,
+		     char why[CONFIG_WHY_BYTES])
+{
+	const char *p;
+
+	for (p = text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			return wrong(why, "has control characters in it; remove them");
+	if (strlen(text) >= key->bytes)
+		return wrong(why, "is too long; at most %zu characters", key->bytes - 1);
+	memset(field, 0, key->bytes);
+	memcpy(field, text, strlen(text));
+	return 0;
+}
+
+/* Next item of a list separated by commas or blanks: 1, 0 at its end, -EINVAL: item too long. */
+static int item_next(const char **text, char item[ITEM_BYTES])
+{
+	const char *p = *text;
+	size_t bytes;
+
+	p += strspn(p, ", \t");
+	if (*p == '\0')
+		return 0;
+	bytes = strcspn(p, ", \t");
+	if (bytes >= ITEM_BYTES)
+		return -EINVAL;
+	memcpy(item, p, bytes);
+	item[bytes] = '\0';
+	*text = p + bytes;
+	return 1;
+}
+
+static int addresses_read(const char *text, struct config_addresses *field,
+			  char why[CONFIG_WHY_BYTES])
+{
+	struct address a = { 0 };
+	char item[ITEM_BYTES];
+	uint32_t i;
+	int r;
+
+	while ((r = item_next(&text, item)) > 0) {
+		if (address_parse(item, &a) < 0)
+			return wrong(why, "'%s' is not an address; give IPv4 as 192.0.2.1 or IPv6 "
+					  "as 2001:db8::1, no names", item);
+		if (address_is_any(&a))
+			return wrong(why, "'%s' stands for any address; name a certain one", item);
+		for (i = 0; i < field->nr; i++)
+			if (address_equal(&field->address[i], &a))
+				return wrong(why, "'%s' is given twice; remove one", item);
+		if (field->nr == NCD_ADDRS_MAX)
+			return wrong(why, "has too many addresses; at most %d", NCD_ADDRS_MAX);
+		field->address[field->nr++] = a;
+	}
+	return r == 0 ? 0 : wrong(why, "has an item that is no address; separate them by commas");
+}
+
+static int names_read(const char *text, struct config_names *field, char why[CONFIG_WHY_BYTES])
+{
+	char item[ITEM_BYTES];
+	int r;
+
+	while ((r = item_next(&text, item)) > 0) {
+		if (strlen(item) >= CONFIG_NAME_BYTES)
+			return wrong(why, "'%s' is too long; at most %d characters", item,
+				     CONFIG_NAME_BYTES - 1);
+		if (field->nr == CONFIG_NAMES_MAX)
+			return wrong(why, "has too many names; at most %d", CONFIG_NAMES_MAX);
+		memset(field->name[field->nr], 0, CONFIG_NAME_BYTES);
+		memcpy(field->name[field->nr++], item, strlen(item));
+	}
+	return r == 0 ? 0 : wrong(why, "has a name that is too long; separate names by commas");
+}
+
+/* "5" or "5-9"; -EINVAL: neither, or outside of min..max. */
+static int range_read(const char *item, uint64_t min, uint64_t max, uint64_t *ret_first,
+		      uint64_t *ret_last)
+{
+	uint64_t first = 0, last = 0;
+	const char *end = "?";
+
+	if (digits_read(item, &first, &end) < 0)
+		return -EINVAL;
+	last = first;
+	if (*end == '-' && digits_read(end + 1, &last, &end) < 0)
+		return -EINVAL;
+	if (*end != '\0' || first < min || last > max || first > last)
+		return -EINVAL;
+	*ret_first = first;
+	*ret_last = last;
+	return 0;
+}
+
+static int ports_read(const char *text, struct config_ports *field, char why[CONFIG_WHY_BYTES])
+{
+	uint64_t first = 0, last = 0;
+	char item[ITEM_BYTES];
+	int r;
+
+	while ((r = item_next(&text, item)) > 0) {
+		if (range_read(item, 1, 65535, &first, &last) < 0)
+			return wrong(why, "'%s' is no port; give numbers or ranges from 1 to 65535, "
+					  "e.g. 80, 8000-8100", item);
+		if (field->nr == CONFIG_RANGES_MAX)
+			return wrong(why, "has too many ranges; at most %d", CONFIG_RANGES_MAX);
+		field->range[field->nr].first = (uint16_t)first;
+		field->range[field->nr++].last = (uint16_t)last;
+	}
+	return r == 0 ? 0 : wrong(why, "has an item that is no port; separate them by commas");
+}
+
+static int cores_read(const char *text, struct config_cores *field, char why[CONFIG_WHY_BYTES])
+{
+	struct config_cores c = { .choice = CORES_LIST };
+	uint64_t first = 0, last = 0;
+	const char *end = "?";
+	char item[ITEM_BYTES];
+	int r;
+
+	if (strcmp(text, "auto") == 0) {
+		*field = (struct config_cores){ .choice = CORES_AUTO };
+		return 0;
+	}
+	if (digits_read(text, &first, &end) == 0 && *end == '\0') {
+		if (first < 1 || first > NCD_WORKERS_MAX)
+			return wrong(why, "is out of range; give 1 to %d workers", NCD_WORKERS_MAX);
+		*field = (struct config_cores){ .choice = CORES_NUMBER, .nr = (uint32_t)first };
+		return 0;
+	}
+	while ((r = item_next(&text, item)) > 0) {
+		if (range_read(item, 0, 65535, &first, &last) < 0)
+			return wrong(why, "'%s' is no core; give 'auto', a number of workers, or a "
+					  "list of cores such as 2,3 or 4-7", item);
+		for (; first <= last; first++) {
+			if (c.nr == NCD_WORKERS_MAX)
+				return wrong(why, "has too many cores; at most %d", NCD_WORKERS_MAX);
+			c.cpu[c.nr++] = (uint32_t)first;
+		}
+	}
+	if (r < 0 || c.nr == 0)
+		return wrong(why, "names no cores; give 'auto', a number of workers, or a list of "
+				  "cores such as 2,3 or 4-7");
+	*field = c;
+	return 0;
+}
+
+int config_value_read(const struct config_key *key, const char *text, void *field,
+		      char why[CONFIG_WHY_BYTES])
+{
+	switch (key->kind) {
+	case KIND_TEXT:
+		return text_read(key, text, field, why);
+	case KIND_NUMBER:
+		return number_read(key, text, field, why);
+	case KIND_SIZE:
+	case KIND_POWER:
+		return size_read(key, text, field, why);
+	case KIND_CHOICE:
+		return choice_read(key, text, field, why);
+	case KIND_ADDRESSES:
+		return addresses_read(text, field, why);
+	case KIND_NAMES:
+		return names_read(text, field, why);
+	case KIND_PORTS:
+		return ports_read(text, field, why);
+	case KIND_CORES:
+		return cores_read(text, field, why);
+	case KIND_NO_CORES:
+		if (*text == '\0' || strcmp(text, "0") == 0)
+			return 0;
+		return wrong(why, "is not yet possible: this version has no copy workers; remove "
+				  "the key or set it to 0");
+	}
+	return wrong(why, "has no known kind");
+}
+
+bool config_value_adds(const struct config_key *key)
+{
+	return key->kind == KIND_ADDRESSES || key->kind == KIND_NAMES || key->kind == KIND_PORTS;
+}
+
+/* Appends an item to a list in @out. */
+__attribute__((format(printf, 3, 4)))
+static void item_write(char out[CONFIG_VALUE_BYTES], size_t *used, const char *fmt, ...)
+{
+	size_t room = CONFIG_VALUE_BYTES - *used;
+	va_list args;
+	int r;
+
+	if (*used > 0 && room > 2) {
+		memcpy(out + *used, ", ", 3);
+		*used += 2;
+		room -= 2;
+	}
+	va_start(args, fmt);
+	r = vsnprintf(out + *used, room, fmt, args);
+	va_end(args);
+	if (r > 0)
+		*used += (size_t)r < room ? (size_t)r : room - 1;
+}
+
+static void list_write(const struct config_key *key, const void *field,
+		       char out[CONFIG_VALUE_BYTES])
+{
+	const struct config_addresses *addresses = field;
+	const struct config_names *names = field;
+	const struct config_ports *ports = field;
+	const struct config_cores *cores = field;
+	char text[ADDRESS_TEXT_BYTES];
+	size_t used = 0;
+	uint32_t i;
+
+	if (key->kind == KIND_ADDRESSES) {
+		for (i = 0; i < addresses->nr; i++)
+			item_write(out, &used, "%s", address_format(&addresses->address[i], text));
+	} else if (key->kind == KIND_NAMES) {
+		for (i = 0; i < names->nr; i++)
+			item_write(out, &used, "%s", names->name[i]);
+	} else if (key->kind == KIND_PORTS) {
+		for (i = 0; i < ports->nr; i++)
+			item_write(out, &used, "%u-%u", ports->range[i].first, ports->range[i].last);
+	} else if (cores->choice == CORES_AUTO) {
+		item_write(out, &used, "auto");
+	} else if (cores->choice == CORES_NUMBER) {
+		item_write(out, &used, "%u", cores->nr);
+	} else {
+		/* As ranges: a lone number would be a number of workers. */
+		for (i = 0; i < cores->nr; i++)
+			item_write(out, &used, "%u-%u", cores->cpu[i], cores->cpu[i]);
+	}
+}
+
+const char *config_value_write(const struct config_key *key, const void *field,
+			       char out[CONFIG_VALUE_BYTES])
+{
+	const struct config_choice *c;
+
+	out[0] = '\0';
+	switch (key->kind) {
+	case KIND_TEXT:
+		(void)snprintf(out, CONFIG_VALUE_BYTES, "%s", (const char *)field);
+		break;
+	case KIND_NUMBER:
+		(void)snprintf(out, CONFIG_VALUE_BYTES, "%" PRIu32, *(const uint32_t *)field);
+		break;
+	case KIND_SIZE:
+	case KIND_POWER:
+		(void)size_write(*(const uint64_t *)field, out, CONFIG_VALUE_BYTES);
+		break;
+	case KIND_CHOICE:
+		for (c = key->choices; c->name; c++)
+			if (c->value == *(const uint32_t *)field)
+				(void)snprintf(out, CONFIG_VALUE_BYTES, "%s", c->name);
+		break;
+	case KIND_ADDRESSES:
+	case KIND_NAMES:
+	case KIND_PORTS:
+	case KIND_CORES:
+		list_write(key, field, out);
+		break;
+	case KIND_NO_CORES:
+		break;
+	}
+	return out;
+}
