@@ -115,7 +115,7 @@ check-unit: $(UNIT_TESTS) $(CLIENT_TESTS)
 	@tests/run-unit.sh $^
 
 check-sim: $(OUT)/tests/sim/sim
-	$< --seeds $(or $(SEEDS),200)
+	$< --seeds $(or $(SEEDS),200) $(if $(FIRST),--first $(FIRST))
 
 # daemon/core must not reach the kernel: only these libc symbols may be undefined in it.
 CORE_LIBC := memcpy memmove memset memcmp __memcpy_chk __memmove_chk __memset_chk \
@@ -225,7 +225,7 @@ uninstall:
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
 	@echo "make check-unit check-sim check-sansio check-e2e check-install check-man tidy model"
-	@echo "                        one part of make check; check-sim SEEDS=N"
+	@echo "                        one part of make check; check-sim SEEDS=N FIRST=S"
 	@echo "make fuzz               each fuzz target for SECONDS=20 (needs clang)"
 	@echo "bash .ci/run            what CI runs: check, sanitizers, 2000 seeds, fuzz, models, systemd"
 	@echo "make clean              removes build/"

@@ -1,0 +1,17 @@
+#!/bin/bash
+# check.sh - what `make check` runs after the build: every test that needs no sanitizer, no root and
+# little time. OUT and MAKE come from make.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+. tests/steps.sh
+make=(${MAKE:-make} -s --no-print-directory "OUT=${OUT:-build/release}")
+: "${SEEDS:=200}"
+
+step unit 240 "${make[@]}" -k check-unit
+step sansio 60 "${make[@]}" check-sansio
+step tidy 60 "${make[@]}" tidy
+step manual 30 "${make[@]}" check-man
+step simulator 240 "${make[@]}" check-sim "SEEDS=$SEEDS"
+step install 60 "${make[@]}" check-install
+step end-to-end 300 "${make[@]}" check-e2e
+steps_done
