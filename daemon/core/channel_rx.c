@@ -37,7 +37,7 @@ static int direct_iov(struct channel_rx *rx)
 
 	if (s == NULL || left < RX_DIRECT_MIN || offset < s->rx_next)
 		return 0;
-	pos = (uint32_t)offset & (s->rx.bytes - 1);
+	pos = ring_place(&s->rx, s->rx_base, offset);
 	first = left < s->rx.bytes - pos ? left : s->rx.bytes - pos;
 	rx->iov[0] = (struct iovec){ s->rx.base + pos, first };
 	rx->iov[1] = (struct iovec){ s->rx.base, left - first };
@@ -83,7 +83,7 @@ int engine_rx_iov(struct engine *e, struct channel *c, const struct iovec **ret_
 
 static void copy_to_ring(struct stream *s, uint64_t offset, const uint8_t *data, uint32_t bytes)
 {
-	uint32_t pos = (uint32_t)offset & (s->rx.bytes - 1);
+	uint32_t pos = ring_place(&s->rx, s->rx_base, offset);
 	uint32_t first = bytes < s->rx.bytes - pos ? bytes : s->rx.bytes - pos;
 
 	memcpy(s->rx.base + pos, data, first);
@@ -120,6 +120,15 @@ static int refuse_unknown(struct engine *e, struct channel *c, uint64_t id)
 	return channel_reply(c, &r) != 0 ? -EPROTO : 0;
 }
 
+/*
+ * Where an empty ring is written from again: near its beginning, so that small messages stay in a few
+ * cache lines, but not at the same place of the page as every other ring's (one set of the cache).
+ */
+static uint64_t ring_colour(const struct stream *s)
+{
+	return (s->id * NCD_CACHE_LINE) & (NCD_PAGE - 1);
+}
+
 /* A DATA header: who gets the payload, and may it come? */
 static int begin_data(struct engine *e, struct channel *c)
 {
@@ -144,6 +153,8 @@ static int begin_data(struct engine *e, struct channel *c)
 		stream_reset_begin(e, s, WIRE_E_RESET, e->now_ns);
 		return 0;
 	}
+	if (e->cfg.rebase && s->placing == 0 && s->holes == NULL && s->rx_head == s->rx_next)
+		s->rx_base = s->rx_next - ring_colour(s);
 	rx->stream = s;
 	s->placing++;
 	return 0;

@@ -31,10 +31,10 @@ static uint8_t *put_own(struct channel_tx *tx, uint32_t bytes)
 }
 
 /* @bytes of the stream's ring from @offset on: copied if few, else by reference. */
-static void put_ring(struct channel_tx *tx, const struct ring_mem *ring, uint64_t offset,
-		     uint32_t bytes)
+static void put_ring(struct channel_tx *tx, const struct stream *s, uint64_t offset, uint32_t bytes)
 {
-	uint32_t pos = (uint32_t)offset & (ring->bytes - 1);
+	const struct ring_mem *ring = &s->tx;
+	uint32_t pos = ring_place(ring, s->tx_base, offset);
 	uint32_t first = bytes < ring->bytes - pos ? bytes : ring->bytes - pos;
 
 	tx->payload += bytes;
@@ -110,7 +110,7 @@ static void emit_open(struct engine *e, struct channel *c, struct stream *s)
 	put_header(c, &f);
 	open_encode(&o, put_own(&c->tx, WIRE_OPEN_BYTES));
 	if (data > 0)
-		put_ring(&c->tx, &s->tx, 0, (uint32_t)data);
+		put_ring(&c->tx, s, 0, (uint32_t)data);
 	s->want &= (uint8_t)~WANT_OPEN;
 	s->tx_next = 0;
 	note_sent(c, s, (uint32_t)data);
@@ -162,7 +162,7 @@ static void emit_data(struct engine *e, struct channel *c, struct stream *s)
 	put_credit(e, s, &f);
 	put_header(c, &f);
 	if (bytes > 0)
-		put_ring(&c->tx, &s->tx, s->tx_next, (uint32_t)bytes);
+		put_ring(&c->tx, s, s->tx_next, (uint32_t)bytes);
 	note_sent(c, s, (uint32_t)bytes);
 	c->counters.bytes_sent += bytes;
 	e->counters.bytes_sent += bytes;

@@ -56,6 +56,7 @@ struct engine_config {
 	uint64_t ping_dead_ns;   /* and this long without an answer: engine_tick gives it up */
 	uint64_t unreachable_ns; /* streams of a peer without any channel end with ETIMEDOUT */
 	uint64_t orphan_ns;      /* what a closed application left unsent is given up after this */
+	bool rebase;             /* an rx ring found empty is written from its beginning again */
 	uint16_t port_low;       /* ephemeral ports of this engine, inclusive */
 	uint16_t port_high;
 };
@@ -167,6 +168,12 @@ void engine_stream_refuse(struct engine *e, struct stream *s, uint64_t now_ns);
 
 /* The application has put bytes below offset @tail into the ring. -EPROTO if @tail is impossible. */
 int engine_tx_published(struct engine *e, struct stream *s, uint64_t tail, uint64_t now_ns);
+/*
+ * The application writes its ring from a new place on: the first byte of the ring stands for offset
+ * @base now (modulo the size). Allowed while all it published is acknowledged, else -EPROTO.
+ * So a stream of small messages lives in a few cache lines of its ring, whatever the ring's size.
+ */
+int engine_tx_rebase(struct engine *e, struct stream *s, uint64_t base);
 /* The application has taken the bytes below @head. -EPROTO if @head is impossible. */
 int engine_rx_consumed(struct engine *e, struct stream *s, uint64_t head, uint64_t now_ns);
 /* No bytes will follow what was published: FIN. */
@@ -201,6 +208,7 @@ void engine_stream_set_user(struct stream *s, void *user);
 /* Hot single facts of the above. */
 uint64_t stream_tx_acked(const struct stream *s);
 uint64_t stream_rx_contiguous(const struct stream *s);
+uint64_t stream_rx_base(const struct stream *s); /* offset at the rx ring's first byte */
 bool stream_rx_ended(const struct stream *s); /* the peer's FIN is reached: contiguous is final */
 int stream_error(const struct stream *s);
 uint32_t stream_index(const struct stream *s); /* 0..streams-1 */

@@ -50,12 +50,14 @@ struct stream {
 	uint64_t tx_acked, tx_next, tx_tail, tx_limit;
 	uint64_t tx_sent;  /* greatest tx_next ever: what an ack may name */
 	uint64_t tx_asked; /* up to here FRAME_F_ACK has asked for an ack */
+	uint64_t tx_base;  /* offset at the ring's first byte; see engine_tx_rebase */
 	struct ring_mem tx;
 
 	/* Receiving. */
 	uint64_t rx_head, rx_next, rx_limit;
 	uint64_t rx_told;  /* ack last sent */
 	uint64_t rx_final; /* offset of the peer's FIN, NO_OFFSET before it */
+	uint64_t rx_base;
 	struct ring_mem rx;
 	struct interval_set *holes; /* NULL: none */
 
@@ -103,6 +105,12 @@ struct stream {
 };
 
 /* ---- pure arithmetic on one stream; no engine needed ---- */
+
+/* Where the byte at @offset lies in a ring whose first byte holds @base, modulo its size. */
+static inline uint32_t ring_place(const struct ring_mem *ring, uint64_t base, uint64_t offset)
+{
+	return (uint32_t)(offset - base) & (ring->bytes - 1);
+}
 
 /* Bytes that may be sent now. */
 static inline uint64_t stream_sendable(const struct stream *s)

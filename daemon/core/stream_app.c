@@ -399,6 +399,17 @@ int engine_tx_published(struct engine *e, struct stream *s, uint64_t tail, uint6
 	return 0;
 }
 
+int engine_tx_rebase(struct engine *e, struct stream *s, uint64_t base)
+{
+	(void)e;
+	if (base == s->tx_base)
+		return 0;
+	if (s->tx_acked != s->tx_tail)
+		return -EPROTO;
+	s->tx_base = base;
+	return 0;
+}
+
 void stream_credit_check(struct engine *e, struct stream *s, uint64_t now_ns)
 {
 	(void)now_ns;
@@ -531,6 +542,11 @@ uint64_t stream_tx_acked(const struct stream *s)
 uint64_t stream_rx_contiguous(const struct stream *s)
 {
 	return s->rx_next;
+}
+
+uint64_t stream_rx_base(const struct stream *s)
+{
+	return s->rx_base;
 }
 
 bool stream_rx_ended(const struct stream *s)

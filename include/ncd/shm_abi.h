@@ -36,7 +36,9 @@
  *
  * The library frees nothing in the shared memory: it posts SQ_CLOSE, and may use a lower slot again
  * once the daemon has written SLOT_FREE. Ring offsets are the stream's absolute 64-bit offsets; a
- * byte's place is offset & (size - 1).
+ * byte's place is (offset - base) & (size - 1). The base moves only while the ring is empty: the
+ * library may change tx_base when tx_head has reached tx_tail, the daemon rx_base when rx_head has
+ * reached rx_tail; so small messages stay in the ring's first page.
  *
  * Ordering:
  *   STATE    daemon stores slot.state (release) -> app loads it (acquire): ring_* and addresses set.
@@ -151,6 +153,8 @@ struct slot_shm {
 	_Atomic uint32_t kick;   /* both */
 	_Atomic uint32_t notify; /* both */
 	_Atomic uint32_t qp;     /* queue pair for NOTIFY_CQ; checked at each use */
+	uint32_t pad2;
+	_Atomic uint64_t tx_base; /* offset at the tx ring's first byte; written before tx_tail */
 
 	/* Daemon only, hot. Offset 128. */
 	alignas(NCD_CACHE_LINE) _Atomic uint64_t tx_head;
@@ -158,6 +162,7 @@ struct slot_shm {
 	_Atomic uint32_t flags; /* SLOT_F_* */
 	_Atomic uint32_t seq;   /* ++ per futex wake */
 	_Atomic uint64_t srtt_ns;
+	_Atomic uint64_t rx_base; /* offset at the rx ring's first byte; written before rx_tail */
 
 	/* Offset 192. App writes it before SQ_OPEN; the daemon overwrites it with the truth before
 	 * STATE (local address chosen; addresses of an accepted stream). */
@@ -174,6 +179,8 @@ struct slot_shm {
 _Static_assert(sizeof(struct slot_shm) == 256, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, tx_tail) == 64, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, tx_head) == 128, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, tx_base) == 96, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, rx_base) == 160, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, local_addr) == 192, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, open_class) == 236, "shm ABI");
 
