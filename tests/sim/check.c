@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check.c - what is checked besides the bytes that applications read: guards, places that may be
+ * written, leaks; and how a failure is told.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+#define GUARD_BYTE 0xc5
+
+void sim_fail(const struct sim *s, const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fprintf(stderr, "sim: seed %" PRIu64 ", at %" PRIu64 ".%09" PRIu64 " s: ", s->seed,
+		s->now_ns / SECOND, s->now_ns % SECOND);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\nsim: replay with: sim --seed %" PRIu64 " --verbose\n", s->seed);
+	exit(1);
+}
+
+void sim_log(const struct sim *s, const char *format, ...)
+{
+	va_list args;
+
+	if (!s->verbose)
+		return;
+	printf("%4" PRIu64 ".%09" PRIu64 " ", s->now_ns / SECOND, s->now_ns % SECOND);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+}
+
+void sim_trace(struct sim *s, uint64_t a, uint64_t b)
+{
+	s->trace = mix64(s->trace ^ a) + mix64(b + s->now_ns);
+}
+
+void guarded_init(struct guarded *g, uint32_t bytes)
+{
+	g->block = malloc(bytes + 2 * GUARD);
+	assert(g->block);
+	memset(g->block, GUARD_BYTE, GUARD);
+	memset(g->block + GUARD + bytes, GUARD_BYTE, GUARD);
+	g->mem = (struct ring_mem){ .base = g->block + GUARD, .bytes = bytes };
+}
+
+void guarded_check(const struct sim *s, const struct guarded *g, const char *what)
+{
+	for (int i = 0; i < GUARD; i++)
+		if (g->block[i] != GUARD_BYTE || g->mem.base[g->mem.bytes + (uint32_t)i] != GUARD_BYTE)
+			sim_fail(s, "%s: a byte outside was written", what);
+}
+
+void guarded_fini(struct sim *s, struct guarded *g, const char *what)
+{
+	if (!g->block)
+		return;
+	guarded_check(s, g, what);
+	free(g->block);
+	*g = (struct guarded){ 0 };
+}
+
+void side_check_unread(struct sim *s, uint32_t flow, uint32_t side, uint64_t from, uint64_t to)
+{
+	const struct side *sd = &s->flow[flow].side[side];
+	const struct side *other = &s->flow[flow].side[!side];
+
+	while (from < to) {
+		uint32_t at = (uint32_t)from & (sd->rx.mem.bytes - 1);
+		uint64_t n = sd->rx.mem.bytes - at < to - from ? sd->rx.mem.bytes - at : to - from;
+		int64_t bad = pattern_check(other->key, from, sd->rx.mem.base + at, n);
+
+		if (bad >= 0)
+			sim_fail(s, "flow %u side %u: byte at offset %" PRIu64
+				 " is wrong (read %" PRIu64 ", contiguous %" PRIu64 ")", flow, side,
+				 from + (uint64_t)bad, sd->read, sd->seen);
+		from += n;
+	}
+}
+
+/*
+ * The transport wrote [at, at + bytes) of @sd's ring. Whatever of it the application may be reading
+ * must still be what it was.
+ */
+static void check_ring_write(struct sim *s, uint32_t flow, uint32_t side, const uint8_t *at,
+			     size_t bytes)
+{
+	struct side *sd = &s->flow[flow].side[side];
+	uint64_t contiguous, lap, start, end;
+	uint64_t place = (uint64_t)(at - sd->rx.mem.base);
+
+	if (sd->closed || !sd->stream)
+		return;
+	contiguous = stream_rx_contiguous(sd->stream);
+	/* The two laps of the ring that the unread bytes may lie in. */
+	lap = sd->read - (sd->read & (sd->rx.mem.bytes - 1));
+	for (int i = 0; i < 2; i++, lap += sd->rx.mem.bytes) {
+		start = lap + place > sd->read ? lap + place : sd->read;
+		end = lap + place + bytes < contiguous ? lap + place + bytes : contiguous;
+		if (start < end)
+			side_check_unread(s, flow, side, start, end);
+	}
+}
+
+static bool inside(const struct ring_mem *mem, const uint8_t *at, size_t bytes)
+{
+	return mem->base && at >= mem->base && bytes <= mem->bytes &&
+	       (size_t)(at - mem->base) <= mem->bytes - bytes;
+}
+
+void placement_check(struct sim *s, const struct conn_end *end, const uint8_t *at, size_t bytes,
+		     bool written)
+{
+	const struct node *n = &s->node[end->node];
+	const struct ring_mem engine = { .base = n->mem,
+					 .bytes = (uint32_t)engine_bytes(&s->plan.engine) };
+
+	if (inside(&end->rx_buf.mem, at, bytes) || inside(&engine, at, bytes))
+		return;
+	for (uint32_t f = 0; f < s->flows; f++)
+		for (uint32_t i = 0; i < 2; i++) {
+			struct side *sd = &s->flow[f].side[i];
+
+			if (sd->node != end->node || !sd->rx.block || !inside(&sd->rx.mem, at, bytes))
+				continue;
+			if (written)
+				check_ring_write(s, f, i, at, bytes);
+			return;
+		}
+	for (uint32_t z = 0; z < s->zombies; z++)
+		if (s->zombie_node[z] == end->node && inside(&s->zombie[z].mem, at, bytes))
+			return;
+	sim_fail(s, "node %u receives to memory that is nobody's: %p, %zu bytes", end->node,
+		 (const void *)at, bytes);
+}
+
+void sim_check_end(struct sim *s)
+{
+	for (uint32_t f = 0; f < s->flows; f++)
+		for (uint32_t i = 0; i < 2; i++)
+			if (!s->flow[f].side[i].gone)
+				sim_fail(s, "flow %u side %u is not over: why %x, written %" PRIu64
+					 ", read %" PRIu64 ", shut %d eof %d closed %d", f, i,
+					 s->flow[f].why, s->flow[f].side[i].written,
+					 s->flow[f].side[i].read, s->flow[f].side[i].shut,
+					 s->flow[f].side[i].eof, s->flow[f].side[i].closed);
+	for (uint32_t n = 0; n < s->nodes; n++) {
+		uint64_t left = engine_counters(s->node[n].engine)->streams;
+
+		if (left != 0)
+			sim_fail(s, "node %u: %" PRIu64 " streams are left", n, left);
+	}
+	if (s->zombies > 0)
+		sim_fail(s, "%u rings are still lent to channels", s->zombies);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan.c - what a seed decides once: hosts, channels, limits, the network and what breaks in it.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim.h"
+
+static void plan_engine(struct plan *p, struct rng *r)
+{
+	struct engine_config *e = &p->engine;
+
+	e->streams = 1u << rng_range(r, 5, 9);
+	e->channels = (HOSTS_MAX - 1) * 2 * CLASS_MAX + 2;
+	e->listeners = 8;
+	e->frame_bytes = (uint32_t)rng_log(r, 512, 512u << 10);
+	e->policy = (enum sched_policy)rng_below(r, 3);
+	e->ack_delay_ns = rng_chance(r, 300) ? 0 : rng_log(r, 1000, 5 * MS);
+	e->unreachable_ns = rng_log(r, 200 * MS, 4 * SECOND);
+	e->orphan_ns = rng_log(r, SECOND, 20 * SECOND);
+	e->port_low = 20000;
+	e->port_high = 59999;
+}
+
+static void plan_network(struct plan *p, struct rng *r)
+{
+	bool storm = rng_chance(r, 80); /* everything in tiny pieces */
+	uint64_t drain_ns;
+
+	p->tiny_permille = storm ? 900 : rng_chance(r, 500) ? (uint32_t)rng_log(r, 1, 30) : 0;
+	p->part_permille = storm ? 50 : (uint32_t)rng_below(r, 600);
+	p->pipe_bytes = rng_log(r, 4u << 10, 256u << 10);
+	p->bytes_per_s = rng_log(r, 2u << 20, 1u << 30);
+	p->delay_ns = rng_log(r, 1000, 20 * MS);
+	p->jitter_ns = rng_chance(r, 300) ? 0 : rng_log(r, 1, 2 * p->delay_ns);
+	p->io_ns = rng_chance(r, 400) ? 0 : rng_log(r, 100, 200000);
+	p->posted = rng_chance(r, 500);
+	p->turn_ns = rng_log(r, 1, 50000);
+	if (storm)
+		p->length_max = rng_log(r, 16, 2000);
+	/* A ping waits behind what is in the pipe, and must not die of it. */
+	drain_ns = p->pipe_bytes * SECOND / p->bytes_per_s + p->delay_ns + p->jitter_ns;
+	p->engine.ping_idle_ns = rng_log(r, 5 * MS, SECOND);
+	p->engine.ping_dead_ns = 20 * drain_ns + rng_log(r, 20 * MS, 3 * SECOND);
+}
+
+static void plan_faults(struct plan *p, struct rng *r)
+{
+	if (rng_chance(r, 150))
+		return;
+	p->fault_ns = rng_log(r, 5 * MS, SECOND);
+	for (int i = 0; i < 8; i++)
+		p->fault_weight[i] = rng_chance(r, 500) ? (uint32_t)rng_log(r, 1, 16) : 0;
+	p->fault_weight[0]++;
+	/* Hosts that die too often let nothing else happen. */
+	p->fault_weight[4] /= 4;
+	p->fault_weight[5] /= 4;
+}
+
+void plan_make(struct plan *p, struct rng *r)
+{
+	*p = (struct plan){ 0 };
+	p->hosts = (uint32_t)rng_range(r, 2, HOSTS_MAX);
+	p->lanes = rng_chance(r, 200) ? 2 : 1;
+	p->latency = (uint16_t)rng_range(r, 1, rng_chance(r, 500) ? 1 : CLASS_MAX);
+	p->throughput = (uint16_t)rng_range(r, 1, CLASS_MAX);
+	p->flows = (uint32_t)rng_log(r, 4, rng_chance(r, 100) ? 400 : 100);
+	p->at_once = rng_chance(r, 300) ? 200 : (uint32_t)rng_log(r, 1, 100);
+	p->busy_ns = rng_log(r, 50 * MS, 4 * SECOND);
+	p->length_max = rng_log(r, 1000, 300000);
+	if (p->flows > 100 && p->length_max > 30000)
+		p->length_max = 30000;
+	p->think_max_ns = rng_log(r, 2000, 50 * MS);
+	p->ring_max = 1u << rng_range(r, 12, 17);
+	p->self_permille = rng_chance(r, 300) ? 300 : 20;
+	p->bad_plan_permille = rng_chance(r, 300) ? 0 : (uint32_t)rng_log(r, 5, 400);
+	p->stop_permille = rng_chance(r, 500) ? 0 : 100;
+	plan_engine(p, r);
+	plan_network(p, r);
+	plan_faults(p, r);
+}
+
+void plan_print(const struct plan *p)
+{
+	printf("hosts %u, lanes %u, channels %u + %u, flows %u (%u at once), to %" PRIu64 " bytes, "
+	       "rings to %u, busy for %" PRIu64 " ms\n", p->hosts, p->lanes, p->latency,
+	       p->throughput, p->flows, p->at_once, p->length_max, p->ring_max, p->busy_ns / MS);
+	printf("frame_bytes %u, policy %d, ack delay %" PRIu64 " us, ping %" PRIu64 " / %" PRIu64
+	       " ms, unreachable %" PRIu64 " ms, orphan %" PRIu64 " ms\n", p->engine.frame_bytes,
+	       (int)p->engine.policy, p->engine.ack_delay_ns / 1000, p->engine.ping_idle_ns / MS,
+	       p->engine.ping_dead_ns / MS, p->engine.unreachable_ns / MS, p->engine.orphan_ns / MS);
+	printf("pipe %zu bytes, %" PRIu64 " KiB/s, delay %" PRIu64 " + %" PRIu64 " us, io %" PRIu64
+	       " us%s, tiny %u part %u, fault each %" PRIu64 " ms\n", p->pipe_bytes,
+	       p->bytes_per_s >> 10, p->delay_ns / 1000, p->jitter_ns / 1000, p->io_ns / 1000,
+	       p->posted ? " posted" : "", p->tiny_permille, p->part_permille, p->fault_ns / MS);
+}
