@@ -149,7 +149,8 @@ static int begin_data(struct engine *e, struct channel *c)
 		if (s->state != STREAM_ESTABLISHED)
 			return 0;
 	}
-	if (s->closed && f->length > 0) {
+	/* What it has had before it closed may come again: that is only to be acknowledged. */
+	if (s->closed && f->offset + f->length > s->rx_next) {
 		stream_reset_begin(e, s, WIRE_E_RESET, e->now_ns);
 		return 0;
 	}
@@ -172,7 +173,7 @@ static int end_frame(struct engine *e, struct channel *c)
 		r = stream_peer_frame(e, c, &rx->frame, rx->open, e->now_ns);
 	} else if (s != NULL) {
 		s->placing--;
-		stream_peer_data_end(e, s, &rx->frame);
+		r = stream_peer_data_end(e, c, s, &rx->frame);
 	}
 	return r != 0 ? fail(c, "frame does not fit its stream") : 0;
 }

@@ -68,8 +68,6 @@ static void put_credit(struct engine *e, struct stream *s, struct frame *f)
 	f->ack = stream_ack_out(s);
 	f->window = s->rx_limit > f->ack ? (uint32_t)(s->rx_limit - f->ack) : 0;
 	s->rx_told = f->ack;
-	if (stream_rx_complete(s))
-		s->rx_end_told = true;
 	s->want &= (uint8_t)~WANT_CREDIT;
 	stream_ack_disarm(e, s);
 }
@@ -121,6 +119,9 @@ static void emit_accept(struct engine *e, struct channel *c, struct stream *s)
 	struct frame f = { .type = FRAME_ACCEPT, .stream = s->remote_id, .length = 8 };
 
 	put_credit(e, s, &f);
+	/* The opener that has heard any ACCEPT has heard that the end riding with OPEN is here. */
+	if (stream_rx_complete(s))
+		s->rx_end_told = true;
 	put_header(c, &f);
 	wire_put64(put_own(&c->tx, 8), s->id);
 	s->want &= (uint8_t)~WANT_ACCEPT;
@@ -218,7 +219,10 @@ static void put_reply(struct channel *c, const struct reply *r)
 {
 	struct frame f = { .type = r->type, .flags = r->flags, .stream = r->stream };
 
-	f.offset = r->offset;
+	if (r->type == FRAME_CREDIT)
+		f.ack = r->offset;
+	else
+		f.offset = r->offset;
 	f.length = r->type == FRAME_RESET || r->type == FRAME_REFUSE ? 4 : 0;
 	put_header(c, &f);
 	if (f.length > 0)

@@ -29,7 +29,7 @@ struct reply {
 	uint8_t flags;
 	uint8_t code; /* WIRE_E_* of RESET and REFUSE */
 	uint64_t stream;
-	uint64_t offset;
+	uint64_t offset; /* CREDIT: the ack */
 };
 
 struct stream_queue {
@@ -140,7 +140,8 @@ int stream_peer_frame(struct engine *e, struct channel *c, const struct frame *f
 /* Bytes [offset, offset + bytes) of @s are in its ring. */
 int stream_peer_bytes(struct engine *e, struct stream *s, uint64_t offset, uint32_t bytes,
 		      uint64_t now_ns);
-void stream_peer_data_end(struct engine *e, struct stream *s, const struct frame *f);
+int stream_peer_data_end(struct engine *e, struct channel *c, struct stream *s,
+			 const struct frame *f);
 /* Ack and window of a frame for an established stream; it may be DEAD afterwards. */
 int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f);
 

@@ -75,18 +75,40 @@ static void set_final(struct engine *e, struct stream *s, uint64_t final)
 	s->rx_final = final;
 	if (stream_rx_complete(s))
 		stream_event(e, s, STREAM_EV_RX);
-	/* At once, also when it came before: the answer to the first may be lost. */
-	say_credit(e, s);
 }
 
-void stream_peer_data_end(struct engine *e, struct stream *s, const struct frame *f)
+/*
+ * If the peer's FIN and all before it are here, says so at once, also when it came before, and on
+ * @c, which brought it: the stream may be forgotten now, and nobody here will say it again. If @c
+ * dies first, the peer knows that it had used @c, and asks again.
+ */
+static int ack_end(struct engine *e, struct channel *c, struct stream *s)
+{
+	struct reply r = { .type = FRAME_CREDIT, .stream = s->remote_id };
+
+	if (!stream_rx_complete(s) || s->state != STREAM_ESTABLISHED)
+		return 0;
+	r.offset = stream_ack_out(s);
+	if (channel_reply(c, &r) != 0)
+		return -EPROTO;
+	s->rx_told = r.offset;
+	s->rx_end_told = true;
+	s->want &= (uint8_t)~WANT_CREDIT;
+	stream_ack_disarm(e, s);
+	stream_finish_if_done(e, s);
+	return 0;
+}
+
+int stream_peer_data_end(struct engine *e, struct channel *c, struct stream *s,
+			 const struct frame *f)
 {
 	if (f->flags & FRAME_F_FIN)
 		set_final(e, s, f->offset + f->length);
-	else if (stream_rx_complete(s))
-		say_credit(e, s);
+	if (stream_rx_complete(s))
+		return ack_end(e, c, s);
 	if (f->flags & FRAME_F_ACK)
 		say_credit(e, s);
+	return 0;
 }
 
 int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f)
@@ -195,8 +217,8 @@ static int peer_open(struct engine *e, struct channel *c, const struct frame *f,
 	return 0;
 }
 
-static int peer_accept(struct engine *e, struct stream *s, const struct frame *f,
-		       const uint8_t *payload)
+static int peer_accept(struct engine *e, struct channel *c, struct stream *s,
+		       const struct frame *f, const uint8_t *payload)
 {
 	uint64_t id = wire_get64(payload);
 
@@ -225,6 +247,9 @@ static int peer_accept(struct engine *e, struct stream *s, const struct frame *f
 		s->want |= WANT_CREDIT;
 	if (stream_sendable(s) > 0 || stream_fin_due(s) || s->want != 0)
 		sched_activate(e, s);
+	/* All of the other direction may have overtaken the ACCEPT. */
+	if (stream_rx_complete(s))
+		return ack_end(e, c, s);
 	stream_finish_if_done(e, s);
 	return 0;
 }
@@ -240,7 +265,7 @@ static int peer_refuse(struct engine *e, struct stream *s, const uint8_t *payloa
 	return 0;
 }
 
-static int peer_fin(struct engine *e, struct stream *s, const struct frame *f)
+static int peer_fin(struct engine *e, struct channel *c, struct stream *s, const struct frame *f)
 {
 	if (s->state != STREAM_ESTABLISHED && s->state != STREAM_OPENING)
 		return 0;
@@ -248,9 +273,10 @@ static int peer_fin(struct engine *e, struct stream *s, const struct frame *f)
 		return -EPROTO;
 	if (s->state == STREAM_ESTABLISHED && stream_peer_ack(e, s, f) != 0)
 		return -EPROTO;
-	if (s->state == STREAM_ESTABLISHED || s->state == STREAM_OPENING)
-		set_final(e, s, f->offset);
-	return 0;
+	if (s->state != STREAM_ESTABLISHED && s->state != STREAM_OPENING)
+		return 0;
+	set_final(e, s, f->offset);
+	return ack_end(e, c, s);
 }
 
 /*
@@ -313,7 +339,7 @@ static int stream_frame(struct engine *e, struct channel *c, const struct frame 
 	}
 	switch (f->type) {
 	case FRAME_ACCEPT:
-		return s->dialled ? peer_accept(e, s, f, payload) : -EPROTO;
+		return s->dialled ? peer_accept(e, c, s, f, payload) : -EPROTO;
 	case FRAME_REFUSE:
 		return peer_refuse(e, s, payload);
 	case FRAME_CREDIT:
@@ -322,10 +348,7 @@ static int stream_frame(struct engine *e, struct channel *c, const struct frame 
 		stream_finish_if_done(e, s);
 		return 0;
 	case FRAME_FIN:
-		if (peer_fin(e, s, f) != 0)
-			return -EPROTO;
-		stream_finish_if_done(e, s);
-		return 0;
+		return peer_fin(e, c, s, f);
 	default: /* RESET_ACK */
 		if (s->state == STREAM_RESETTING)
 			stream_die(e, s, 0);

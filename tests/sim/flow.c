@@ -141,7 +141,7 @@ void flow_begin(struct sim *s)
 	peer = peer_index(n->host, host);
 	s->flows++;
 	s->totals.flows++;
-	*f = (struct flow){ .to_port = pick_port(s) };
+	*f = (struct flow){ .to_port = pick_port(s), .begun_ns = s->now_ns };
 	side_make(s, &f->side[0], from);
 	side_make(s, &f->side[1], lane_node(s, host, n->lane));
 	side_rings(s, &f->side[0]);

@@ -114,7 +114,11 @@ void node_touch(struct sim *s, uint32_t node)
 	struct node *n = &s->node[node];
 
 	n->idle_ticks = 0;
-	if (n->turn_queued || !n->engine)
+	if (!n->engine)
+		return;
+	if (engine_counters(n->engine)->streams >= s->plan.engine.streams)
+		n->full_ns = s->now_ns;
+	if (n->turn_queued)
 		return;
 	n->turn_queued = true;
 	sim_at(s, rng_below(&s->rng, s->plan.turn_ns), EV_TURN, node, 0,

@@ -86,7 +86,8 @@ static void check_error(struct sim *s, uint32_t flow, uint32_t side, int error)
 	switch (error) {
 	case -ECONNREFUSED:
 		ok = (f->why & (WHY_REFUSED | WHY_LEAVING)) ||
-		     (!sd->connected && view->told_unreachable);
+		     (!sd->connected && view->told_unreachable) ||
+		     (!sd->connected && s->node[other->node].full_ns >= f->begun_ns);
 		break;
 	case -EHOSTUNREACH:
 		ok = !sd->connected && view->told_unreachable;

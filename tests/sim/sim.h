@@ -108,7 +108,8 @@ struct flow {
 	uint32_t why;        /* WHY_* */
 	uint16_t port;       /* the opener's */
 	uint16_t to_port;
-	bool accepted, refused;
+	bool accepted;
+	uint64_t begun_ns;
 };
 
 /* Where a node's engine meets the transport of one connection. */
@@ -176,7 +177,7 @@ struct node {
 	bool turn_queued;
 	uint64_t tick_queued_ns; /* UINT64_MAX: none */
 	uint32_t idle_ticks;
-	uint64_t streams_seen;
+	uint64_t full_ns; /* last time that its stream table was full */
 };
 
 struct host {

@@ -4,6 +4,7 @@
  * acknowledgement of a byte that has not arrived, no FIN that the application has not asked for.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "sim.h"
@@ -82,6 +83,27 @@ static void spy_data(struct sim *s, uint32_t flow, uint32_t from, const struct f
 			 ", shut down %d", flow, from, end, sd->written, sd->shut);
 }
 
+static void log_frame(struct sim *s, const struct conn *c, uint32_t end, const struct frame *f)
+{
+	static const char *const name[FRAME_TYPE_END] = {
+		[FRAME_OPEN] = "OPEN", [FRAME_ACCEPT] = "ACCEPT", [FRAME_REFUSE] = "REFUSE",
+		[FRAME_DATA] = "DATA", [FRAME_CREDIT] = "CREDIT", [FRAME_FIN] = "FIN",
+		[FRAME_RESET] = "RESET", [FRAME_RESET_ACK] = "RESET_ACK", [FRAME_PING] = "PING",
+		[FRAME_PONG] = "PONG", [FRAME_GOAWAY] = "GOAWAY",
+	};
+	/* A RESET of an unknown stream names it as the other side does. */
+	uint64_t id = f->stream ? f->stream : f->offset;
+	const struct id_map_entry *e = id_entry(s, c->end[f->stream ? !end : end].node, id);
+	char who[40] = "";
+
+	if (e->id != 0 && id != 0)
+		snprintf(who, sizeof(who), " flow %u side %u", e->flow, e->side);
+	sim_log(s, "  node %u > %u conn %u: %s%s flags %u length %u id %" PRIx64 " offset %" PRIu64
+		" ack %" PRIu64 " window %u", c->end[end].node, c->end[!end].node,
+		(uint32_t)(c - s->conn), name[f->type], who, f->flags, f->length, f->stream,
+		f->offset, f->ack, f->window);
+}
+
 static void spy_frame(struct sim *s, struct conn *c, uint32_t end, const struct spy *spy)
 {
 	const struct frame *f = &spy->frame;
@@ -89,9 +111,8 @@ static void spy_frame(struct sim *s, struct conn *c, uint32_t end, const struct 
 	const struct id_map_entry *entry;
 
 	s->totals.frames++;
-	sim_log(s, "  node %u > %u conn %u: type %u flags %u length %u stream %" PRIx64
-		" offset %" PRIu64 " ack %" PRIu64 " window %u", from, to, (uint32_t)(c - s->conn),
-		f->type, f->flags, f->length, f->stream, f->offset, f->ack, f->window);
+	if (s->verbose)
+		log_frame(s, c, end, f);
 	if (f->type == FRAME_OPEN) {
 		spy_open(s, from, f, spy->payload);
 		return;
