@@ -51,6 +51,7 @@ struct stats_head { /* control */
 	counter64 hello_garbage;    /* connections to the channel port that spoke no ncd */
 	counter64 reloads;
 	counter64 reload_failures;
+	counter64 ctl_stalled; /* attachments ended because the application did not read */
 };
 
 struct stats_worker { /* that worker */

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.c - one application's life: connection, messages, memory on demand, and the way out.
+ */
+#include "client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void client_free(struct client *c)
+{
+	uint32_t i;
+
+	assert(c->commands == 0);
+	if (c->event)
+		event_free(c->event);
+	if (c->fd >= 0)
+		(void)close(c->fd); /* the peer sees the end; nothing else to learn */
+	for (i = 0; i < NCD_WORKERS_MAX; i++) {
+		port_destroy(c->port[i]);
+		free(c->remove[i]);
+	}
+	for (i = 1; i <= c->segment_nr; i++)
+		region_unmap(&c->segment[i]);
+	region_unmap(&c->segment0);
+	if (c->stats)
+		stats_hide(&c->stats->use);
+	*c->link = c->next;
+	if (c->next)
+		c->next->link = c->link;
+	control_resume(c->ctl);
+	free(c);
+}
+
+void client_reap(struct client *c)
+{
+	uint32_t i;
+
+	if (c->state != CLIENT_LEAVING || c->commands > 0)
+		return;
+	for (i = 0; i < c->ctl->workers->nr; i++)
+		if (c->in_worker[i])
+			return;
+	client_free(c);
+}
+
+void client_post(struct client *c, uint32_t worker, struct worker_cmd *cmd)
+{
+	cmd->port = c->port[worker];
+	c->commands++;
+	workers_post(c->ctl->workers, worker, cmd);
+}
+
+static void client_listeners_hide(struct client *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < NCD_LISTENERS_MAX; i++)
+		if (c->listener[i].stats)
+			stats_hide(&c->listener[i].stats->use);
+}
+
+void client_end(struct client *c, const char *reason)
+{
+	struct control *ctl = c->ctl;
+	uint32_t i;
+
+	if (c->state == CLIENT_LEAVING)
+		return;
+	log_line(ctl->log, LOG_LEVEL_DEBUG, "client %d (%s) ends: %s", (int)c->pid, c->program,
+		 reason);
+	event_free(c->event);
+	c->event = NULL;
+	(void)close(c->fd); /* the peer sees the end; nothing else to learn */
+	c->fd = -1;
+	if (c->state == CLIENT_GREETING) {
+		ctl->greeting--;
+		client_free(c);
+		return;
+	}
+	ctl->attached--;
+	ctl->load[c->default_worker]--;
+	c->state = CLIENT_LEAVING;
+	client_listeners_hide(c);
+	if (c->claims > 0)
+		port_table_release_all(ctl->ports, c);
+	for (i = 0; i < ctl->workers->nr; i++) {
+		struct worker_cmd *cmd = c->remove[i];
+
+		if (!c->in_worker[i] || cmd == NULL)
+			continue;
+		c->remove[i] = NULL;
+		client_post(c, i, cmd);
+	}
+	client_reap(c);
+}
+
+bool client_send(struct client *c, const void *msg, size_t bytes, const int *fds, uint32_t fd_nr)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE((NCD_WORKERS_MAX + 1) * sizeof(int))];
+	} ctrl = { .room = { 0 } };
+	/* sendmsg() only reads it; the cast loses a const that iovec cannot carry. */
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)msg, .iov_len = bytes };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cmsg = &ctrl.align;
+
+	assert(fd_nr <= NCD_WORKERS_MAX + 1);
+	if (fd_nr > 0) {
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(fd_nr * sizeof(int));
+		memcpy(CMSG_DATA(cmsg), fds, fd_nr * sizeof(int));
+		h.msg_control = &ctrl;
+		h.msg_controllen = CMSG_SPACE(fd_nr * sizeof(int));
+	}
+	if (sendmsg(c->fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return true;
+	if (errno == EAGAIN) {
+		stats_count(&c->ctl->stats->head->ctl_stalled);
+		client_end(c, "it does not read its control socket");
+	} else {
+		client_end(c, strerror(errno));
+	}
+	return false;
+}
+
+bool client_reply(struct client *c, uint32_t tag, int result, uint32_t value)
+{
+	const struct ctl_reply reply = {
+		.head = { .type = CTL_REPLY, .tag = tag }, .result = result, .value = value
+	};
+
+	return tag == 0 || client_send(c, &reply, sizeof(reply), NULL, 0);
+}
+
+/* What it said breaks ctl_proto.h: counted, and the end. */
+static void client_garbage(struct client *c, const char *what)
+{
+	stats_count(&c->ctl->stats->head->ctl_garbage);
+	log_limited(c->ctl->log, &c->ctl->limit_garbage, LOG_LEVEL_WARNING,
+		    "control socket: process %d of user %u sent %s; disconnected", (int)c->pid,
+		    (unsigned int)c->uid, what);
+	client_end(c, what);
+}
+
+static bool client_greets(struct client *c, const union ctl_message *msg, size_t bytes,
+			  uint32_t fd_nr)
+{
+	if (msg->head.type != CTL_HELLO || bytes != sizeof(msg->hello) || fd_nr != 0 ||
+	    msg->hello.magic != CTL_MAGIC) {
+		client_garbage(c, "no hello");
+		return false;
+	}
+	return client_attach(c, &msg->hello);
+}
+
+/* Collects the descriptors of @h; more than fit have been dropped by the kernel. */
+static uint32_t message_fds(struct msghdr *h, int fds[CLIENT_FDS_MAX])
+{
+	struct cmsghdr *cmsg;
+	uint32_t nr = 0;
+
+	for (cmsg = CMSG_FIRSTHDR(h); cmsg; cmsg = CMSG_NXTHDR(h, cmsg)) {
+		size_t room = (CLIENT_FDS_MAX - nr) * sizeof(int);
+		size_t bytes = cmsg->cmsg_len - CMSG_LEN(0);
+
+		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		assert(bytes <= room);
+		memcpy(fds + nr, CMSG_DATA(cmsg), bytes);
+		nr += (uint32_t)(bytes / sizeof(int));
+	}
+	return nr;
+}
+
+/* Reads and serves one message. False: there is none, or @c has ended. */
+static bool client_read(struct client *c)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(CLIENT_FDS_MAX * sizeof(int))];
+	} ctrl;
+	union ctl_message msg;
+	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctrl,
+			    .msg_controllen = sizeof(ctrl) };
+	int fds[CLIENT_FDS_MAX];
+	uint32_t i, fd_nr;
+	bool alive = false;
+	ssize_t n;
+
+	memset(&msg, 0, sizeof(msg));
+	n = recvmsg(c->fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0) {
+		client_end(c, n == 0 ? "it closed" : strerror(errno));
+		return false;
+	}
+	fd_nr = message_fds(&h, fds);
+	/* A cut list with no descriptor at all: we are out of them, which client_message() tells. */
+	if ((size_t)n < sizeof(msg.head) || (h.msg_flags & MSG_TRUNC) ||
+	    ((h.msg_flags & MSG_CTRUNC) && fd_nr > 0))
+		client_garbage(c, "a message of wrong size");
+	else if (c->state == CLIENT_GREETING)
+		alive = client_greets(c, &msg, (size_t)n, fd_nr);
+	else
+		alive = client_message(c, &msg, (size_t)n, fds, fd_nr);
+	/* What has been used was duplicated, or is -1. */
+	for (i = 0; i < fd_nr; i++)
+		if (fds[i] >= 0)
+			(void)close(fds[i]); /* was only received */
+	return alive;
+}
+
+static void client_readable(int fd, short what, void *ctx)
+{
+	struct client *c = ctx;
+	uint32_t n;
+
+	(void)fd;
+	if (what & EV_TIMEOUT) {
+		/* A timeout is set only until the hello. */
+		client_garbage(c, "no hello in time");
+		return;
+	}
+	for (n = 0; n < CLIENT_MESSAGES_TURN; n++)
+		if (!client_read(c))
+			return;
+}
+
+struct client *client_create(struct control *ctl, int fd)
+{
+	const struct timeval timeout = { .tv_sec = CLIENT_HELLO_SECONDS };
+	struct ucred cred = { 0 };
+	socklen_t bytes = sizeof(cred);
+	struct client *c;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) < 0)
+		return NULL;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return NULL;
+	c->ctl = ctl;
+	c->fd = fd;
+	c->pid = cred.pid;
+	c->uid = cred.uid;
+	c->gid = cred.gid;
+	c->event = event_new(ctl->base, fd, EV_READ | EV_PERSIST, client_readable, c);
+	if (c->event == NULL || event_add(c->event, &timeout) < 0) {
+		if (c->event)
+			event_free(c->event);
+		free(c);
+		return NULL;
+	}
+	c->next = ctl->clients;
+	c->link = &ctl->clients;
+	if (c->next)
+		c->next->link = &c->next;
+	ctl->clients = c;
+	ctl->greeting++;
+	return c;
+}
+
+void client_command_back(struct client *c, uint32_t worker, const struct worker_cmd *cmd)
+{
+	c->commands--;
+	if (cmd->type == CMD_CLIENT_ADD && cmd->result < 0) {
+		c->in_worker[worker] = false;
+		client_end(c, "a worker has no memory for it");
+	} else if (cmd->user) {
+		client_request_back(c, cmd->user, cmd->result);
+	} else {
+		client_reap(c);
+	}
+}
+
+void client_gone(struct client *c, uint32_t worker)
+{
+	c->in_worker[worker] = false;
+	client_reap(c);
+}
+
+/* Size of the next segment for at least @bytes; 0: the limit is reached. */
+static uint64_t segment_size(const struct client *c, uint64_t bytes)
+{
+	uint64_t left = c->segment_bytes < c->ctl->config->region_max ?
+				c->ctl->config->region_max - c->segment_bytes : 0;
+	uint64_t size = SEGMENT_BYTES_FIRST;
+	uint32_t i;
+
+	if (c->segment_nr + 1 >= NCD_SEGMENTS_MAX)
+		return 0;
+	for (i = 0; i < c->segment_nr && size < SEGMENT_BYTES_LAST; i++)
+		size *= 2;
+	while (size < bytes && size < left)
+		size *= 2;
+	if (size > left)
+		size = left & ~(uint64_t)(NCD_PAGE - 1);
+	return size < bytes ? 0 : size;
+}
+
+void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes)
+{
+	struct ctl_segment msg = { .head = { .type = CTL_SEGMENT } };
+	struct worker_cmd *cmd;
+	struct region_map *map;
+	uint64_t size;
+
+	if (c->state != CLIENT_ATTACHED)
+		return;
+	cmd = command_create(CMD_SEGMENT_DENIED);
+	if (cmd == NULL) {
+		client_end(c, "out of memory");
+		return;
+	}
+	size = segment_size(c, bytes);
+	map = &c->segment[c->segment_nr + (size > 0)];
+	if (size == 0 || region_map_create("ncd-ring", size, map) < 0) {
+		log_limited(c->ctl->log, &c->ctl->limit_region, LOG_LEVEL_NOTICE,
+			    "client %d (%s) has %" PRIu64 " MiB of ring memory and gets no more",
+			    (int)c->pid, c->program, c->segment_bytes >> 20);
+		client_post(c, worker, cmd);
+		return;
+	}
+	c->segment_nr++;
+	c->segment_bytes += map->bytes;
+	if (c->stats)
+		atomic_store_explicit(&c->stats->region_bytes, c->segment_bytes + c->segment0.bytes,
+				      memory_order_relaxed); /* relaxed: a counter */
+	cmd->type = CMD_SEGMENT;
+	cmd->segment.number = c->segment_nr;
+	cmd->segment.base = map->base;
+	cmd->segment.bytes = map->bytes;
+	msg.segment = c->segment_nr;
+	msg.bytes = map->bytes;
+	/* The message first: the application must know the segment before a slot names it. */
+	if (!client_send(c, &msg, sizeof(msg), &map->fd, 1)) {
+		free(cmd);
+		return;
+	}
+	region_close_fd(map);
+	client_post(c, worker, cmd);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.h - one attached application: its region, its port at each worker, what it holds.
+ *
+ *   accepted --HELLO--> ATTACHED --end of connection, or it broke a rule--> LEAVING --> freed
+ *      |                                                         (each worker: EVT_CLIENT_GONE,
+ *      +--timeout, refused, garbage--> freed                      and all commands are back)
+ *
+ * Ownership: control owns clients. Mapped memory, ports and doorbells stay until no worker uses them.
+ * Threading: control; workers only hand the pointer back.
+ * Trust: client.program and what it asks are the application's words; pid, uid and gid the kernel's.
+ */
+#ifndef NCD_CLIENT_H
+#define NCD_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ncd/ctl_proto.h"
+#include "ncd/limits.h"
+
+#include "control.h"
+#include "port.h"
+#include "region.h"
+
+#define CLIENT_HELLO_SECONDS  3
+#define CLIENT_GREETING_MAX   64 /* connections that have not said HELLO; more are closed */
+#define CLIENT_MESSAGES_TURN  32
+#define CLIENT_FDS_MAX        4  /* received with one message; one is ever allowed */
+#define CLIENT_GROUPS_MAX     1024 /* looked at for [access] group */
+#define SEGMENT_BYTES_FIRST   (64ull << 20)
+#define SEGMENT_BYTES_LAST    (1ull << 30)
+
+enum client_state { CLIENT_GREETING, CLIENT_ATTACHED, CLIENT_LEAVING };
+
+struct client_listener {
+	bool used;
+	bool up; /* all workers know it, and it is not being closed */
+	struct address addr;
+	uint16_t port;
+	struct stats_socket *stats; /* NULL: the table is full */
+};
+
+struct client {
+	struct control *ctl;
+	struct client *next, **link; /* in ctl->clients */
+	enum client_state state;
+	int fd;
+	struct event *event;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	char program[32];
+	struct stats_client *stats;
+	uint32_t default_worker;
+
+	/* From ATTACHED on. */
+	struct region_map segment0;
+	struct region_shm layout;
+	struct region_map segment[NCD_SEGMENTS_MAX]; /* from 1 */
+	uint32_t segment_nr;
+	uint64_t segment_bytes; /* of all */
+	struct port *port[NCD_WORKERS_MAX];
+	bool in_worker[NCD_WORKERS_MAX]; /* from CMD_CLIENT_ADD to EVT_CLIENT_GONE */
+	struct worker_cmd *remove[NCD_WORKERS_MAX]; /* made early: leaving must not fail */
+	uint32_t commands; /* that are under way */
+	uint32_t claims;   /* in the port table */
+	struct client_listener listener[NCD_LISTENERS_MAX];
+};
+
+/* A request that one or more workers have to answer before the application is. */
+struct client_request {
+	struct client *client;
+	enum ctl_type type;
+	uint32_t tag;
+	uint32_t listener; /* LISTEN, UNLISTEN */
+	uint32_t pending;  /* answers to come */
+	int result;        /* first failure */
+};
+
+/* client.c */
+struct client *client_create(struct control *ctl, int fd);
+/* Ends the attachment; frees @c at once, or when the workers have let go. @reason is for the log. */
+void client_end(struct client *c, const char *reason);
+void client_free(struct client *c);
+/*
+ * Sends @bytes of @msg with @fd_nr descriptors. False: it could not be sent; @c has ended and must
+ * not be used any more.
+ */
+bool client_send(struct client *c, const void *msg, size_t bytes, const int *fds, uint32_t fd_nr);
+bool client_reply(struct client *c, uint32_t tag, int result, uint32_t value);
+/* Posts @cmd for @c to @worker. */
+void client_post(struct client *c, uint32_t worker, struct worker_cmd *cmd);
+/* A command of @c is back. May free @c. */
+void client_command_back(struct client *c, uint32_t worker, const struct worker_cmd *cmd);
+/* Frees @c if it is leaving and nobody uses it any more. */
+void client_reap(struct client *c);
+void client_gone(struct client *c, uint32_t worker);
+void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes);
+
+/* client_attach.c: judges a HELLO. False: @c has ended. */
+bool client_attach(struct client *c, const struct ctl_hello *hello);
+
+/* client_request.c: false: @c has ended. */
+bool client_message(struct client *c, const union ctl_message *msg, size_t bytes, int *fds,
+		    uint32_t fd_nr);
+/* An answer of a worker has come. May free @c. */
+void client_request_back(struct client *c, struct client_request *request, int result);
+
+#endif /* NCD_CLIENT_H */

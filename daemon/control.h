@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control.h - the control socket: applications come, are judged, and attach.
+ *
+ * Ownership: struct control is the caller's memory; it owns its clients until control_fini, which
+ *   runs after the workers have ended.
+ * Threading: control.
+ * Trust: whoever connects may send anything; it costs that connection, and is counted.
+ */
+#ifndef NCD_CONTROL_H
+#define NCD_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "log.h"
+#include "port_table.h"
+#include "stats.h"
+#include "workers.h"
+
+struct client;
+struct event;
+struct event_base;
+
+struct control {
+	struct event_base *base;
+	struct log *log;
+	struct stats *stats;
+	struct workers *workers;
+	const struct config *config; /* replaced by a reload */
+	const uint8_t *port_class;   /* [65536] */
+	uint32_t slots;              /* of a port: twice what `sockets` was at start, a power of 2 */
+
+	struct port_table *ports;
+	int listen_fd;
+	struct event *listen_event, *resume_event;
+	struct client *clients; /* by client.next: attached, greeting, and on their way out */
+	uint32_t attached, greeting;
+	uint32_t load[NCD_WORKERS_MAX]; /* clients that were told to go there first */
+	bool leaving;
+	struct log_limit limit_garbage, limit_refused, limit_accept, limit_region;
+};
+
+/*
+ * Fills in what is not the caller's: base, log, stats, workers, config, port_class and slots must be
+ * set, the rest zero. 0 or -ENOMEM.
+ */
+int control_init(struct control *ctl);
+/* Accepts on @fd from now on, which becomes control's. 0 or -ENOMEM. */
+int control_listen(struct control *ctl, int fd);
+/* Takes a connection as if it had been accepted; @fd is control's, also on failure. */
+void control_adopt(struct control *ctl, int fd);
+/* A connection has gone, a descriptor is free: accepts again if it had stopped. */
+void control_resume(struct control *ctl);
+/* No new attachments; those that are attached are told. */
+void control_leave(struct control *ctl);
+/* Frees all clients, whatever their state. */
+void control_fini(struct control *ctl);
+
+/* The workers' answers and wishes that concern clients. */
+void control_event(struct control *ctl, uint32_t worker, const struct worker_event *ev);
+
+#endif /* NCD_CONTROL_H */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * workers.h - all workers together, as control sees them: start, stop, commands out, events in.
+ *
+ * Ownership: a posted command is allocated here and freed when it came back, behind the handler.
+ * Threading: control.
+ */
+#ifndef NCD_WORKERS_H
+#define NCD_WORKERS_H
+
+#include <stdint.h>
+
+#include "worker.h"
+#include "worker_cmd.h"
+
+struct event;
+struct event_base;
+
+struct workers {
+	struct worker *worker[NCD_WORKERS_MAX];
+	uint32_t nr;
+	int event_fd;
+	struct event *event;
+	/* Called for each event; EVT_DONE too. */
+	void (*handler)(void *ctx, uint32_t worker, const struct worker_event *ev);
+	void *ctx;
+};
+
+/* Makes the descriptor by which workers wake control. 0 or -errno. */
+int workers_init(struct workers *ws, struct event_base *base,
+		 void (*handler)(void *ctx, uint32_t worker, const struct worker_event *ev),
+		 void *ctx);
+/* Starts one more, the next in order. 0, or the error of worker_start. */
+int workers_add(struct workers *ws, const struct worker_config *cfg);
+/* Stops all. Commands that were under way are freed; events are lost. */
+void workers_fini(struct workers *ws);
+
+/* A zeroed command, or NULL. Goes out by workers_post() or free(). */
+struct worker_cmd *command_create(enum worker_cmd_type type);
+void workers_post(struct workers *ws, uint32_t worker, struct worker_cmd *cmd);
+/* A copy of @cmd to every worker. 0, or -ENOMEM: to none. */
+int workers_post_all(struct workers *ws, const struct worker_cmd *cmd);
+
+#endif /* NCD_WORKERS_H */
