@@ -1,0 +1,138 @@
+#!/bin/bash
+# demo.sh - `make demo`: two hosts on this machine, each with its own ncd; a file from one to the
+# other, a comparison with kernel TCP, and what ncd-stat shows. Everything is in a temporary
+# directory, on loopback addresses and a port of its own, and gone afterwards, also after Ctrl-C.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+: "${OUT:=build/release}"
+bin=$(cd "$OUT" && pwd) || exit 1
+port=14790        # of the channels; the usual 4790 may be taken by a real ncd
+file_bytes=300000000
+here=127.0.0.1 there=127.0.0.2
+pairs=3 seconds=1 # of each measurement
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/ncd-demo.XXXXXX") || exit 1
+pids=()
+gone() {
+	local pid i
+	trap - EXIT
+	trap '' INT TERM
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
+	for pid in "${pids[@]}"; do
+		for ((i = 0; i < 50; i++)); do
+			kill -0 "$pid" 2>/dev/null || break
+			sleep .1
+		done
+		kill -KILL "$pid" 2>/dev/null
+		wait "$pid" 2>/dev/null
+	done
+	rm -rf "$dir"
+}
+trap gone EXIT
+trap 'echo; echo "demo: interrupted, cleaning up"; exit 130' INT TERM
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+[ -t 1 ] || say() { printf '\n%s\n' "$*"; }
+fail() {
+	echo "demo: $*" >&2
+	for log in "$dir"/*.log; do
+		[ -s "$log" ] && echo "--- ${log##*/}" && tail -n 15 "$log"
+	done >&2
+	exit 1
+}
+# until_true SECONDS COMMAND... - waits for a condition.
+until_true() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" 2>/dev/null; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep .05
+	done
+}
+
+# host NAME ADDRESS PEER-NAME PEER-ADDRESS - writes its config and starts its ncd.
+host() {
+	cat >"$dir/$1.conf" <<-C
+		[host]
+		address = $2
+		[daemon]
+		socket = $dir/$1.sock
+		[channels]
+		port = $port
+		[peer $3]
+		address = $4
+		port = $port
+	C
+	"$bin/ncd" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
+	pids+=($!)
+	printf '  %-6s %s   ncd is process %d, its config:\n' "$1" "$2" $!
+	sed 's/^/           /' "$dir/$1.conf"
+}
+stat_of() { "$bin/ncd-stat" -s "$dir/$1.sock" "${@:2}"; }
+channels_up() { [ "$(stat_of "$1" --json channels | grep -o '"state":"up"' | wc -l)" -ge 3 ]; }
+listens() { stat_of there --json -l sockets | grep -q "\"local_port\":$1,"; }
+
+say "1. Two hosts"
+echo "Each runs ncd, and names the other in its config. In real life: two machines."
+host here $here there $there
+host there $there here $here
+until_true 15 channels_up here && until_true 15 channels_up there ||
+	fail "the two hosts did not connect within 15 s"
+echo "They have connected. These TCP connections, the channels, carry all that follows:"
+stat_of here channels | sed 's/^/  /'
+
+say "2. A file, from $here to $there over a virtual socket"
+free=$(df -B1 --output=avail "$dir" | tail -n 1)
+[ "$free" -gt $((4 * file_bytes)) ] || file_bytes=$((free / 4))
+echo "Making it: a tar of the first $((file_bytes / 1000000)) MB of /usr ..."
+tar -cf - -C / usr 2>/dev/null | head -c "$file_bytes" >"$dir/sent"
+file_bytes=$(stat -c %s "$dir/sent")
+NCD_SOCKET=$dir/there.sock timeout 60 "$bin/ncd-cat" -l 9000 >"$dir/received" 2>"$dir/receiver.log" &
+receiver=$!
+pids+=("$receiver")
+until_true 10 listens 9000 || fail "ncd-cat does not listen"
+echo "  on there:  ncd-cat -l 9000 > received"
+echo "  on here:   ncd-cat $there 9000 < sent"
+start=$(date +%s%N)
+NCD_SOCKET=$dir/here.sock timeout 60 "$bin/ncd-cat" $there 9000 <"$dir/sent" 2>"$dir/sender.log" ||
+	fail "sending failed"
+wait $receiver || fail "receiving failed"
+ns=$(($(date +%s%N) - start))
+awk -v b="$file_bytes" -v ns="$ns" 'BEGIN {
+	printf "  %.0f MB in %.2f s: %.1f Gbit/s, disk cache to disk cache\n", b / 1e6, ns / 1e9, b * 8 / ns }'
+sent=$(sha256sum <"$dir/sent") received=$(sha256sum <"$dir/received")
+printf '  SHA-256 of what was sent     %.64s\n  SHA-256 of what has arrived  %.64s\n' "$sent" "$received"
+[ "$sent" = "$received" ] || fail "what has arrived is not what was sent"
+echo "  The same."
+rm "$dir/sent" "$dir/received"
+
+say "3. Compared with kernel TCP"
+cat <<-T
+	The same client and server code runs over kernel TCP and over ncd in turn, $pairs times, $seconds s each, and
+	the median of the ratios is quoted: 2.00x is twice as good as kernel TCP, below 1.00x it is worse. This is a short
+	run, on one machine that does everything at once: bench/RESULTS.md has careful ones.
+T
+# compare WORDS MODE OPTIONS... - one comparison.
+compare() {
+	local words=$1
+	shift
+	printf '\n  %s\n' "$words"
+	timeout 60 "$bin/ncd-perf" compare "$@" --via tcp,ncd --pairs $pairs --seconds $seconds \
+		--client-socket "$dir/here.sock" --server-socket "$dir/there.sock" \
+		--client-addr $here --server-addr $there >"$dir/perf.log" 2>&1 || fail "ncd-perf failed"
+	sed 's/^/    /' "$dir/perf.log"
+}
+compare "One stream, as fast as it goes, 128 KiB a write (more bytes a second is better):" \
+	stream --flows 1 --size 131072
+compare "One ping-pong of 64 bytes (a shorter round trip is better):" \
+	rpc --flows 1 --size 64 --depth 1
+compare "64 ping-pongs at once, one thread each side (more messages a second is better):" \
+	rpc --flows 64 --size 64 --depth 1
+
+say "4. What ncd-stat says now"
+for name in here there; do
+	stat_of $name || fail "ncd-stat failed"
+done
+
+say "Done."
+echo "To run ncd on real hosts: README.md, \"Five minutes with two hosts\"."
