@@ -110,6 +110,7 @@ static void emit_open(struct engine *e, struct channel *c, struct stream *s)
 	if (data > 0)
 		put_ring(&c->tx, s, 0, (uint32_t)data);
 	s->want &= (uint8_t)~WANT_OPEN;
+	s->said = true;
 	s->tx_next = 0;
 	note_sent(c, s, (uint32_t)data);
 }

@@ -81,7 +81,8 @@ void engine_peer_set(struct engine *e, uint32_t index, const struct address *add
 		e->peer_high = index + 1;
 }
 
-static void end_streams(struct engine *e, uint32_t index, int error)
+/* @unsaid: also those of which the peer has never heard. */
+static void end_streams(struct engine *e, uint32_t index, int error, bool unsaid)
 {
 	uint32_t i;
 
@@ -93,6 +94,8 @@ static void end_streams(struct engine *e, uint32_t index, int error)
 
 		if (s->peer != index || s->state == STREAM_FREE || s->state == STREAM_DEAD)
 			continue;
+		if (!unsaid && s->state == STREAM_OPENING && !s->said)
+			continue;
 		stream_die(e, s, gone ? 0 : error);
 	}
 }
@@ -100,7 +103,7 @@ static void end_streams(struct engine *e, uint32_t index, int error)
 void engine_peer_remove(struct engine *e, uint32_t index, uint64_t now_ns)
 {
 	(void)now_ns;
-	end_streams(e, index, -ECONNRESET);
+	end_streams(e, index, -ECONNRESET, true);
 	e->peer[index].known = false;
 	e->peer[index].addr_nr = 0;
 }
@@ -108,7 +111,7 @@ void engine_peer_remove(struct engine *e, uint32_t index, uint64_t now_ns)
 void engine_peer_reset(struct engine *e, uint32_t index, uint64_t now_ns)
 {
 	(void)now_ns;
-	end_streams(e, index, -ECONNRESET);
+	end_streams(e, index, -ECONNRESET, false);
 	e->peer[index].leaving = false;
 	e->peer[index].left = false;
 }
@@ -369,7 +372,7 @@ static void tick_peers(struct engine *e)
 		struct engine_peer *p = &e->peer[i];
 
 		if (peer_times_out(p) && e->now_ns - p->down_ns >= e->cfg.unreachable_ns) {
-			end_streams(e, i, -ETIMEDOUT);
+			end_streams(e, i, -ETIMEDOUT, true);
 			p->down_ns = e->now_ns;
 		}
 	}

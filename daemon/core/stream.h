@@ -79,6 +79,7 @@ struct stream {
 	bool closed;      /* the application has let go */
 	bool reset_after; /* RESET once everything is acknowledged */
 	bool defer;       /* OPEN waits for the first byte */
+	bool said;        /* OPEN has been sent, to this incarnation of the peer */
 	bool confirmed;   /* accepted: the opener knows our id */
 	bool dialled;     /* opened from here: local_port is counted */
 	bool waiting;     /* in the peer's waiting queue: no channel is up */

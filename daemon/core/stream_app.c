@@ -370,10 +370,20 @@ void engine_stream_admit(struct engine *e, struct stream *s, uint64_t now_ns)
 
 void engine_stream_refuse(struct engine *e, struct stream *s, uint64_t now_ns)
 {
+	struct reply r = { .type = FRAME_REFUSE, .code = WIRE_E_NOBUFS, .stream = s->remote_id };
+
 	(void)now_ns;
 	if (s->state != STREAM_INCOMING)
 		return;
 	e->counters.refused++;
+	/*
+	 * On the channel that brought the OPEN: if it dies, the opener has used it, and opens again.
+	 * If it is dead already, that is what the opener does anyway.
+	 */
+	if (s->last == NULL || channel_reply(s->last, &r) == 0) {
+		stream_die(e, s, 0);
+		return;
+	}
 	s->state = STREAM_REFUSING;
 	s->wire_error = WIRE_E_NOBUFS;
 	s->want = WANT_REFUSE;

@@ -153,8 +153,17 @@ static void take_open_data(struct engine *e, struct stream *s, const struct fram
 		set_final(e, s, bytes);
 }
 
-static int open_again(struct engine *e, struct stream *s)
+/* @c brought the OPEN of @s: what is answered to it goes there. */
+static void opened_on(struct stream *s, struct channel *c)
 {
+	s->last = c;
+	s->used |= 1u << c->bit;
+}
+
+static int open_again(struct engine *e, struct channel *c, struct stream *s)
+{
+	if (s->state == STREAM_INCOMING)
+		opened_on(s, c);
 	if (s->state == STREAM_ESTABLISHED && !s->dialled) {
 		s->want |= WANT_ACCEPT;
 		sched_activate(e, s);
@@ -194,7 +203,7 @@ static int peer_open(struct engine *e, struct channel *c, const struct frame *f,
 		return -EPROTO;
 	s = id_table_find(&e->ids, c->peer, o.stream);
 	if (s != NULL)
-		return open_again(e, s);
+		return open_again(e, c, s);
 	l = listener_find(&e->listeners, &o.destination, o.destination_port);
 	if (l == NULL || e->leaving) {
 		e->counters.refused++;
@@ -205,6 +214,7 @@ static int peer_open(struct engine *e, struct channel *c, const struct frame *f,
 		e->counters.refused++;
 		return reply_refuse(c, o.stream, WIRE_E_NOBUFS);
 	}
+	opened_on(s, c);
 	r = e->ops->incoming(e->ctx, s, l->user);
 	if (r == 0) {
 		engine_stream_admit(e, s, now_ns);
