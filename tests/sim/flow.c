@@ -159,6 +159,9 @@ void flow_begin(struct sim *s)
 	/* The lanes of a host that leaves all leave: nothing is accepted there. */
 	if (s->host[host].leaving)
 		f->why |= WHY_LEAVING;
+	/* A host that has died, unnoticed: what is said to it is lost. */
+	if (!s->host[host].up || n->peer[peer].incarnation != s->host[host].incarnation)
+		f->why |= WHY_RESTART;
 	/* Who waits to be connected before it writes would wait for ever. */
 	f->side[0].eager |= args.defer;
 	r = engine_connect(n->engine, &args, node_now(s), &f->side[0].stream);
@@ -221,7 +224,7 @@ int flow_incoming(void *ctx, struct stream *stream, void *listener_user)
 	f = &s->flow[i];
 	if (port != f->to_port)
 		sim_fail(s, "flow %u for port %u comes to the listener of port %u", i, f->to_port, port);
-	if (f->accepted)
+	if (f->accepted || !f->side[1].gone)
 		sim_fail(s, "flow %u is accepted twice", i);
 	if (port == PORT_REFUSES || (port == PORT_LATER && pending_on(s, node) >= BACKLOG)) {
 		f->why |= WHY_REFUSED;
@@ -229,6 +232,7 @@ int flow_incoming(void *ctx, struct stream *stream, void *listener_user)
 	}
 	sim_log(s, "flow %u comes in", i);
 	f->accepted = true;
+	f->side[1].closed = false;
 	f->side[1].stream = stream;
 	side_rings(s, &f->side[1]);
 	if (port == PORT_LATER) {
@@ -258,6 +262,8 @@ void flow_admit(struct sim *s, uint32_t flow)
 		sim_log(s, "flow %u is refused late", flow);
 		engine_stream_refuse(n->engine, sd->stream, node_now(s));
 		sd->closed = true;
+		/* If the refusal is lost, the opener asks again, and may be lucky. */
+		f->accepted = false;
 		return;
 	}
 	sim_log(s, "flow %u is admitted late", flow);

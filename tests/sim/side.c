@@ -93,7 +93,7 @@ static void check_error(struct sim *s, uint32_t flow, uint32_t side, int error)
 		ok = !sd->connected && view->told_unreachable;
 		break;
 	case -ETIMEDOUT:
-		ok = f->why & WHY_UNREACHABLE;
+		ok = f->why & (WHY_UNREACHABLE | WHY_ORPHAN);
 		break;
 	case -ECONNRESET:
 		ok = f->why & ~WHY_REFUSED;

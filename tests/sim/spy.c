@@ -139,9 +139,10 @@ static void spy_frame(struct sim *s, struct conn *c, uint32_t end, const struct 
 	give_credit(&s->flow[entry->flow].side[entry->side], f);
 }
 
+/* What must be seen of a payload: the ids. Everything else counts as soon as its header is there. */
 static size_t wanted_payload(const struct frame *f)
 {
-	return f->length < WIRE_OPEN_BYTES ? f->length : WIRE_OPEN_BYTES;
+	return f->type == FRAME_OPEN ? WIRE_OPEN_BYTES : f->type == FRAME_ACCEPT ? 8 : 0;
 }
 
 static void spy_feed(struct sim *s, struct conn *c, uint32_t end, const uint8_t *at, size_t bytes)
@@ -164,10 +165,10 @@ static void spy_feed(struct sim *s, struct conn *c, uint32_t end, const uint8_t 
 				sim_fail(s, "node %u sends a frame that does not decode",
 					 c->end[end].node);
 			spy->payload_bytes = 0;
-			if (spy->frame.length == 0) {
+			if (wanted_payload(&spy->frame) == 0)
 				spy_frame(s, c, end, spy);
+			if (spy->frame.length == 0)
 				spy->header_bytes = 0;
-			}
 			continue;
 		}
 		n = spy->frame.length - spy->payload_bytes;
