@@ -1,5 +1,6 @@
 # make                    programs and libraries in build/release
 # make BUILD=asan ...     the same in build/asan: asan tsan debug cov beside release; CC=gcc or clang
+# make V=1                shows the commands
 # make deps               installs the Debian packages that are missing, or says how
 # make demo               two ncds on this machine, real data, a comparison with kernel TCP
 # make check              everything that is tested in under ten minutes
@@ -56,41 +57,54 @@ SONAME      := libncclient.so.0
 PROGRAMS    := $(OUT)/ncd $(OUT)/ncd-stat $(OUT)/ncd-cat $(OUT)/ncd-perf
 LIBRARIES   := $(OUT)/libncclient.a $(OUT)/libncclient.so
 
+# One short line a step; V=1 shows the commands, -s nothing.
+Q    := $(if $(V),,@)
+mute := $(V)$(findstring s,$(firstword -$(MAKEFLAGS)))
+says  = $(if $(mute),,@printf '  %-4s %s\n' $(1) $(2))
+
 all: $(PROGRAMS) $(LIBRARIES)
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call says,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(OUT)/pic/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+	$(call says,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 
 $(OUT)/libcore.a: $(call objects,$(CORE))
 $(OUT)/libdaemon.a: $(call objects,$(DAEMON))
 $(OUT)/libncclient.a: $(call objects,$(CLIENT))
 $(OUT)/%.a:
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call says,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(OUT)/$(SONAME): $(patsubst %.c,$(OUT)/pic/%.o,$(CLIENT)) libclient/ncclient.map
-	$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,-soname,$(SONAME) \
+	$(call says,LD,$@)
+	$(Q)$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,-soname,$(SONAME) \
 		-Wl,--version-script=libclient/ncclient.map -Wl,-z,noexecstack -o $@ $(filter %.o,$^)
 
 $(OUT)/libncclient.so: $(OUT)/$(SONAME)
-	ln -sf $(SONAME) $@
+	$(Q)ln -sf $(SONAME) $@
 
 $(OUT)/ncd: $(OUT)/daemon/main.o $(OUT)/libdaemon.a $(OUT)/libcore.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS)
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS)
 
 $(OUT)/ncd-stat: $(call objects,$(STAT))
-	$(CC) $(LDFLAGS) -o $@ $^
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 $(OUT)/ncd-cat: $(call objects,$(CAT)) $(OUT)/libncclient.a
-	$(CC) $(LDFLAGS) -o $@ $^
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 $(OUT)/ncd-perf: $(call objects,$(PERF)) $(OUT)/libncclient.a
-	$(CC) $(LDFLAGS) -o $@ $^ -luring -lm
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -luring -lm
 
 # ---- tests ----
 
@@ -99,17 +113,20 @@ CLIENT_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/client/test_*.c))
 FUZZERS      := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libdaemon.a $(OUT)/libcore.a
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(DAEMON_LIBS)
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(DAEMON_LIBS)
 
 $(OUT)/tests/unit/test_ncd_stat: | $(OUT)/ncd-stat
 
 $(OUT)/tests/client/test_%: $(OUT)/tests/client/test_%.o $(OUT)/tests/client/fake_daemon.o \
 			    $(OUT)/libncclient.a
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
 
 $(OUT)/tests/sim/sim: $(call objects,$(wildcard tests/sim/*.c)) $(OUT)/libcore.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 check-unit: $(UNIT_TESTS) $(CLIENT_TESTS)
 	@tests/run-unit.sh $^
@@ -142,7 +159,8 @@ model:
 	tests/model/run.sh
 
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/libdaemon.a $(OUT)/libcore.a
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(DAEMON_LIBS)
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(DAEMON_LIBS)
 
 fuzzers: $(FUZZERS)
 
