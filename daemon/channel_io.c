@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel_io.c - carries bytes between the engine's channels and the kernel's connections.
+ *
+ * What the kernel may still read or write stays untouched until it has let go: a dead connection is
+ * first cancelled, and only when both directions are back does the engine hear that it is down.
+ */
+#include "channel_io.h"
+
+#include <errno.h>
+
+#include "pin.h"
+
+#define RX_STAGING_BYTES (256u << 10) /* many small frames to a receive */
+#define TX_STAGING_BYTES (256u << 10) /* headers and small payloads of one send */
+#define RECEIVES_A_TURN  4 /* of one channel, where the back end does them at once */
+#define SENDS_A_TURN     2
+#define LOOP_FRAMES      256
+
+int channel_io_create(struct worker *w)
+{
+	uint32_t nr = w->cfg.engine.channels;
+	size_t each = RX_STAGING_BYTES + TX_STAGING_BYTES;
+	uint8_t *buf;
+
+	w->chan = pin_alloc(nr * sizeof(*w->chan), w->node);
+	if (!w->chan)
+		return -ENOMEM;
+	/* The first IO_RANKS are the loop channels'. */
+	w->chan_buf_bytes = (nr + IO_RANKS) * each;
+	w->chan_buf = pin_alloc(w->chan_buf_bytes, w->node);
+	if (!w->chan_buf)
+		return -ENOMEM;
+	buf = w->chan_buf + IO_RANKS * each;
+	for (uint32_t i = nr; i-- > 0;) {
+		struct channel_io *c = &w->chan[i];
+
+		c->rx_buf = (struct ring_mem){ buf + i * each, RX_STAGING_BYTES };
+		c->tx_buf = (struct ring_mem){ buf + i * each + RX_STAGING_BYTES, TX_STAGING_BYTES };
+		c->next = w->chan_free;
+		w->chan_free = c;
+	}
+	return 0;
+}
+
+void channel_io_destroy(struct worker *w)
+{
+	pin_free(w->chan, w->cfg.engine.channels * sizeof(*w->chan));
+	pin_free(w->chan_buf, w->chan_buf_bytes);
+}
+
+static uint32_t class_rank(enum stream_class class)
+{
+	return class == CLASS_LATENCY ? 0 : 1;
+}
+
+int channel_io_loops(struct worker *w)
+{
+	static const enum stream_class class[IO_RANKS] = { CLASS_LATENCY, CLASS_THROUGHPUT };
+	size_t each = RX_STAGING_BYTES + TX_STAGING_BYTES;
+
+	for (uint32_t rank = 0; rank < IO_RANKS; rank++) {
+		struct ring_mem rx = { w->chan_buf + rank * each, RX_STAGING_BYTES };
+		struct ring_mem tx = { rx.base + RX_STAGING_BYTES, TX_STAGING_BYTES };
+
+		w->loop[rank] = engine_channel_up(w->engine, 0, class[rank], 0, &rx, &tx, NULL,
+						  w->now_ns);
+		if (!w->loop[rank])
+			return -ENOBUFS;
+	}
+	return 0;
+}
+
+static void finish(struct worker *w, struct channel_io *c)
+{
+	struct worker_event ev = { .type = EVT_CHANNEL_DEAD, .link = c->link };
+
+	io_link_remove(w->io, &c->io);
+	engine_channel_down(w->engine, c->channel, w->now_ns);
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		w->active[c->io.rank] = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	c->link->channel = NULL;
+	c->link->io = NULL;
+	c->link = NULL;
+	c->channel = NULL;
+	c->next = w->chan_free;
+	w->chan_free = c;
+	door_event(&w->door, &ev);
+}
+
+/* From here on the connection is only waited for. */
+static void die(struct worker *w, struct channel_io *c)
+{
+	if (c->dying)
+		return;
+	c->dying = true;
+	io_link_drop(w->io, &c->io);
+}
+
+int channel_io_add(struct worker *w, struct link *link)
+{
+	struct channel_io *c = w->chan_free;
+	uint32_t rank = class_rank(link->class);
+	int ret;
+
+	if (!c)
+		return -ENOBUFS;
+	c->io = (struct io_link){ .fd = link->fd, .rank = (uint8_t)rank, .user = c };
+	ret = io_link_add(w->io, &c->io);
+	if (ret < 0)
+		return ret;
+	c->channel = engine_channel_up(w->engine, link->peer, link->class, link->index, &c->rx_buf,
+				       &c->tx_buf, c, w->now_ns);
+	if (!c->channel) {
+		io_link_drop(w->io, &c->io);
+		io_link_remove(w->io, &c->io);
+		return -ENOBUFS;
+	}
+	w->chan_free = c->next;
+	c->link = link;
+	c->dying = false;
+	link->channel = c->channel;
+	link->io = &c->io;
+	c->prev = NULL;
+	c->next = w->active[rank];
+	if (c->next)
+		c->next->prev = c;
+	w->active[rank] = c;
+	io_again(w->io, &c->io); /* starts receiving */
+	return 0;
+}
+
+void channel_io_drop(struct worker *w, const struct link *link)
+{
+	for (uint32_t rank = 0; rank < IO_RANKS; rank++)
+		for (struct channel_io *c = w->active[rank]; c; c = c->next)
+			if (c->link == link) {
+				die(w, c);
+				return;
+			}
+}
+
+void channel_io_dead(struct worker *w, struct channel *c)
+{
+	struct channel_io *cio = engine_channel_user(c);
+
+	/* The host's own channels are never given up. */
+	if (cio)
+		die(w, cio);
+}
+
+/* The kernel has taken @n bytes (or failed). False if that was the end. */
+static bool sent(struct worker *w, struct channel_io *c, int n)
+{
+	if (n < 0 && n != -EAGAIN) {
+		die(w, c);
+		return false;
+	}
+	if (n > 0)
+		engine_sent(w->engine, c->channel, (size_t)n, w->now_ns);
+	return true;
+}
+
+static bool received(struct worker *w, struct channel_io *c, int n)
+{
+	if (n == -EAGAIN)
+		return true;
+	if (n < 0 || engine_received(w->engine, c->channel, (size_t)n, w->now_ns) < 0) {
+		die(w, c);
+		return false;
+	}
+	return true;
+}
+
+static uint32_t send_channel(struct worker *w, struct channel_io *c)
+{
+	uint32_t did = 0;
+
+	while (did < SENDS_A_TURN) {
+		const struct iovec *iov;
+		int nr = engine_tx_iov(w->engine, c->channel, w->now_ns, &iov);
+		int n;
+
+		if (nr <= 0)
+			break;
+		did++;
+		n = io_send(w->io, &c->io, iov, nr);
+		if (n == 0 || !sent(w, c, n))
+			break;
+		if (!engine_channel_wants_tx(c->channel))
+			break;
+	}
+	return did;
+}
+
+uint32_t channel_io_send(struct worker *w, uint32_t rank)
+{
+	uint32_t did = 0;
+
+	for (struct channel_io *c = w->active[rank]; c; c = c->next)
+		if (c->io.tx == IO_IDLE && !c->dying && engine_channel_wants_tx(c->channel))
+			did += send_channel(w, c);
+	return did;
+}
+
+/* Takes results, and keeps a receive under way. */
+static uint32_t serve(struct worker *w, struct channel_io *c)
+{
+	uint32_t did = 0;
+	int n = io_take_send(&c->io);
+
+	if (n != 0) {
+		did++;
+		if (!c->dying)
+			(void)sent(w, c, n); /* false: dying, seen below */
+	}
+	n = io_take_recv(&c->io);
+	if (n != 0) {
+		did++;
+		if (!c->dying)
+			(void)received(w, c, n);
+	}
+	for (uint32_t i = 0; !c->dying && c->io.rx == IO_IDLE; i++) {
+		const struct iovec *iov;
+		int nr;
+
+		if (i == RECEIVES_A_TURN) {
+			io_again(w->io, &c->io);
+			return did;
+		}
+		nr = engine_rx_iov(w->engine, c->channel, &iov);
+		n = io_recv(w->io, &c->io, iov, nr);
+		if (n == 0)
+			break;
+		did++;
+		if (!received(w, c, n))
+			break;
+	}
+	if (c->dying && io_link_quiet(&c->io)) {
+		finish(w, c);
+		did++;
+	}
+	return did;
+}
+
+uint32_t channel_io_receive(struct worker *w, uint32_t rank)
+{
+	struct io_link *again = NULL, *l;
+	uint32_t did = 0;
+
+	/* One that puts itself back is behind all others: its second sight ends the turn. */
+	while ((l = io_next(w->io, rank))) {
+		if (l == again) {
+			io_again(w->io, l);
+			break;
+		}
+		did += serve(w, l->user);
+		if (!again && l->queued)
+			again = l;
+	}
+	return did;
+}
+
+uint32_t channel_io_loop(struct worker *w)
+{
+	uint32_t did = 0;
+
+	for (uint32_t rank = 0; rank < IO_RANKS; rank++)
+		if (engine_channel_wants_tx(w->loop[rank]))
+			did += engine_channel_loop(w->engine, w->loop[rank], LOOP_FRAMES,
+						   w->now_ns);
+	return did;
+}
+
+static void store(counter64 *at, uint64_t value)
+{
+	/* Relaxed: readers expect each counter for itself. */
+	atomic_store_explicit(at, value, memory_order_relaxed);
+}
+
+void channel_io_stats(struct worker *w)
+{
+	for (uint32_t rank = IO_RANKS; rank-- > 0;) {
+		for (struct channel_io *c = w->active[rank]; c; c = c->next) {
+			const struct channel_counters *n = engine_channel_counters(c->channel);
+			struct stats_channel *s = c->link->stats;
+
+			/* The latency channels come last, and win. */
+			if (n->rtt_ns)
+				w->rtt_ns[c->link->peer] = n->rtt_ns;
+			if (!s)
+				continue;
+			store(&s->queued_streams, n->queued_streams);
+			store(&s->bytes_sent, n->bytes_sent);
+			store(&s->bytes_received, n->bytes_received);
+			store(&s->frames_sent, n->frames_sent);
+			store(&s->frames_received, n->frames_received);
+			store(&s->rtt_ns, n->rtt_ns);
+		}
+	}
+}

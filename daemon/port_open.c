@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * port_open.c - streams come to be: an application connects, or a peer opens to a listener; both
+ * get rings. Where there is no memory, they are parked until control has sent a segment or refused.
+ */
+#include <errno.h>
+
+#include "port_state.h"
+
+#define RING_FLOOR  (16u << 10) /* default rings do not shrink below */
+#define RING_SHARES 4096u       /* one ring takes at most this part of what remains of the region */
+
+/* What an application wrote for SQ_OPEN: each word fetched once. */
+struct open_request {
+	struct address local, remote;
+	uint16_t local_port, remote_port;
+	uint32_t tx_bytes, rx_bytes;
+	uint8_t class, flags;
+};
+
+static void fetch_address(const volatile uint8_t *from, struct address *to)
+{
+	for (size_t i = 0; i < sizeof(to->byte); i++)
+		to->byte[i] = from[i];
+}
+
+static void fetch_request(const struct slot_shm *shm, struct open_request *r)
+{
+	/* volatile: one load each, however the compiler sees them used below. */
+	const volatile struct slot_shm *v = shm;
+
+	fetch_address(v->local_addr, &r->local);
+	fetch_address(v->peer_addr, &r->remote);
+	r->local_port = v->open_local_port;
+	r->remote_port = v->open_peer_port;
+	r->tx_bytes = v->open_tx_bytes;
+	r->rx_bytes = v->open_rx_bytes;
+	r->class = v->open_class;
+	r->flags = v->open_flags;
+}
+
+static uint32_t floor_power_of_two(uint64_t n)
+{
+	if (n > NCD_RING_MAX)
+		return NCD_RING_MAX;
+	return n ? (uint32_t)1 << (63 - __builtin_clzll(n)) : 0;
+}
+
+/* Size of a ring: as wanted (0: as configured), less as the region fills. */
+static uint32_t ring_size(const struct port *p, uint32_t wanted, uint32_t configured, bool least)
+{
+	uint32_t size = configured, least_size = RING_FLOOR, limit;
+	uint64_t used = arena_used(p->arena);
+
+	if (wanted) {
+		size = floor_power_of_two(2 * (uint64_t)wanted - 1);
+		if (size < NCD_RING_MIN)
+			size = NCD_RING_MIN;
+		if (size > configured)
+			size = configured;
+	}
+	if (size < least_size)
+		least_size = size;
+	if (least)
+		return least_size;
+	limit = used < p->cfg.region_max
+			? floor_power_of_two((p->cfg.region_max - used) / RING_SHARES)
+			: 0;
+	if (limit < least_size)
+		limit = least_size;
+	return size < limit ? size : limit;
+}
+
+/*
+ * Both rings or none. @least: as small as they may be, because no more memory will come.
+ * -EAGAIN: control has been asked for a segment. -ENOBUFS only with @least.
+ */
+static int take_rings(struct worker *w, struct port *p, uint32_t tx_wanted, uint32_t rx_wanted,
+		      bool least, struct arena_block *tx, struct arena_block *rx)
+{
+	uint32_t tx_bytes = ring_size(p, tx_wanted, w->cfg.ring_send_bytes, least);
+	uint32_t rx_bytes = ring_size(p, rx_wanted, w->cfg.ring_receive_bytes, least);
+	struct worker_event ev = { .type = EVT_SEGMENT_WANTED, .port = p,
+				   .bytes = (uint64_t)tx_bytes + rx_bytes };
+
+	if (arena_take(p->arena, tx_bytes, tx) == 0) {
+		if (arena_take(p->arena, rx_bytes, rx) == 0)
+			return 0;
+		arena_give(p->arena, tx);
+	}
+	if (least)
+		return -ENOBUFS;
+	if (!p->segment_wanted) {
+		p->segment_wanted = true;
+		door_event(&w->door, &ev);
+	}
+	return -EAGAIN;
+}
+
+/* Everything about @f but the slot's state, which the caller stores last. */
+static void fill_slot(const struct flow *f, uint32_t listener)
+{
+	struct slot_shm *shm = f->shm;
+	struct stream_info i;
+
+	engine_stream_info(f->stream, &i);
+	/* Relaxed, all: STATE orders them. */
+	atomic_store_explicit(&shm->tx_head, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_tail, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->flags, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->srtt_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->error, 0, memory_order_relaxed);
+	shm->tx_segment = f->tx.segment;
+	shm->rx_segment = f->rx.segment;
+	shm->tx_off = f->tx.off;
+	shm->rx_off = f->rx.off;
+	shm->tx_bytes = f->tx.bytes;
+	shm->rx_bytes = f->rx.bytes;
+	shm->local_port = i.local_port;
+	shm->peer_port = i.remote_port;
+	shm->listener = listener;
+	memcpy(shm->local_addr, i.local.byte, sizeof(shm->local_addr));
+	memcpy(shm->peer_addr, i.remote.byte, sizeof(shm->peer_addr));
+}
+
+static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s)
+{
+	struct flow *f = &w->flow[stream_index(s)];
+
+	assert(!f->stream);
+	/* Its predecessor may still be in the list of the touched. */
+	*f = (struct flow){ .stream = s, .port = p, .slot = SLOT_NONE, .listener = UINT32_MAX,
+			    .flags = f->flags & FLOW_TOUCHED, .touched_next = f->touched_next };
+	f->next = p->flows;
+	if (f->next)
+		f->next->prev = f;
+	p->flows = f;
+	p->flow_nr++;
+	engine_stream_set_user(s, f);
+	return f;
+}
+
+static void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot)
+{
+	struct slot *sl = &p->slot[slot];
+
+	sl->flow = f;
+	sl->use = SLOT_USE_LIVE;
+	f->slot = slot;
+	f->shm = &p->slot_shm[slot];
+	f->tx_bytes = f->tx.bytes;
+}
+
+static void open_failed(struct worker *w, struct port *p, uint32_t slot, int error)
+{
+	struct slot_shm *shm = &p->slot_shm[slot];
+
+	p->slot[slot].use = SLOT_USE_FAILED;
+	/* Relaxed: STATE orders it. */
+	atomic_store_explicit(&shm->error, error, memory_order_relaxed);
+	/* STATE, daemon end; seq_cst for NOTIFY. */
+	atomic_store_explicit(&shm->state, SLOT_FAILED, memory_order_seq_cst);
+	slot_notify(w, p, slot, shm, EV_ERR | EV_OUT | EV_IN);
+}
+
+static enum stream_class class_by_port(const struct worker *w, uint8_t class, uint16_t port)
+{
+	if (class == CLASS_AUTO && w->cfg.port_class)
+		class = w->cfg.port_class[port];
+	return (enum stream_class)class;
+}
+
+/* 0, -EAGAIN: no memory yet; another -errno: failed. */
+static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least)
+{
+	struct slot_shm *shm = &p->slot_shm[slot];
+	struct arena_block tx, rx;
+	struct engine_connect args;
+	struct open_request r;
+	struct stream *s;
+	struct flow *f;
+	int ret;
+
+	fetch_request(shm, &r);
+	if (r.class > CLASS_THROUGHPUT || r.flags & ~OPEN_F_DEFER)
+		return -EINVAL;
+	if (r.local_port && r.local_port < 1024 && !p->cfg.root)
+		return -EACCES;
+	ret = take_rings(w, p, r.tx_bytes, r.rx_bytes, least, &tx, &rx);
+	if (ret < 0)
+		return ret;
+	args = (struct engine_connect){
+		.local = r.local,
+		.local_port = r.local_port,
+		.remote = r.remote,
+		.remote_port = r.remote_port,
+		.tx = { tx.base, tx.bytes },
+		.rx = { rx.base, rx.bytes },
+		.class = class_by_port(w, r.class, r.remote_port),
+		.defer = r.flags & OPEN_F_DEFER,
+	};
+	ret = engine_connect(w->engine, &args, w->now_ns, &s);
+	if (ret < 0) {
+		arena_give(p->arena, &tx);
+		arena_give(p->arena, &rx);
+		return ret;
+	}
+	f = flow_init(w, p, s);
+	f->tx = tx;
+	f->rx = rx;
+	flow_put_in_slot(p, f, slot);
+	fill_slot(f, UINT32_MAX);
+	flow_stats_open(w, f);
+	/* STATE, daemon end; seq_cst for NOTIFY. */
+	atomic_store_explicit(&shm->state, SLOT_OPENING, memory_order_seq_cst);
+	slot_wake(shm);
+	return 0;
+}
+
+void port_open(struct worker *w, struct port *p, uint32_t slot)
+{
+	struct slot *sl = &p->slot[slot];
+	int ret;
+
+	if (slot >= p->layout.slots / 2 || sl->use != SLOT_USE_FREE) {
+		port_bad(w, p, "SQ_OPEN of a slot that is not free");
+		return;
+	}
+	ret = open_slot(w, p, slot, false);
+	if (ret == -EAGAIN) {
+		sl->use = SLOT_USE_PARKED;
+		sl->next = SLOT_NONE;
+		if (p->parked_tail != SLOT_NONE)
+			p->slot[p->parked_tail].next = slot;
+		else
+			p->parked_head = slot;
+		p->parked_tail = slot;
+	} else if (ret < 0) {
+		open_failed(w, p, slot, ret);
+	}
+}
+
+/* A slot of the upper half, or SLOT_NONE. */
+static uint32_t upper_take(struct port *p)
+{
+	uint32_t slot = p->upper_free;
+
+	if (slot != SLOT_NONE) {
+		p->upper_free = p->slot[slot].next;
+		return slot;
+	}
+	return p->upper_high < p->layout.slots ? p->upper_high++ : SLOT_NONE;
+}
+
+/* 0, -EAGAIN: no memory yet; another -errno: refuse it. */
+static int admit(struct worker *w, struct flow *f, bool least)
+{
+	struct port *p = f->port;
+	struct listener *l = &p->listener[f->listener];
+	struct slot_shm *shm;
+	uint32_t slot;
+	int ret;
+
+	if (!listener_has_room(w, l))
+		return -ENOBUFS;
+	ret = take_rings(w, p, l->tx_bytes, l->rx_bytes, least, &f->tx, &f->rx);
+	if (ret < 0)
+		return ret;
+	slot = upper_take(p);
+	if (slot == SLOT_NONE) {
+		arena_give(p->arena, &f->tx);
+		arena_give(p->arena, &f->rx);
+		return -ENOBUFS;
+	}
+	flow_put_in_slot(p, f, slot);
+	engine_stream_rings(f->stream, &(struct ring_mem){ f->tx.base, f->tx.bytes },
+			    &(struct ring_mem){ f->rx.base, f->rx.bytes }, f);
+	if (l->class != CLASS_AUTO)
+		engine_stream_class(w->engine, f->stream, l->class);
+
+	shm = f->shm;
+	/* The application's words still hold what the slot's last stream left; relaxed: STATE. */
+	atomic_store_explicit(&shm->tx_tail, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_head, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->kick, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->notify, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->qp, 0, memory_order_relaxed);
+	f->flags |= FLOW_OPEN;
+	fill_slot(f, f->listener);
+	flow_stats_open(w, f);
+	/* STATE, daemon end. */
+	atomic_store_explicit(&shm->state, SLOT_OPEN, memory_order_release);
+	listener_push(w, l, f);
+	return 0;
+}
+
+void flow_forget(struct port *p, struct flow *f)
+{
+	if (f->prev)
+		f->prev->next = f->next;
+	else
+		p->flows = f->next;
+	if (f->next)
+		f->next->prev = f->prev;
+	p->flow_nr--;
+	f->stream = NULL;
+}
+
+int port_incoming(void *ctx, struct stream *s, void *listener_user)
+{
+	struct worker *w = ctx;
+	struct listener *l = listener_user;
+	struct port *p = l->port;
+	struct flow *f;
+	int ret;
+
+	if (p->bad || p->removed)
+		return -ECONNREFUSED;
+	f = flow_init(w, p, s);
+	f->listener = l->number;
+	ret = admit(w, f, false);
+	if (ret == -EAGAIN) {
+		f->flags |= FLOW_PARKED;
+		f->parked_next = NULL;
+		if (p->parked_flows)
+			p->parked_flows_tail->parked_next = f;
+		else
+			p->parked_flows = f;
+		p->parked_flows_tail = f;
+		l->parked++;
+	} else if (ret < 0) {
+		flow_forget(p, f);
+		engine_stream_set_user(s, NULL);
+	}
+	return ret;
+}
+
+/* False: still no memory; it stays first in the list. */
+static bool unpark_flow(struct worker *w, struct port *p, bool denied)
+{
+	struct flow *f = p->parked_flows;
+	struct stream *s = f->stream;
+	int ret;
+
+	p->listener[f->listener].parked--;
+	ret = admit(w, f, denied);
+	if (ret == -EAGAIN) {
+		p->listener[f->listener].parked++;
+		return false;
+	}
+	p->parked_flows = f->parked_next;
+	f->flags &= ~FLOW_PARKED;
+	if (ret == 0) {
+		engine_stream_admit(w->engine, s, w->now_ns);
+		return true;
+	}
+	flow_forget(p, f);
+	engine_stream_set_user(s, NULL);
+	engine_stream_refuse(w->engine, s, w->now_ns);
+	return true;
+}
+
+static bool unpark_slot(struct worker *w, struct port *p, bool denied)
+{
+	uint32_t slot = p->parked_head;
+	int ret = open_slot(w, p, slot, denied);
+
+	if (ret == -EAGAIN)
+		return false;
+	port_unpark_slot(p, slot);
+	if (ret < 0)
+		open_failed(w, p, slot, ret);
+	return true;
+}
+
+void port_unpark(struct worker *w, struct port *p, bool denied)
+{
+	while (p->parked_head != SLOT_NONE)
+		if (!unpark_slot(w, p, denied))
+			return;
+	while (p->parked_flows)
+		if (!unpark_flow(w, p, denied))
+			return;
+}
+
+void port_unpark_slot(struct port *p, uint32_t slot)
+{
+	uint32_t prev = SLOT_NONE;
+
+	for (uint32_t i = p->parked_head; i != slot; i = p->slot[i].next)
+		prev = i;
+	if (prev != SLOT_NONE)
+		p->slot[prev].next = p->slot[slot].next;
+	else
+		p->parked_head = p->slot[slot].next;
+	if (p->parked_tail == slot)
+		p->parked_tail = prev;
+	if (p->slot[slot].use == SLOT_USE_PARKED)
+		p->slot[slot].use = SLOT_USE_FREE;
+}
+
+void port_unpark_flow(struct port *p, struct flow *f)
+{
+	struct flow *prev = NULL;
+
+	for (struct flow *i = p->parked_flows; i != f; i = i->parked_next)
+		prev = i;
+	if (prev)
+		prev->parked_next = f->parked_next;
+	else
+		p->parked_flows = f->parked_next;
+	if (p->parked_flows_tail == f)
+		p->parked_flows_tail = prev;
+	f->flags &= ~FLOW_PARKED;
+	p->listener[f->listener].parked--;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * port_state.h - a port's private state, for port*.c and the worker. Nothing in here is shared with
+ * the application; what is (ncd/shm_abi.h) is reached through the pointers and never believed.
+ *
+ *   slot (one per virtual socket of the application)      flow (one per stream of the engine)
+ *     FREE -> PARKED (open waits for memory) -> LIVE  <---->  slot may go first: the flow lives on as an
+ *                                          \-> FAILED        orphan until the engine is done with it
+ *
+ * Ownership: control allocates a port; the worker has it from CMD_CLIENT_ADD to EVT_CLIENT_GONE.
+ * Threading: the worker.
+ */
+#ifndef NCD_PORT_STATE_H
+#define NCD_PORT_STATE_H
+
+#include "ncd/ring.h"
+#include "ncd/shm_abi.h"
+
+#include "arena.h"
+#include "io.h"
+#include "port.h"
+#include "worker_state.h"
+
+#define SLOT_NONE UINT32_MAX
+
+enum slot_use { SLOT_USE_FREE = 0, SLOT_USE_PARKED, SLOT_USE_LIVE, SLOT_USE_FAILED };
+
+struct slot {
+	struct flow *flow; /* LIVE */
+	uint32_t next;     /* free list (upper half), parked list (lower half) */
+	uint32_t pending_next;
+	int pollfd;        /* descriptor + 1; 0: none */
+	uint8_t use;
+	uint8_t pending;   /* EV_* that found the completion queue full */
+};
+
+#define FLOW_ENDED    0x01u /* error: both directions */
+#define FLOW_DONE     0x02u /* the engine has finished */
+#define FLOW_RELEASED 0x04u /* the application has let go */
+#define FLOW_SHUTDOWN 0x08u /* the application has finished sending */
+#define FLOW_TOUCHED  0x10u /* in worker.touched */
+#define FLOW_PARKED   0x20u /* incoming, waits for memory */
+#define FLOW_ACCEPT   0x40u /* was put in an accept queue, at accept_at */
+#define FLOW_RECLAIM  0x80u /* in worker.reclaim */
+#define FLOW_OPEN     0x100u /* connected, or accepted */
+
+struct flow {
+	struct stream *stream; /* NULL: unused */
+	struct port *port;
+	struct slot_shm *shm; /* NULL: no slot (any more) */
+	uint32_t slot;
+	uint32_t flags;    /* FLOW_* */
+	uint64_t tx_tail;  /* last ones that the engine took */
+	uint64_t rx_head;
+	uint64_t tx_head;  /* last one shown to the application */
+	uint32_t tx_bytes;
+	uint32_t shm_flags; /* SLOT_F_* shown to the application */
+	/* cold */
+	struct arena_block tx, rx;
+	struct flow *next, *prev; /* of its port */
+	struct flow *reclaim_next;
+	struct flow *touched_next;
+	struct flow *parked_next;
+	uint32_t listener;
+	uint32_t accept_at;
+};
+
+struct listener {
+	struct port *port;
+	bool used;
+	bool dirty;     /* streams were pushed since its last wake */
+	int pollfd;     /* descriptor + 1; 0: none */
+	uint32_t number;
+	uint32_t parked; /* streams that wait for memory */
+	uint32_t backlog;
+	uint32_t tx_bytes, rx_bytes;
+	enum stream_class class;
+	struct address addr;
+	uint16_t port_nr;
+	bool pending;   /* its completion found no room */
+	struct ring accept;
+	struct listener *dirty_next;
+};
+
+struct port {
+	/* set at create, then const */
+	struct port_config cfg;
+	struct region_shm layout; /* private copy */
+	struct port_shm *shm;
+	struct qp_shm *qp_shm;
+	struct listener_shm *listener_shm;
+	struct slot_shm *slot_shm;
+	/* worker only */
+	struct ring sq[NCD_QP_NR], cq[NCD_QP_NR];
+	uint32_t sq_used;  /* bits: ever had a word; looked at each turn, the others seldom */
+	uint32_t turn;
+	uint32_t cq_dirty; /* bits: words were pushed since the last wake */
+	int cqfd[NCD_QP_NR]; /* descriptor + 1; 0: none */
+	struct slot *slot;
+	uint32_t upper_free, upper_high; /* free list, first slot never used */
+	struct listener *listener;
+	struct listener *dirty_listeners;
+	uint32_t pending_head, pending_tail; /* slots whose completion found no room */
+	uint32_t pending_listeners;          /* how many */
+	uint32_t pending_nr;                 /* slots and listeners */
+	struct arena *arena;
+	bool segment_wanted; /* asked for, not answered */
+	bool bad, removed, active, dirty;
+	const char *reason;  /* why bad */
+	uint32_t parked_head, parked_tail;   /* slots: opens that wait for memory */
+	struct flow *parked_flows, *parked_flows_tail; /* incoming that wait for memory */
+	struct flow *flows;
+	uint32_t flow_nr;
+	uint64_t active_ns; /* last time that words came */
+	struct io_watch doorbell;
+	struct port *next, *active_next, *dirty_next;
+};
+
+/* port.c */
+void port_attach(struct worker *w, struct port *p);
+/* Polled from now on; its doorbell need not ring. */
+void port_activate(struct worker *w, struct port *p);
+/* Its region lied: it is served no more. @reason is static text. */
+void port_bad(struct worker *w, struct port *p, const char *reason);
+void ports_arm(struct worker *w);
+bool ports_quiet(struct worker *w);
+void ports_disarm(struct worker *w);
+/* Ports idle for a while are armed and no longer polled. */
+void ports_rest(struct worker *w);
+/* Gives unused ring memory back to the kernel, a little at a time. */
+void ports_trim(struct worker *w);
+void flow_touch(struct worker *w, struct flow *f);
+
+/* port_submit.c */
+uint32_t ports_submit(struct worker *w);
+/* Takes all that a dead application had posted. */
+void port_drain(struct worker *w, struct port *p);
+/* Takes tx_tail and rx_head over from the slot. 0, or -EPROTO: they lie, and why. */
+int flow_pull(struct worker *w, struct flow *f, const char **ret_why);
+
+/* port_open.c */
+void port_open(struct worker *w, struct port *p, uint32_t slot);
+int port_incoming(void *ctx, struct stream *s, void *listener_user);
+/* Memory has come, or been refused: tries again those that wait. */
+void port_unpark(struct worker *w, struct port *p, bool denied);
+void port_unpark_slot(struct port *p, uint32_t slot);
+void port_unpark_flow(struct port *p, struct flow *f);
+/* @f is no stream's any more. */
+void flow_forget(struct port *p, struct flow *f);
+
+/* port_listen.c */
+int port_listen(struct worker *w, struct port *p, const struct worker_cmd *cmd);
+int port_unlisten(struct worker *w, struct port *p, uint32_t number);
+/* Puts a stream in the accept queue; listener_has_room() was true. */
+void listener_push(struct worker *w, struct listener *l, struct flow *f);
+bool listener_has_room(struct worker *w, struct listener *l);
+/* True if the application has not taken @f from its accept queue. */
+bool listener_holds(const struct listener *l, const struct flow *f);
+
+/* port_close.c */
+void port_close_slot(struct worker *w, struct port *p, uint32_t slot, bool abort);
+/* The application lets go of @f; with @reset_after instead of FIN a RESET. */
+void flow_release(struct worker *w, struct flow *f, bool abort, bool reset_after);
+void flow_done(struct worker *w, struct flow *f);
+void port_remove(struct worker *w, struct port *p);
+uint32_t ports_reclaim(struct worker *w);
+
+/* port_deliver.c */
+uint32_t ports_deliver(struct worker *w);
+
+/* port_wake.c */
+/* Tells whoever waits for @events (EV_*) of a slot. The words they concern are stored already. */
+void slot_notify(struct worker *w, struct port *p, uint32_t slot, struct slot_shm *shm,
+		 uint32_t events);
+/* The same for those that watch a state and not readiness. */
+void slot_wake(struct slot_shm *shm);
+void listener_mark(struct worker *w, struct listener *l);
+uint32_t ports_wake(struct worker *w);
+int port_pollfd(struct port *p, uint32_t slot, int fd);
+int port_cqfd(struct port *p, uint32_t qp, int fd);
+void pollfd_close(int *pollfd);
+
+#endif /* NCD_PORT_STATE_H */

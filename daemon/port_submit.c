@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * port_submit.c - submission queues: what applications ask for, into the engine.
+ *
+ * Words are taken in batches: the slots of a whole batch are prefetched before the first is looked
+ * at, since each of them is in the cache of the core that has just written it.
+ */
+#include <errno.h>
+
+#include "ncd/doorbell.h"
+
+#include "port_state.h"
+
+#define BATCH        32u
+#define WORDS_A_TURN 1024u /* of one port */
+#define SELDOM       16u   /* turns between two looks at a queue that was never used */
+
+int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
+{
+	/* TXBYTES, RXSPACE, daemon ends. Fetched once. */
+	uint64_t tail = atomic_load_explicit(&f->shm->tx_tail, memory_order_acquire);
+	uint64_t head = atomic_load_explicit(&f->shm->rx_head, memory_order_acquire);
+
+	if (f->flags & (FLOW_ENDED | FLOW_DONE | FLOW_PARKED))
+		return 0;
+	if (tail != f->tx_tail && !(f->flags & FLOW_SHUTDOWN)) {
+		if (engine_tx_published(w->engine, f->stream, tail, w->now_ns) < 0) {
+			*ret_why = "tx_tail is impossible";
+			return -EPROTO;
+		}
+		f->tx_tail = tail;
+	}
+	if (head != f->rx_head) {
+		if (engine_rx_consumed(w->engine, f->stream, head, w->now_ns) < 0) {
+			*ret_why = "rx_head is impossible";
+			return -EPROTO;
+		}
+		f->rx_head = head;
+	}
+	flow_touch(w, f);
+	return 0;
+}
+
+static void kick(struct worker *w, struct port *p, uint32_t slot)
+{
+	struct flow *f = p->slot[slot].flow;
+	const char *why;
+
+	/* A kick that another thread posted may be overtaken by its slot's close. */
+	if (!f)
+		return;
+	/* KICK, daemon end. */
+	atomic_exchange_explicit(&f->shm->kick, 0, memory_order_acq_rel);
+	if (flow_pull(w, f, &why) < 0)
+		port_bad(w, p, why);
+}
+
+static void shutdown_slot(struct worker *w, struct port *p, uint32_t slot)
+{
+	struct flow *f = p->slot[slot].flow;
+	const char *why;
+
+	if (!f)
+		return;
+	if (flow_pull(w, f, &why) < 0) {
+		port_bad(w, p, why);
+		return;
+	}
+	if (f->flags & (FLOW_SHUTDOWN | FLOW_ENDED | FLOW_DONE | FLOW_PARKED))
+		return;
+	f->flags |= FLOW_SHUTDOWN;
+	engine_stream_shutdown(w->engine, f->stream, w->now_ns);
+}
+
+static void class_slot(struct worker *w, struct port *p, uint32_t slot, uint32_t class)
+{
+	struct flow *f = p->slot[slot].flow;
+
+	if (class > CLASS_THROUGHPUT)
+		port_bad(w, p, "SQ_CLASS with an unknown class");
+	else if (f && !(f->flags & (FLOW_ENDED | FLOW_DONE)))
+		engine_stream_class(w->engine, f->stream, (enum stream_class)class);
+}
+
+static void submit(struct worker *w, struct port *p, uint64_t word)
+{
+	uint32_t slot = (uint32_t)word, arg = (uint32_t)(word >> 40);
+
+	if (slot >= p->layout.slots) {
+		port_bad(w, p, "slot out of range");
+		return;
+	}
+	switch ((enum sq_op)(word >> 32 & 0xff)) {
+	case SQ_KICK:
+		kick(w, p, slot);
+		break;
+	case SQ_OPEN:
+		port_open(w, p, slot);
+		break;
+	case SQ_SHUTDOWN:
+		shutdown_slot(w, p, slot);
+		break;
+	case SQ_CLOSE:
+		if (arg > CLOSE_ABORT)
+			port_bad(w, p, "SQ_CLOSE with an unknown argument");
+		else
+			port_close_slot(w, p, slot, arg == CLOSE_ABORT);
+		break;
+	case SQ_CLASS:
+		class_slot(w, p, slot, arg);
+		break;
+	case SQ_OP_END:
+	default:
+		port_bad(w, p, "unknown operation");
+		break;
+	}
+}
+
+/* The app's line of the slot, to be written; our own record of it, to be read. */
+static void prefetch(const struct port *p, uint64_t word)
+{
+	uint32_t slot = (uint32_t)word;
+
+	if (slot >= p->layout.slots)
+		return;
+	__builtin_prefetch(&p->slot_shm[slot].tx_tail, 1);
+	__builtin_prefetch(p->slot[slot].flow, 1);
+}
+
+/* Up to BATCH words of one queue. */
+static uint32_t submit_batch(struct worker *w, struct port *p, struct ring *sq)
+{
+	uint64_t word[BATCH];
+	uint32_t nr = 0;
+	int ret = 0;
+
+	while (nr < BATCH && (ret = ring_pop(sq, &word[nr])) == 0)
+		prefetch(p, word[nr++]);
+	if (ret == -EPROTO)
+		port_bad(w, p, "submission queue's tail is impossible");
+	for (uint32_t i = 0; i < nr && !p->bad; i++)
+		submit(w, p, word[i]);
+	return nr;
+}
+
+static uint32_t port_submit(struct worker *w, struct port *p)
+{
+	uint32_t look = p->turn++ % SELDOM ? p->sq_used : (1u << NCD_QP_NR) - 1;
+	uint32_t did = 0;
+
+	while (look && !p->bad) {
+		uint32_t i = (uint32_t)__builtin_ctz(look);
+		uint32_t nr, words = 0;
+
+		look &= look - 1;
+		do {
+			nr = submit_batch(w, p, &p->sq[i]);
+			words += nr;
+		} while (nr == BATCH && words < WORDS_A_TURN && !p->bad);
+		if (words)
+			p->sq_used |= 1u << i;
+		did += words;
+	}
+	if (did)
+		p->active_ns = w->now_ns;
+	return did;
+}
+
+uint32_t ports_submit(struct worker *w)
+{
+	uint32_t did = 0;
+
+	for (struct port *p = w->active_ports; p; p = p->active_next)
+		if (!p->bad)
+			did += port_submit(w, p);
+	return did;
+}
+
+void port_drain(struct worker *w, struct port *p)
+{
+	for (uint32_t i = 0; i < NCD_QP_NR; i++)
+		/* Bounded: a queue holds so many, and its producer is dead or cut off. */
+		for (uint32_t nr = 0; nr < NCD_SQ_ENTRIES && !p->bad; nr += BATCH)
+			if (submit_batch(w, p, &p->sq[i]) < BATCH)
+				break;
+}

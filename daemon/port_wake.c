@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * port_wake.c - wakes applications: by futex, by a word on a completion queue, by the pollable
+ * descriptor of a socket.
+ *
+ * Wishes are cleared before they are served, so that one renewed meanwhile is not lost. Completion
+ * queues and listeners are rung once a turn, behind the last of a batch.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ncd/doorbell.h"
+
+#include "port_state.h"
+
+#define PENDING_A_TURN 256
+
+static void futex_wake(_Atomic uint32_t *seq)
+{
+	/* Shared, not private: the sleeper is another process. Fails for nobody's fault but its own. */
+	(void)syscall(SYS_futex, seq, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void slot_wake(struct slot_shm *shm)
+{
+	/* NOTIFY, daemon end. */
+	uint32_t n = atomic_load_explicit(&shm->notify, memory_order_seq_cst);
+
+	if (!(n & NOTIFY_FUTEX(EV_ALL)))
+		return;
+	/* Release: a sleeper that sees the new number sees the state. */
+	atomic_fetch_add_explicit(&shm->seq, 1, memory_order_release);
+	futex_wake(&shm->seq);
+}
+
+void pollfd_close(int *pollfd)
+{
+	if (*pollfd)
+		close(*pollfd - 1);
+	*pollfd = 0;
+}
+
+/* All of these work on a non-blocking socket; what fails was already as it should be. */
+static void pollfd_signal(int fd, uint32_t events)
+{
+	char buf[4096];
+
+	if (events & (EV_IN | EV_HUP | EV_ERR))
+		(void)send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* Bounded: the application may fill it again meanwhile, then it is signalled again. */
+	if (events & (EV_OUT | EV_ERR))
+		for (int i = 0; i < 256 && recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0; i++)
+			;
+	if (events & EV_ERR)
+		(void)shutdown(fd, SHUT_WR);
+}
+
+static void port_mark(struct worker *w, struct port *p)
+{
+	if (p->dirty)
+		return;
+	p->dirty = true;
+	p->dirty_next = w->dirty_ports;
+	w->dirty_ports = p;
+}
+
+/* 0, -EAGAIN: full; -EPROTO. */
+static int cq_room(struct ring *cq)
+{
+	uint32_t head;
+
+	if (cq->own - cq->foreign != cq->capacity)
+		return 0;
+	/* RECYCLE, producer end. */
+	head = atomic_load_explicit(&cq->shm->head, memory_order_acquire);
+	if (cq->own - head > cq->capacity)
+		return -EPROTO;
+	cq->foreign = head;
+	return cq->own - head == cq->capacity ? -EAGAIN : 0;
+}
+
+/* Where wishes and their waiters are: the same for slots and listeners. */
+struct waiters {
+	_Atomic uint32_t *notify, *seq, *qp;
+	const int *pollfd;
+	uint32_t word; /* slot, or listener | CQ_LISTENER */
+};
+
+static uint32_t notify_take(const struct waiters *wt, uint32_t bits)
+{
+	/* NOTIFY, daemon end. */
+	return atomic_fetch_and_explicit(wt->notify, ~bits, memory_order_seq_cst) & bits;
+}
+
+/* A completion for @events. -EAGAIN: the queue is full, the wish stays. */
+static int notify_cq(struct worker *w, struct port *p, const struct waiters *wt, uint32_t events)
+{
+	/* Relaxed: the application stored it before its wish. Fetched once. */
+	uint32_t qp = atomic_load_explicit(wt->qp, memory_order_relaxed);
+	uint32_t got;
+	int ret;
+
+	if (qp >= NCD_QP_NR) {
+		port_bad(w, p, "queue pair out of range");
+		return 0;
+	}
+	ret = cq_room(&p->cq[qp]);
+	if (ret == -EPROTO)
+		port_bad(w, p, "completion queue's head is impossible");
+	if (ret < 0)
+		return ret == -EAGAIN ? ret : 0;
+	got = notify_take(wt, NOTIFY_CQ(events)) >> 8;
+	if (!got)
+		return 0;
+	/* An error or the end is said along with whatever was asked for. */
+	ret = ring_push(&p->cq[qp], cq_word(wt->word, got | (events & (EV_ERR | EV_HUP))));
+	assert(ret == 0); /* there was room, and only the worker fills it */
+	p->cq_dirty |= 1u << qp;
+	port_mark(w, p);
+	return 0;
+}
+
+/* -EAGAIN: to be tried again, the completion queue is full. */
+static int notify(struct worker *w, struct port *p, const struct waiters *wt, uint32_t events)
+{
+	/* NOTIFY, daemon end. */
+	uint32_t n = atomic_load_explicit(wt->notify, memory_order_seq_cst);
+	int ret = 0;
+
+	if (n & NOTIFY_CQ(events))
+		ret = notify_cq(w, p, wt, events);
+	if (n & NOTIFY_FUTEX(events) && notify_take(wt, NOTIFY_FUTEX(events))) {
+		/* Release: a sleeper that sees the new number sees what it waited for. */
+		atomic_fetch_add_explicit(wt->seq, 1, memory_order_release);
+		futex_wake(wt->seq);
+		w->wakes_sent++;
+	}
+	if (n & NOTIFY_FD(events) && *wt->pollfd) {
+		uint32_t got = notify_take(wt, NOTIFY_FD(events)) >> 16;
+
+		if (got) {
+			pollfd_signal(*wt->pollfd - 1, got | (events & (EV_ERR | EV_HUP)));
+			w->wakes_sent++;
+		}
+	}
+	return ret;
+}
+
+static struct waiters slot_waiters(const struct port *p, uint32_t slot, struct slot_shm *shm)
+{
+	return (struct waiters){ &shm->notify, &shm->seq, &shm->qp, &p->slot[slot].pollfd, slot };
+}
+
+static void pending_add(struct worker *w, struct port *p)
+{
+	if (p->pending_nr++ == 0)
+		w->pending_ports++;
+}
+
+static void pending_done(struct worker *w, struct port *p)
+{
+	if (--p->pending_nr == 0)
+		w->pending_ports--;
+}
+
+static void slot_pend(struct worker *w, struct port *p, uint32_t slot, uint32_t events)
+{
+	struct slot *sl = &p->slot[slot];
+	bool queued = sl->pending;
+
+	sl->pending |= (uint8_t)events;
+	if (queued)
+		return;
+	sl->pending_next = SLOT_NONE;
+	if (p->pending_tail != SLOT_NONE)
+		p->slot[p->pending_tail].pending_next = slot;
+	else
+		p->pending_head = slot;
+	p->pending_tail = slot;
+	pending_add(w, p);
+}
+
+void slot_notify(struct worker *w, struct port *p, uint32_t slot, struct slot_shm *shm,
+		 uint32_t events)
+{
+	struct waiters wt = slot_waiters(p, slot, shm);
+
+	if (notify(w, p, &wt, events) == -EAGAIN)
+		slot_pend(w, p, slot, events);
+}
+
+static int listener_notify(struct worker *w, struct listener *l)
+{
+	struct listener_shm *shm = &l->port->listener_shm[l->number];
+	struct waiters wt = { &shm->notify, &shm->seq, &shm->qp, &l->pollfd,
+			      l->number | CQ_LISTENER };
+
+	return notify(w, l->port, &wt, EV_IN);
+}
+
+void listener_mark(struct worker *w, struct listener *l)
+{
+	if (l->dirty)
+		return;
+	l->dirty = true;
+	l->dirty_next = l->port->dirty_listeners;
+	l->port->dirty_listeners = l;
+	port_mark(w, l->port);
+}
+
+static void wake_listeners(struct worker *w, struct port *p)
+{
+	struct listener *l = p->dirty_listeners, *next;
+
+	p->dirty_listeners = NULL;
+	for (; l; l = next) {
+		next = l->dirty_next;
+		l->dirty = false;
+		if (!l->used || p->bad)
+			continue;
+		ring_publish(&l->accept);
+		if (listener_notify(w, l) == -EAGAIN && !l->pending) {
+			l->pending = true;
+			p->pending_listeners++;
+			pending_add(w, p);
+		}
+	}
+}
+
+static void wake_cq(struct worker *w, struct port *p, uint32_t i)
+{
+	struct qp_shm *qp = &p->qp_shm[i];
+	uint64_t one = 1;
+	ssize_t n;
+
+	ring_publish(&p->cq[i]);
+	if (!doorbell_due(&qp->need_wakeup))
+		return;
+	w->wakes_sent++;
+	/* Release: as for a slot. */
+	atomic_fetch_add_explicit(&qp->seq, 1, memory_order_release);
+	futex_wake(&qp->seq);
+	if (p->cqfd[i]) {
+		n = write(p->cqfd[i] - 1, &one, sizeof(one));
+		(void)n; /* the application's own: it may be full or closed */
+	}
+}
+
+static void retry_slots(struct worker *w, struct port *p)
+{
+	for (uint32_t nr = 0; p->pending_head != SLOT_NONE && nr < PENDING_A_TURN; nr++) {
+		uint32_t slot = p->pending_head;
+		struct slot *sl = &p->slot[slot];
+		struct waiters wt = slot_waiters(p, slot, &p->slot_shm[slot]);
+
+		if (!p->bad && !p->removed && sl->use != SLOT_USE_FREE &&
+		    notify(w, p, &wt, sl->pending) == -EAGAIN)
+			break;
+		sl->pending = 0;
+		p->pending_head = sl->pending_next;
+		if (p->pending_head == SLOT_NONE)
+			p->pending_tail = SLOT_NONE;
+		pending_done(w, p);
+	}
+}
+
+static void retry_listeners(struct worker *w, struct port *p)
+{
+	for (uint32_t i = 0; p->pending_listeners && i < NCD_LISTENERS_MAX; i++) {
+		struct listener *l = &p->listener[i];
+
+		if (!l->pending)
+			continue;
+		if (l->used && !p->bad && !p->removed && listener_notify(w, l) == -EAGAIN)
+			return;
+		l->pending = false;
+		p->pending_listeners--;
+		pending_done(w, p);
+	}
+}
+
+/* What found its completion queue full is tried again. */
+static void retry_pending(struct worker *w)
+{
+	for (struct port *p = w->ports; p && w->pending_ports; p = p->next) {
+		retry_slots(w, p);
+		retry_listeners(w, p);
+	}
+}
+
+uint32_t ports_wake(struct worker *w)
+{
+	struct port *p, *next;
+	uint32_t did = 0;
+
+	if (w->pending_ports)
+		retry_pending(w);
+	p = w->dirty_ports;
+	w->dirty_ports = NULL;
+	for (; p; p = next) {
+		uint32_t dirty;
+
+		next = p->dirty_next;
+		wake_listeners(w, p);
+		dirty = p->bad ? 0 : p->cq_dirty;
+		p->cq_dirty = 0;
+		for (; dirty; dirty &= dirty - 1)
+			wake_cq(w, p, (uint32_t)__builtin_ctz(dirty));
+		p->dirty = false;
+		did++;
+	}
+	return did;
+}
+
+/* What is true now is signalled at once. */
+static uint32_t slot_events(const struct flow *f)
+{
+	uint32_t events = 0;
+
+	if (f->flags & FLOW_ENDED)
+		return EV_IN | EV_OUT | EV_ERR | EV_HUP;
+	if (stream_rx_contiguous(f->stream) > f->rx_head || stream_rx_ended(f->stream))
+		events |= EV_IN;
+	if (f->flags & FLOW_OPEN && f->tx_tail - f->tx_head < f->tx_bytes)
+		events |= EV_OUT;
+	return events;
+}
+
+static int listener_pollfd(struct port *p, uint32_t number, int fd)
+{
+	struct listener *l;
+
+	if (number >= NCD_LISTENERS_MAX || !p->listener[number].used)
+		return -EBADF;
+	l = &p->listener[number];
+	pollfd_close(&l->pollfd);
+	l->pollfd = fd + 1;
+	/* Relaxed: a signal too many is harmless, and a stream that comes later signals itself. */
+	if (l->accept.own != atomic_load_explicit(&l->accept.shm->head, memory_order_relaxed))
+		pollfd_signal(fd, EV_IN);
+	return 0;
+}
+
+int port_pollfd(struct port *p, uint32_t slot, int fd)
+{
+	struct slot *sl;
+
+	if (slot & CQ_LISTENER)
+		return listener_pollfd(p, slot & ~CQ_LISTENER, fd);
+	if (slot >= p->layout.slots || p->slot[slot].use == SLOT_USE_FREE || p->removed)
+		return -EBADF;
+	sl = &p->slot[slot];
+	pollfd_close(&sl->pollfd);
+	sl->pollfd = fd + 1;
+	if (sl->use == SLOT_USE_FAILED)
+		pollfd_signal(fd, EV_IN | EV_OUT | EV_ERR | EV_HUP);
+	else if (sl->use == SLOT_USE_LIVE)
+		pollfd_signal(fd, slot_events(sl->flow));
+	return 0;
+}
+
+int port_cqfd(struct port *p, uint32_t qp, int fd)
+{
+	if (qp >= NCD_QP_NR || p->removed)
+		return -EBADF;
+	pollfd_close(&p->cqfd[qp]);
+	p->cqfd[qp] = fd + 1;
+	return 0;
+}

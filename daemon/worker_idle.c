@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker_idle.c - what a worker does while there is nothing to do: it spins for a while, then
+ * sleeps.
+ *
+ * The spin's budget follows what the idle times turn out to be (as the kernel's halt_poll does): it
+ * grows when a slightly longer spin would have met the work, and shrinks to nothing when the work
+ * came much later. Between looks the core is offered to others; if they took it, twice, spinning
+ * only keeps them away from it, and the worker sleeps at once.
+ */
+#include <sched.h>
+
+#include "ncd/doorbell.h"
+
+#include "clock.h"
+#include "port_state.h"
+#include "worker_state.h"
+
+#define BUDGET_START_NS 10000u
+#define BUDGET_LEAST_NS 5000u
+#define SLOW_YIELD_NS   20000u
+#define SLOW_YIELDS     2u
+#define PENDING_WAIT_NS 1000000u /* full completion queues: nobody tells when there is room */
+
+static void spin(struct worker *w)
+{
+	struct idle *i = &w->idle;
+	uint64_t now;
+
+	sched_yield();
+	now = clock_monotonic_ns();
+	w->spin_ns += now - w->now_ns;
+	if (now - w->now_ns < SLOW_YIELD_NS)
+		i->slow_yields = 0;
+	else if (++i->slow_yields >= SLOW_YIELDS)
+		i->crowded = true;
+}
+
+/* How long to sleep at most. */
+static uint64_t sleep_ns(const struct worker *w)
+{
+	uint64_t deadline = engine_deadline(w->engine);
+	uint64_t at;
+
+	if (w->pending_ports && deadline > w->now_ns + PENDING_WAIT_NS)
+		deadline = w->now_ns + PENDING_WAIT_NS;
+	/* Statistics of what has just happened are written once more, then never again. */
+	at = w->sweep_ns + STATS_EVERY_NS;
+	if (w->touched && deadline > at)
+		deadline = at;
+	if (deadline == UINT64_MAX)
+		return UINT64_MAX;
+	return deadline > w->now_ns ? deadline - w->now_ns : 0;
+}
+
+static void worker_sleep(struct worker *w)
+{
+	uint64_t timeout;
+
+	if (w->now_ns - w->sweep_ns >= STATS_EVERY_NS)
+		worker_sweep(w);
+	worker_peers_left(w);
+	ports_trim(w);
+	door_flush(&w->door);
+
+	doorbell_arm(&w->door.need_wakeup);
+	ports_arm(w);
+	if (door_empty(&w->door) && ports_quiet(w) && !io_ready(w->io)) {
+		timeout = sleep_ns(w);
+		w->sleeps++;
+		/* Relaxed, both: the watchdog looks seldom and at nothing else. */
+		atomic_store_explicit(&w->sleeping, true, memory_order_relaxed);
+		if (timeout)
+			io_wait(w->io, timeout);
+		atomic_store_explicit(&w->sleeping, false, memory_order_relaxed);
+	}
+	doorbell_disarm(&w->door.need_wakeup);
+	ports_disarm(w);
+}
+
+void worker_idle(struct worker *w)
+{
+	struct idle *i = &w->idle;
+
+	if (!i->since_ns) {
+		i->since_ns = w->now_ns;
+		i->slow_yields = 0;
+		i->crowded = false;
+	}
+	if (!i->crowded && w->now_ns - i->since_ns < i->budget_ns)
+		spin(w);
+	else
+		worker_sleep(w);
+}
+
+void worker_busy(struct worker *w)
+{
+	struct idle *i = &w->idle;
+	uint64_t most = (uint64_t)w->cfg.spin_us * 1000;
+	uint64_t idle_ns;
+
+	if (!i->since_ns)
+		return;
+	idle_ns = w->now_ns - i->since_ns;
+	i->since_ns = 0;
+	if (i->crowded) {
+		i->budget_ns /= 2;
+	} else if (idle_ns <= i->budget_ns) {
+		return;
+	} else if (idle_ns < most) {
+		i->budget_ns = i->budget_ns ? i->budget_ns * 2 : BUDGET_START_NS;
+		if (i->budget_ns > most)
+			i->budget_ns = most;
+	} else {
+		i->budget_ns /= 2;
+	}
+	if (i->budget_ns < BUDGET_LEAST_NS)
+		i->budget_ns = 0;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker_state.h - what a worker is made of, for the files that make it up: worker*.c, port*.c,
+ * channel_io.c. Nobody else includes it.
+ *
+ * Ownership: all memory is allocated by worker_start; ports and links come with commands.
+ * Threading: fields are grouped by the thread that writes them.
+ */
+#ifndef NCD_WORKER_STATE_H
+#define NCD_WORKER_STATE_H
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "ncd/limits.h"
+#include "ncd/ring.h"
+
+#include "core/engine.h"
+#include "io.h"
+#include "worker.h"
+#include "worker_cmd.h"
+
+struct channel_io;
+struct flow;
+
+#define COMMANDS_MAX   1024u /* in the queue; more wait in control */
+#define STATS_EVERY_NS 100000000ull
+
+/* Control's half of the two queues and the worker's: worker_door.c. */
+struct door {
+	/* set at create, then const */
+	int cmd_fd;   /* eventfd: control wakes the worker */
+	int event_fd; /* eventfd: the worker wakes control; control's own */
+	struct worker_event *event; /* ring of event_max */
+	uint32_t event_max;
+	void *cmd_mem, *event_mem;
+	/* control only */
+	struct ring cmd_in, event_out;
+	struct worker_cmd *waiting_head, *waiting_tail;
+	/* worker only */
+	struct ring cmd_out, event_in;
+	bool event_written; /* since control was last woken */
+	/* both */
+	alignas(NCD_CACHE_LINE) _Atomic uint32_t need_wakeup;
+};
+
+/* How long to spin before sleeping: worker_idle.c. */
+struct idle {
+	uint64_t since_ns;  /* start of this idle time, 0: busy */
+	uint64_t budget_ns; /* to spin */
+	uint32_t slow_yields;
+	bool crowded;       /* others want the core */
+};
+
+struct worker {
+	/* set at create, then const */
+	struct worker_config cfg;
+	int node;
+	pthread_t thread;
+	struct engine *engine;
+	void *engine_mem;
+	size_t engine_mem_bytes;
+	const char *why_not_uring;
+
+	struct door door;
+
+	/* worker only */
+	struct io *io;
+	int io_error;
+	uint64_t now_ns;
+	struct io_watch cmd_watch;
+	struct idle idle;
+	struct channel_io *chan; /* cfg.engine.channels */
+	uint8_t *chan_buf;
+	size_t chan_buf_bytes;
+	struct channel_io *chan_free;
+	struct channel_io *active[IO_RANKS]; /* by rank */
+	struct channel *loop[IO_RANKS];      /* the host itself */
+	void *loop_buf;
+	struct flow *flow; /* by stream_index() */
+	size_t flow_bytes;
+	struct port *ports;    /* all, by port.next */
+	struct port *active_ports; /* polled, by port.active_next */
+	struct port *dirty_ports;  /* wakes are due, by port.dirty_next */
+	struct flow *reclaim;  /* finished, rings perhaps still lent */
+	struct flow *touched;  /* statistics to be written */
+	uint32_t removed_ports;
+	uint32_t pending_ports; /* with completions that found no room */
+	uint64_t sweep_ns;     /* of the last statistics */
+	uint64_t ports_ns;     /* of the last look for idle ports */
+	uint32_t peer_high;    /* peers ever named: [0, peer_high) */
+	uint64_t rtt_ns[NCD_PEERS_MAX];
+	uint64_t busy_turns, sleeps, wakes_sent, wakes_got, spin_ns, region_errors, no_memory;
+
+	/* worker writes, others read */
+	alignas(NCD_CACHE_LINE) _Atomic uint64_t turns;
+	_Atomic bool sleeping;
+	/* control writes */
+	_Atomic bool stop;
+	/* start-up, under the mutex */
+	pthread_mutex_t mutex;
+	pthread_cond_t started;
+	bool up;
+};
+
+/* Everything below runs on the worker's thread only. */
+static inline void assert_on_worker(const struct worker *w)
+{
+	assert(pthread_equal(w->thread, pthread_self()));
+}
+
+/* worker_door.c */
+int door_create(struct door *d, uint32_t event_max, int event_fd);
+void door_destroy(struct door *d);
+struct worker_cmd *door_take(struct door *d);
+void door_event(struct door *d, const struct worker_event *ev);
+void door_flush(struct door *d);
+bool door_empty(const struct door *d);
+
+/* worker_command.c */
+uint32_t worker_commands(struct worker *w);
+/* Peers that said GOAWAY are told to control, once. */
+void worker_peers_left(struct worker *w);
+
+/* worker_idle.c: nothing to do: spins a little, or sleeps. */
+void worker_idle(struct worker *w);
+/* Something was done again. */
+void worker_busy(struct worker *w);
+
+/* worker_stats.c */
+void worker_sweep(struct worker *w);
+void flow_stats_open(struct worker *w, struct flow *f);
+void flow_stats_close(struct worker *w, struct flow *f);
+
+#endif /* NCD_WORKER_STATE_H */
