@@ -125,11 +125,15 @@ void engine_peer_unreachable(struct engine *e, uint32_t index, int error, uint64
 	p->error = error;
 	if (error == 0 || p->up != 0 || p->streams == 0)
 		return;
-	/* Who only wanted to connect hears the truth now; who is connected waits for a channel. */
+	/*
+	 * Who only wanted to connect hears the truth now; who is connected waits for a channel, and
+	 * so does who has closed, or has had bytes that overtook the ACCEPT.
+	 */
 	for (i = 0; i < e->stream_high; i++) {
 		struct stream *s = &e->stream[i];
 
-		if (s->peer == index && s->state == STREAM_OPENING && !s->defer)
+		if (s->peer == index && s->state == STREAM_OPENING && !s->defer && !s->closed &&
+		    s->rx_next == 0 && s->rx_final == NO_OFFSET)
 			stream_die(e, s, error);
 	}
 }
@@ -261,8 +265,9 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 	if (p->up == 0)
 		p->down_ns = e->now_ns;
 	c->up = false;
-	sched_requeue(e, &c->tx.queue);
+	/* First forget that @c was the last one, or the scheduler may choose it again. */
 	rewind_streams(e, c);
+	sched_requeue(e, &c->tx.queue);
 }
 
 void *engine_channel_user(const struct channel *c)

@@ -145,16 +145,27 @@ void placement_check(struct sim *s, const struct conn_end *end, const uint8_t *a
 		 (const void *)at, bytes);
 }
 
+static void check_over(struct sim *s, uint32_t flow, uint32_t side)
+{
+	const struct side *sd = &s->flow[flow].side[side];
+	struct stream_info info = { 0 };
+
+	if (sd->gone)
+		return;
+	if (sd->stream)
+		engine_stream_info(sd->stream, &info);
+	sim_fail(s, "flow %u side %u is not over: why %x, %" PRIu64 " of %" PRIu64 " written, "
+		 "%" PRIu64 " acknowledged, %" PRIu64 " read, %" PRIu64 " contiguous, shut %d, "
+		 "eof %d, closed %d, connected %d", flow, side, s->flow[flow].why, sd->written,
+		 sd->length, info.tx_acked, sd->read, info.rx_contiguous, sd->shut, sd->eof,
+		 sd->closed, sd->connected);
+}
+
 void sim_check_end(struct sim *s)
 {
 	for (uint32_t f = 0; f < s->flows; f++)
 		for (uint32_t i = 0; i < 2; i++)
-			if (!s->flow[f].side[i].gone)
-				sim_fail(s, "flow %u side %u is not over: why %x, written %" PRIu64
-					 ", read %" PRIu64 ", shut %d eof %d closed %d", f, i,
-					 s->flow[f].why, s->flow[f].side[i].written,
-					 s->flow[f].side[i].read, s->flow[f].side[i].shut,
-					 s->flow[f].side[i].eof, s->flow[f].side[i].closed);
+			check_over(s, f, i ^ 1);
 	for (uint32_t n = 0; n < s->nodes; n++) {
 		uint64_t left = engine_counters(s->node[n].engine)->streams;
 

@@ -101,6 +101,9 @@ static void check_error(struct sim *s, uint32_t flow, uint32_t side, int error)
 	default:
 		break;
 	}
+	/* Who gave up connecting may have been accepted meanwhile. */
+	if (!sd->connected && view->told_unreachable)
+		f->why |= WHY_UNREACHABLE;
 	if (!ok)
 		sim_fail(s, "flow %u side %u ends with error %d without a reason (why %x)", flow, side,
 			 error, f->why);
