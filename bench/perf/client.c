@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.c - connects, lets the crew run, and takes the figures: what the server received, by the
+ * server's clock, between two snapshots; latencies between the same two moments.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "connect.h"
+#include "cpu.h"
+#include "loop.h"
+
+#define WARM_NS     (200 * NS_PER_MS)
+#define ASK_NS      (10 * NS_PER_S) /* for an answer on the control flow */
+#define BEGIN_NS    (40 * NS_PER_S) /* for the first: thousands of flows may have to arrive */
+#define FINISH_NS   (5 * NS_PER_S)
+#define CONTROL_BUF (64u << 10)
+
+struct client_run {
+	const struct options *o;
+	const struct via *via;
+	struct report *report;
+	uint64_t session;
+	struct endpoint to;
+	struct endpoint from;
+	struct hub hub; /* of the control flow */
+	struct conn control;
+	struct crew *crew;
+	struct connect_plan plan;
+};
+
+/* Both sides at one moment. */
+struct snapshot {
+	struct reply server;
+	struct crew_sum client;
+	uint64_t daemon_cpu_ns;
+};
+
+static int client_fail(struct client_run *run, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int client_fail(struct client_run *run, int err, const char *format, ...)
+{
+	va_list args;
+
+	if (run->report->failed)
+		return err;
+	va_start(args, format);
+	vsnprintf(run->report->error, sizeof(run->report->error), format, args);
+	va_end(args);
+	run->report->failed = true;
+	return err;
+}
+
+static const char *connect_remedy(const struct via *via, int err)
+{
+	if (err == -ECONNREFUSED && !via->uses_daemon)
+		return "; is 'ncd-perf server' running there, with the same --via and --port?";
+	if (err == -ECONNREFUSED || err == -ENOENT)
+		return "; is ncd running (NCD_SOCKET), and 'ncd-perf server' there with this --via?";
+	if (err == -EACCES)
+		return "; NCD_SOCKET must be accessible, see [access] in ncd.conf";
+	if (err == -ENETUNREACH && via->uses_daemon)
+		return "; no [peer] in ncd.conf has this address";
+	if (err == -EMFILE)
+		return "; raise ulimit -n, or use fewer flows";
+	return "";
+}
+
+/* A connection that has said @hello. */
+static int client_connect(struct client_run *run, const struct hello *hello, struct conn *ret_conn)
+{
+	const struct via *control = run->via->control;
+	struct conn c = { .via = control, .hub = &run->hub, .fd = -1, .blocking = true };
+	int r = control->connect(&c, &run->to, run->o->client_addr ? &run->from : NULL);
+
+	if (r == 0)
+		r = conn_send_all(&c, hello, sizeof(*hello), clock_now_ns() + ASK_NS);
+	if (r < 0) {
+		control->close(&c);
+		return client_fail(run, r, "cannot connect to %s via %s: %s%s", run->to.text,
+				   run->via->name, strerror(-r), connect_remedy(run->via, r));
+	}
+	*ret_conn = c;
+	return 0;
+}
+
+static struct hello client_hello(const struct client_run *run, enum hello_kind kind)
+{
+	return (struct hello){ .magic = HELLO_MAGIC, .version = HELLO_VERSION, .kind = kind,
+			       .session = run->session, .shape = run->o->shape };
+}
+
+static int client_hear(struct client_run *run, uint64_t wait_ns, struct reply *ret_reply)
+{
+	int r = conn_recv_all(&run->control, ret_reply, sizeof(*ret_reply),
+			      clock_now_ns() + wait_ns);
+
+	if (r < 0)
+		return client_fail(run, r, "the server at %s does not answer: %s", run->to.text,
+				   r == -ECONNRESET ? "it hung up" : strerror(-r));
+	ret_reply->text[sizeof(ret_reply->text) - 1] = '\0';
+	if (ret_reply->magic != HELLO_MAGIC || ret_reply->port_nr > PERF_THREADS_MAX)
+		return client_fail(run, -EPROTO, "%s is not an ncd-perf server", run->to.text);
+	if (ret_reply->status < 0)
+		return client_fail(run, ret_reply->status, "the server at %s says: %s: %s",
+				   run->to.text, ret_reply->text, strerror(-ret_reply->status));
+	return 0;
+}
+
+static int client_ask(struct client_run *run, enum hello_kind kind, struct reply *ret_reply)
+{
+	struct hello hello = client_hello(run, kind);
+	int r = conn_send_all(&run->control, &hello, sizeof(hello), clock_now_ns() + ASK_NS);
+
+	if (r < 0)
+		return client_fail(run, r, "the server at %s went away: %s", run->to.text,
+				   strerror(-r));
+	return client_hear(run, ASK_NS, ret_reply);
+}
+
+/* Control flow, then all flows. */
+static int client_join(struct client_run *run)
+{
+	uint32_t flows = run->o->shape.mode == MODE_CONNECT ? 0 : run->o->shape.flows;
+	struct hello hello = client_hello(run, HELLO_CONTROL);
+	int r = client_connect(run, &hello, &run->control);
+
+	if (r == 0)
+		r = run->control.via->bound(&run->control);
+	if (r < 0)
+		return client_fail(run, r, "control flow: %s", strerror(-r));
+	hello = client_hello(run, HELLO_FLOW);
+	for (uint32_t i = 0; i < flows; i++) {
+		hello.flow = i;
+		r = client_connect(run, &hello, &run->crew->flow[i].conn);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Waits for the server to be ready, then brings the crew up. */
+static int client_start(struct client_run *run)
+{
+	struct reply ready;
+	int r = client_hear(run, BEGIN_NS, &ready);
+
+	if (r < 0)
+		return r;
+	run->plan.from = run->o->client_addr ? &run->from : NULL;
+	run->plan.to_nr = ready.port_nr;
+	for (uint32_t i = 0; i < ready.port_nr; i++) {
+		run->plan.to[i] = run->to;
+		endpoint_set_port(&run->plan.to[i], ready.port[i]);
+	}
+	if (run->o->shape.mode == MODE_CONNECT && ready.port_nr == 0)
+		return client_fail(run, -EPROTO, "%s named no port", run->to.text);
+	for (uint32_t i = 0; i < run->crew->loop_nr; i++)
+		run->crew->loop[i].run_arg = &run->plan;
+	r = crew_start(run->crew);
+	if (r < 0)
+		return client_fail(run, r, "%s: %s", crew_error_what(run->crew), strerror(-r));
+	return 0;
+}
+
+static int client_wait(struct client_run *run, uint64_t time_ns)
+{
+	int r = crew_wait(run->crew, time_ns);
+
+	if (r < 0)
+		return client_fail(run, r, "%s via %s to %s: %s", crew_error_what(run->crew),
+				   run->via->name, run->to.text,
+				   r == -ECONNRESET ? "the other side closed or reset it" :
+						      strerror(-r));
+	return r;
+}
+
+static int client_snapshot(struct client_run *run, struct snapshot *ret_snapshot)
+{
+	int r = client_ask(run, HELLO_SNAPSHOT, &ret_snapshot->server);
+
+	crew_sum(run->crew, &ret_snapshot->client);
+	ret_snapshot->daemon_cpu_ns = run->via->uses_daemon ? cpu_of_daemon_ns() : CPU_UNKNOWN;
+	return r;
+}
+
+/* Until @end_ns, with a line each second for who watches. */
+static int client_watch(struct client_run *run, uint64_t end_ns)
+{
+	bool show = isatty(STDERR_FILENO);
+	struct crew_sum last, now;
+	int r = 0;
+
+	crew_sum(run->crew, &last);
+	for (int second = 1; r == 0 && clock_now_ns() < end_ns; second++) {
+		uint64_t until = clock_now_ns() + NS_PER_S;
+		double seconds;
+
+		r = client_wait(run, until < end_ns ? until : end_ns);
+		crew_sum(run->crew, &now);
+		seconds = (double)(now.time_ns - last.time_ns) / 1e9;
+		if (show && r >= 0)
+			fprintf(stderr, "%s %3d s   %8.3f Gbit/s sent   %12.0f answers/s\n",
+				run->via->name, second,
+				(double)(now.tx_bytes - last.tx_bytes) * 8e-9 / seconds,
+				(double)(now.messages - last.messages) / seconds);
+		last = now;
+	}
+	return r;
+}
+
+static void client_evaluate(struct client_run *run, const struct snapshot *a,
+			    const struct snapshot *b)
+{
+	struct report *rep = run->report;
+	struct hist *sum = calloc(1, sizeof(*sum));
+	double window = (double)(run->crew->end_ns - run->crew->warm_ns) / 1e9;
+	uint64_t bytes = b->server.received_bytes - a->server.received_bytes;
+
+	rep->seconds = (double)(b->server.time_ns - a->server.time_ns) / 1e9;
+	rep->bytes_per_s = (double)bytes / rep->seconds;
+	rep->msgs_per_s = rep->bytes_per_s / run->o->shape.size;
+	rep->cpu_ns[REPORT_CPU_CLIENT] = b->client.cpu_ns - a->client.cpu_ns;
+	rep->cpu_ns[REPORT_CPU_SERVER] = b->server.cpu_ns - a->server.cpu_ns;
+	rep->cpu_ns[REPORT_CPU_NCD_CLIENT] = cpu_between_ns(a->daemon_cpu_ns, b->daemon_cpu_ns);
+	rep->cpu_ns[REPORT_CPU_NCD_SERVER] =
+		cpu_between_ns(a->server.daemon_cpu_ns, b->server.daemon_cpu_ns);
+	if (!sum) {
+		(void)client_fail(run, -ENOMEM, "out of memory");
+		return;
+	}
+	for (uint32_t i = 0; i < run->crew->loop_nr; i++)
+		hist_merge(sum, &run->crew->loop[i].hist);
+	if (run->o->shape.mode != MODE_STREAM) {
+		/* Round trips that were completed, at the one who waited for them. */
+		rep->msgs_per_s = (double)sum->count / window;
+		report_set_rtt(rep, sum);
+		if (sum->count == 0)
+			(void)client_fail(run, -ETIMEDOUT, "no round trip in %.1f s", window);
+	}
+	free(sum);
+}
+
+/* All that was sent must have arrived. */
+static int client_settle(struct client_run *run)
+{
+	struct reply final;
+	struct crew_sum sum;
+	int r = client_wait(run, clock_now_ns() + FINISH_NS);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return client_fail(run, -ETIMEDOUT, "threads did not finish");
+	r = client_ask(run, HELLO_END, &final);
+	if (r < 0)
+		return r;
+	crew_sum(run->crew, &sum);
+	run->report->errors = sum.errors + final.errors;
+	if (sum.tx_bytes != final.received_bytes)
+		run->report->errors++;
+	return 0;
+}
+
+static int client_go(struct client_run *run)
+{
+	uint64_t warm_ns = clock_now_ns() + WARM_NS;
+	uint64_t end_ns = warm_ns + (uint64_t)(run->o->seconds * 1e9);
+	struct snapshot a, b;
+	int r;
+
+	crew_go(run->crew, warm_ns, end_ns);
+	r = client_wait(run, warm_ns);
+	if (r == 0)
+		r = client_snapshot(run, &a);
+	if (r == 0)
+		r = client_watch(run, end_ns);
+	if (r >= 0)
+		r = client_snapshot(run, &b);
+	if (r == 0)
+		r = client_settle(run);
+	if (r == 0)
+		client_evaluate(run, &a, &b);
+	return r;
+}
+
+static int client_prepare(struct client_run *run)
+{
+	const struct options *o = run->o;
+	int r;
+
+	if (getrandom(&run->session, sizeof(run->session), 0) != sizeof(run->session))
+		return client_fail(run, -EIO, "getrandom: %s", strerror(errno));
+	r = endpoint_parse(run->via, o->to, o->port, &run->to);
+	if (r < 0)
+		return client_fail(run, r, "--to %s: not an address or name", o->to);
+	if (o->client_addr) {
+		r = endpoint_parse(run->via, o->client_addr, 0, &run->from);
+		if (r < 0)
+			return client_fail(run, r, "--client-addr %s: not an address or name",
+					   o->client_addr);
+	}
+	r = hub_init(&run->hub, run->via->control, 0, CONTROL_BUF);
+	if (r == 0)
+		r = crew_create(run->via, &o->shape, true, o->cpu, run->session, &run->crew);
+	if (r < 0)
+		return client_fail(run, r, "setting up: %s", strerror(-r));
+	return 0;
+}
+
+void client_measure(const struct options *o, const struct via *via, struct report *ret_report)
+{
+	struct client_run run = { .o = o, .via = via, .report = ret_report,
+				  .control = { .fd = -1 } };
+	int r;
+
+	*ret_report = (struct report){ .shape = o->shape };
+	snprintf(ret_report->via, sizeof(ret_report->via), "%s", via->name);
+	r = client_prepare(&run);
+	if (r == 0)
+		r = client_join(&run);
+	if (r == 0)
+		r = client_start(&run);
+	if (r == 0)
+		(void)client_go(&run); /* the report says */
+	crew_destroy(run.crew);
+	if (run.control.fd >= 0)
+		run.control.via->close(&run.control);
+	hub_fini(&run.hub);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* compare_print.c - each pair with its ratio, the median, the spread, and who wins, per metric. */
+#include "compare_print.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "ratio.h"
+
+struct metric {
+	const char *name; /* in JSON */
+	const char *title;
+	bool higher_is_better;
+	bool in_stream; /* latency is not */
+	double (*value)(const struct report *r);
+};
+
+static double value_throughput(const struct report *r)
+{
+	return r->bytes_per_s;
+}
+
+static double value_messages(const struct report *r)
+{
+	return r->msgs_per_s;
+}
+
+static double value_p50(const struct report *r)
+{
+	return r->has_rtt ? r->rtt_us[REPORT_P50] : NAN;
+}
+
+static double value_p99(const struct report *r)
+{
+	return r->has_rtt ? r->rtt_us[REPORT_P99] : NAN;
+}
+
+static double value_p99_9(const struct report *r)
+{
+	return r->has_rtt ? r->rtt_us[REPORT_P99_9] : NAN;
+}
+
+/* All that was spent on both sides: applications and daemons. */
+static double value_cpu(const struct report *r)
+{
+	double ns = 0;
+
+	for (int i = 0; i < REPORT_CPU_NR; i++)
+		if (r->cpu_ns[i] != CPU_UNKNOWN)
+			ns += (double)r->cpu_ns[i];
+	return ns / 1e9 / r->seconds;
+}
+
+static const struct metric metrics[] = {
+	{ "bytes_per_s", "throughput, bytes/s", true, true, value_throughput },
+	{ "msgs_per_s", "messages/s", true, true, value_messages },
+	{ "p50_us", "latency p50, us", false, false, value_p50 },
+	{ "p99_us", "latency p99, us", false, false, value_p99 },
+	{ "p99_9_us", "latency p99.9, us", false, false, value_p99_9 },
+	{ "cpu_cores", "CPU of applications and daemons, cores", false, true, value_cpu },
+};
+
+#define METRIC_NR (sizeof(metrics) / sizeof(metrics[0]))
+
+static void metric_pairs(const struct metric *m, const struct options *o,
+			 const struct report *reports, struct ratio_pair *ret_pairs)
+{
+	for (uint32_t i = 0; i < o->pairs; i++)
+		ret_pairs[i] = (struct ratio_pair){ .a = m->value(&reports[2 * i]),
+						    .b = m->value(&reports[2 * i + 1]) };
+}
+
+static const char *winner_name(const struct options *o, const struct ratio_summary *s)
+{
+	switch (s->winner) {
+	case RATIO_A:
+		return o->via[0]->name;
+	case RATIO_B:
+		return o->via[1]->name;
+	case RATIO_UNDECIDED:
+	default:
+		return NULL;
+	}
+}
+
+static void print_metric(FILE *out, const struct metric *m, const struct options *o,
+			 const struct report *reports)
+{
+	const char *a = o->via[0]->name, *b = o->via[1]->name, *winner;
+	struct ratio_pair pairs[RATIO_PAIRS_MAX];
+	struct ratio_summary s;
+
+	metric_pairs(m, o, reports, pairs);
+	if (ratio_summarise(pairs, o->pairs, m->higher_is_better, &s) < 0)
+		return;
+	fprintf(out, "\n%s (%s is better)\n  pair %18s %18s %9s\n", m->title,
+		m->higher_is_better ? "more" : "less", a, b, "ratio");
+	for (uint32_t i = 0; i < o->pairs; i++)
+		fprintf(out, "  %4u %18.2f %18.2f %9.3f\n", i + 1, pairs[i].a, pairs[i].b,
+			ratio_of(&pairs[i]));
+	fprintf(out, "  median ratio %s / %s: %.3f (%.3f .. %.3f): ", b, a, s.median, s.min, s.max);
+	winner = winner_name(o, &s);
+	if (winner)
+		fprintf(out, "%s wins\n", winner);
+	else
+		fprintf(out, "undecided (%s better in %zu pairs, %s in %zu)\n", a, s.a_better_nr, b,
+			s.b_better_nr);
+}
+
+static double median_cores(const struct options *o, const struct report *reports, uint32_t first,
+			   int cpu)
+{
+	double values[RATIO_PAIRS_MAX];
+	size_t nr = 0;
+
+	for (uint32_t i = first; i < 2 * o->pairs; i += 2)
+		if (reports[i].cpu_ns[cpu] != CPU_UNKNOWN)
+			values[nr++] = (double)reports[i].cpu_ns[cpu] / 1e9 / reports[i].seconds;
+	return nr ? ratio_median(values, nr) : NAN;
+}
+
+static void print_cores(FILE *out, const struct options *o, const struct report *reports)
+{
+	fprintf(out, "\ncores used (median)  %8s %8s %10s %10s\n", "client", "server",
+		"ncd here", "ncd there");
+	for (uint32_t v = 0; v < 2; v++) {
+		fprintf(out, "  %-18s", o->via[v]->name);
+		for (int i = 0; i < REPORT_CPU_NR; i++) {
+			double cores = median_cores(o, reports, v, i);
+			int width = i < REPORT_CPU_NCD_CLIENT ? 8 : 10;
+
+			if (isnan(cores))
+				fprintf(out, " %*s", width, "-");
+			else
+				fprintf(out, " %*.3f", width, cores);
+		}
+		fputc('\n', out);
+	}
+}
+
+void compare_print(FILE *out, const struct options *o, const struct report *reports)
+{
+	const struct shape *s = &o->shape;
+	uint64_t errors = 0;
+
+	fprintf(out, "compare %s: %s against %s; %u flow%s, %u thread%s, %u bytes, depth %u, "
+		"%u pairs of %.1f s\n", mode_name(s->mode), o->via[1]->name, o->via[0]->name,
+		s->flows, s->flows == 1 ? "" : "s", s->threads, s->threads == 1 ? "" : "s", s->size,
+		s->depth, o->pairs, o->seconds);
+	for (size_t i = 0; i < METRIC_NR; i++)
+		if (s->mode != MODE_STREAM || metrics[i].in_stream)
+			print_metric(out, &metrics[i], o, reports);
+	print_cores(out, o, reports);
+	for (uint32_t i = 0; i < 2 * o->pairs; i++)
+		errors += reports[i].errors;
+	fprintf(out, "\nerrors: %" PRIu64 "\n", errors);
+}
+
+/* JSON has no NaN. */
+static void print_number(FILE *out, const char *before, double value)
+{
+	if (isfinite(value))
+		fprintf(out, "%s%.6g", before, value);
+	else
+		fprintf(out, "%snull", before);
+}
+
+static void print_metric_json(FILE *out, const struct metric *m, const struct options *o,
+			      const struct report *reports)
+{
+	struct ratio_pair pairs[RATIO_PAIRS_MAX];
+	struct ratio_summary s;
+	const char *winner;
+
+	metric_pairs(m, o, reports, pairs);
+	if (ratio_summarise(pairs, o->pairs, m->higher_is_better, &s) < 0)
+		return;
+	fprintf(out, "\"%s\":{\"better\":\"%s\",\"pairs\":[", m->name,
+		m->higher_is_better ? "higher" : "lower");
+	for (uint32_t i = 0; i < o->pairs; i++) {
+		print_number(out, i ? ",{\"a\":" : "{\"a\":", pairs[i].a);
+		print_number(out, ",\"b\":", pairs[i].b);
+		print_number(out, ",\"ratio\":", ratio_of(&pairs[i]));
+		fputc('}', out);
+	}
+	print_number(out, "],\"median_ratio\":", s.median);
+	print_number(out, ",\"min_ratio\":", s.min);
+	print_number(out, ",\"max_ratio\":", s.max);
+	winner = winner_name(o, &s);
+	if (winner)
+		fprintf(out, ",\"winner\":\"%s\"}", winner);
+	else
+		fputs(",\"winner\":null}", out);
+}
+
+void compare_print_json(FILE *out, const struct options *o, const struct report *reports)
+{
+	const struct shape *s = &o->shape;
+	bool first = true;
+
+	fprintf(out, "{\"compare\":\"%s\",\"a\":\"%s\",\"b\":\"%s\",\"flows\":%u,\"threads\":%u,"
+		"\"size\":%u,\"depth\":%u,\"seconds\":%.3f,\"metrics\":{", mode_name(s->mode),
+		o->via[0]->name, o->via[1]->name, s->flows, s->threads, s->size, s->depth,
+		o->seconds);
+	for (size_t i = 0; i < METRIC_NR; i++) {
+		if (s->mode == MODE_STREAM && !metrics[i].in_stream)
+			continue;
+		if (!first)
+			fputc(',', out);
+		first = false;
+		print_metric_json(out, &metrics[i], o, reports);
+	}
+	fputs("},\"runs\":[", out);
+	for (uint32_t i = 0; i < 2 * o->pairs; i++) {
+		if (i)
+			fputc(',', out);
+		report_print_json(out, &reports[i]);
+	}
+	fputs("]}\n", out);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hello.h - what client and server of ncd-perf say to each other before and beside the
+ * measurement. Both are the same build on one architecture: fields are in host byte order.
+ *
+ *   client                                   server
+ *   control flow: HELLO_CONTROL  --------->  new session
+ *   each flow:    HELLO_FLOW     --------->  joins the session
+ *                                <---------  control: reply READY, when all have joined
+ *   ... the measurement; a connection of mode connect sends HELLO_SHORT and gets it back ...
+ *   control:      HELLO_SNAPSHOT --------->
+ *                                <---------  reply: what was received so far, CPU time, clock
+ *   control:      HELLO_END      --------->  waits for the end of every flow
+ *                                <---------  reply: the final sums
+ *
+ * Ownership, Threading: none.
+ * Trust: the server checks every field of a hello, the client those of a reply.
+ */
+#ifndef PERF_HELLO_H
+#define PERF_HELLO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HELLO_MAGIC   0x6e63642d70657266ull /* ncd-perf */
+#define HELLO_VERSION 1u
+
+#define PERF_FLOWS_MAX   65536u
+#define PERF_THREADS_MAX 64u
+#define PERF_DEPTH_MAX   4096u
+#define PERF_SIZE_MAX    (16u << 20)
+#define PERF_SLOTS_MAX   (16u << 20) /* flows * depth */
+
+enum mode {
+	MODE_STREAM = 1,
+	MODE_RPC,
+	MODE_CONNECT,
+};
+
+/* What is measured: the same at both ends. */
+struct shape {
+	uint32_t mode; /* enum mode */
+	uint32_t flows;
+	uint32_t threads;
+	uint32_t size;
+	uint32_t depth;
+	uint32_t verify;
+};
+
+enum hello_kind {
+	HELLO_CONTROL = 1,
+	HELLO_FLOW,
+	HELLO_SHORT,
+	HELLO_SNAPSHOT,
+	HELLO_END,
+};
+
+struct hello {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t kind; /* enum hello_kind */
+	uint64_t session;
+	uint32_t flow;
+	struct shape shape; /* HELLO_CONTROL */
+	uint32_t sequence;  /* HELLO_SHORT */
+	uint8_t pad[8];
+};
+_Static_assert(sizeof(struct hello) == 64, "a hello is also the message of mode connect");
+
+struct reply {
+	uint64_t magic;
+	int32_t status; /* 0 or negative errno */
+	uint32_t port_nr;
+	uint16_t port[PERF_THREADS_MAX]; /* mode connect: one listener for each server thread */
+	uint64_t time_ns;                /* the server's clock */
+	uint64_t received_bytes;
+	uint64_t errors;
+	uint64_t cpu_ns;
+	uint64_t daemon_cpu_ns; /* UINT64_MAX: unknown */
+	char text[96];          /* what went wrong, or empty */
+};
+
+/* Whether a server or client can run @s. */
+static inline bool shape_valid(const struct shape *s)
+{
+	return s->mode >= MODE_STREAM && s->mode <= MODE_CONNECT && s->flows >= 1 &&
+	       s->flows <= PERF_FLOWS_MAX && s->threads >= 1 && s->threads <= PERF_THREADS_MAX &&
+	       s->threads <= s->flows && s->size >= 1 && s->size <= PERF_SIZE_MAX &&
+	       s->depth >= 1 && s->depth <= PERF_DEPTH_MAX &&
+	       (uint64_t)s->flows * s->depth <= PERF_SLOTS_MAX;
+}
+
+#endif /* PERF_HELLO_H */

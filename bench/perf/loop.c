@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/* loop.c - the threads of one side of a measurement, and how they serve their flows. */
+#include "loop.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "connect.h"
+
+#define WAIT_MS        100  /* between looks at abort */
+#define LINGER_NS      (3 * NS_PER_S) /* after the end, for what is outstanding */
+#define JOIN_NS        (3 * NS_PER_S)
+#define BLOCKING_BYTES (32u << 10) /* outstanding bytes that socket buffers hold in any case */
+#define BUF_MIN        (64u << 10)
+#define BUF_MAX        PERF_SIZE_MAX
+
+int loop_fail(struct loop *l, int err, const char *what)
+{
+	struct crew *c = l->crew;
+
+	pthread_mutex_lock(&c->lock);
+	if (c->error == 0) {
+		c->error = err;
+		c->error_what = what;
+	}
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	return err;
+}
+
+static int flow_finish(struct loop *l, struct flow *f)
+{
+	f->done = true;
+	l->done_nr++;
+	if (!l->crew->is_client) {
+		f->conn.via->close(&f->conn);
+		return 0;
+	}
+	return f->conn.via->finish(&f->conn);
+}
+
+/* One turn of one flow. Returns 0, or -errno after telling the crew. */
+static int loop_turn_flow(struct loop *l, struct flow *f)
+{
+	int r;
+
+	if (f->done)
+		return 0;
+	r = l->turn(l, f);
+	if (r == FLOW_MORE && !f->hot && !l->blocking) {
+		f->hot = true;
+		TAILQ_INSERT_TAIL(&l->hot, f, hot_link);
+	} else if (r == FLOW_DONE) {
+		r = flow_finish(l, f);
+	}
+	if (r < 0)
+		return loop_fail(l, r, "a flow broke");
+	return 0;
+}
+
+static int loop_check_end(struct loop *l)
+{
+	if (loop_aborted(l))
+		return loop_fail(l, -ECANCELED, "stopped");
+	if (loop_ending(l) && l->now_ns - l->crew->end_ns > LINGER_NS)
+		return loop_fail(l, -ETIMEDOUT, "bytes under way did not arrive after the end");
+	return 0;
+}
+
+static int loop_run_blocking(struct loop *l)
+{
+	struct flow *f = &l->flow[0];
+	int r = 0;
+
+	while (r == 0 && !f->done) {
+		l->now_ns = clock_now_ns();
+		r = loop_turn_flow(l, f);
+		if (r == 0)
+			r = loop_check_end(l);
+	}
+	return r;
+}
+
+/* Flows that stopped by their own bound. Those they add are for the next round. */
+static int loop_turn_hot(struct loop *l)
+{
+	struct flow *last = TAILQ_LAST(&l->hot, flow_list), *f;
+	int r = 0;
+
+	while (r == 0 && (f = TAILQ_FIRST(&l->hot))) {
+		TAILQ_REMOVE(&l->hot, f, hot_link);
+		f->hot = false;
+		r = loop_turn_flow(l, f);
+		if (f == last)
+			break;
+	}
+	return r;
+}
+
+static int loop_run_hub(struct loop *l)
+{
+	struct conn *ready[VIA_READY_MAX];
+	int n, r = 0;
+
+	l->now_ns = clock_now_ns();
+	for (uint32_t i = 0; i < l->flow_nr && r == 0; i++)
+		r = loop_turn_flow(l, &l->flow[i]);
+	while (r == 0 && l->done_nr < l->flow_nr) {
+		n = l->hub.via->wait(&l->hub, ready, VIA_READY_MAX,
+				     TAILQ_EMPTY(&l->hot) ? WAIT_MS : 0);
+		if (n < 0)
+			return loop_fail(l, n, "waiting for flows");
+		l->now_ns = clock_now_ns();
+		for (int i = 0; i < n && r == 0; i++)
+			r = loop_turn_flow(l, ready[i]->owner);
+		if (r == 0)
+			r = loop_turn_hot(l);
+		if (r == 0)
+			r = loop_check_end(l);
+	}
+	return r;
+}
+
+static size_t loop_buf_len(const struct shape *s)
+{
+	uint64_t len = (uint64_t)s->size * s->depth;
+
+	if (len < BUF_MIN)
+		len = BUF_MIN;
+	return len < BUF_MAX ? (size_t)len : BUF_MAX;
+}
+
+static int loop_set_up(struct loop *l)
+{
+	struct crew *c = l->crew;
+	bool connect_mode = c->shape.mode == MODE_CONNECT;
+	size_t conn_nr = connect_mode ? c->shape.flows : l->flow_nr;
+	cpu_set_t set;
+	int r;
+
+	if (c->cpu >= 0) {
+		CPU_ZERO(&set);
+		CPU_SET((size_t)c->cpu, &set);
+		r = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+		if (r)
+			return loop_fail(l, -r, "pinning to a cpu");
+	}
+	r = hub_init(&l->hub, c->via, l->blocking ? 0 : conn_nr, loop_buf_len(&c->shape));
+	if (r < 0)
+		return loop_fail(l, r, "setting up a thread");
+	for (uint32_t i = 0; i < l->flow_nr; i++) {
+		struct conn *conn = &l->flow[i].conn;
+
+		conn->via = c->via;
+		conn->hub = &l->hub;
+		conn->owner = &l->flow[i];
+		conn->blocking = l->blocking;
+		r = l->blocking ? c->via->bound(conn) : 0;
+		if (r == 0)
+			r = c->via->attach(conn);
+		if (r < 0)
+			return loop_fail(l, r, "waiting for a flow");
+	}
+	return 0;
+}
+
+static void *loop_main(void *arg)
+{
+	struct loop *l = arg;
+	struct crew *c = l->crew;
+	int r = loop_set_up(l);
+
+	pthread_mutex_lock(&c->lock);
+	c->up_nr++;
+	pthread_cond_broadcast(&c->changed);
+	while (!c->go)
+		pthread_cond_wait(&c->changed, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+	if (r == 0 && !loop_aborted(l))
+		(void)l->run(l); /* it has told the crew */
+	for (uint32_t i = 0; i < l->flow_nr; i++)
+		if (l->flow[i].conn.fd >= 0)
+			l->flow[i].conn.via->close(&l->flow[i].conn);
+	hub_fini(&l->hub);
+	/* Relaxed: a number for the reports. */
+	atomic_store_explicit(&l->cpu_final_ns, clock_read_ns(CLOCK_THREAD_CPUTIME_ID),
+			      memory_order_relaxed);
+	pthread_mutex_lock(&c->lock);
+	c->done_nr++;
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+/* Both ends of a flow ask this, so they agree for every transport. */
+static bool shape_is_blocking(const struct shape *s, uint32_t flow_nr, bool is_client)
+{
+	if (s->mode == MODE_CONNECT)
+		return is_client && s->flows == s->threads;
+	if (flow_nr != 1)
+		return false;
+	/* With more in flight, both sides could wait in send() for each other. */
+	return s->mode == MODE_STREAM || s->depth == 1 ||
+	       (uint64_t)s->size * s->depth <= BLOCKING_BYTES;
+}
+
+static void loop_choose(struct loop *l)
+{
+	const struct crew *c = l->crew;
+
+	l->blocking = shape_is_blocking(&c->shape, l->flow_nr, c->is_client);
+	if (c->shape.mode == MODE_CONNECT) {
+		l->run = !c->is_client ? connect_run_server :
+			 l->blocking   ? connect_run_client_blocking :
+					 connect_run_client_hub;
+		return;
+	}
+	l->run = l->blocking ? loop_run_blocking : loop_run_hub;
+	if (c->shape.mode == MODE_STREAM)
+		l->turn = c->is_client ? flow_turn_stream_tx : flow_turn_stream_rx;
+	else
+		l->turn = c->is_client ? flow_turn_rpc_client : flow_turn_rpc_server;
+}
+
+static void flow_init(struct crew *c, uint32_t index)
+{
+	const struct shape *s = &c->shape;
+	struct flow *f = &c->flow[index];
+	bool whole = s->verify && (s->mode == MODE_STREAM || s->size <= PATTERN_STRIDE);
+	struct pattern up = pattern_make(c->session, index, PATTERN_TO_SERVER, whole);
+	struct pattern down = pattern_make(c->session, index, PATTERN_TO_CLIENT, whole);
+
+	f->conn.fd = -1;
+	f->tx_pattern = c->is_client ? up : down;
+	f->rx_pattern = c->is_client ? down : up;
+	if (c->asked_ns)
+		f->asked_ns = c->asked_ns + (size_t)index * s->depth;
+}
+
+static int crew_allocate(struct crew *c)
+{
+	uint32_t flows = c->shape.mode == MODE_CONNECT ? 0 : c->shape.flows;
+	uint32_t nr = c->shape.threads, first = 0;
+
+	c->loop = aligned_alloc(64, nr * sizeof(*c->loop));
+	c->flow = calloc(flows + 1, sizeof(*c->flow));
+	if (!c->loop || !c->flow)
+		return -ENOMEM;
+	if (c->is_client && c->shape.mode == MODE_RPC) {
+		c->asked_ns = calloc((size_t)flows * c->shape.depth, sizeof(*c->asked_ns));
+		if (!c->asked_ns)
+			return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < flows; i++)
+		flow_init(c, i);
+	for (uint32_t i = 0; i < nr; i++) {
+		struct loop *l = &c->loop[i];
+
+		*l = (struct loop){ .crew = c, .index = i };
+		l->flow = c->flow + first;
+		l->flow_nr = flows / nr + (i < flows % nr);
+		first += l->flow_nr;
+		TAILQ_INIT(&l->hot);
+		loop_choose(l);
+	}
+	c->loop_nr = nr;
+	return 0;
+}
+
+int crew_create(const struct via *via, const struct shape *shape, bool is_client, int cpu,
+		uint64_t session, struct crew **ret_crew)
+{
+	struct crew *c = calloc(1, sizeof(*c));
+	pthread_condattr_t attr;
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->via = via;
+	c->shape = *shape;
+	c->is_client = is_client;
+	c->cpu = cpu;
+	c->session = session;
+	c->end_ns = UINT64_MAX;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	r = crew_allocate(c);
+	if (r < 0) {
+		crew_destroy(c);
+		return r;
+	}
+	*ret_crew = c;
+	return 0;
+}
+
+int crew_start(struct crew *c)
+{
+	int r = 0;
+
+	for (; c->started < c->loop_nr && r == 0; c->started += r == 0)
+		r = -pthread_create(&c->loop[c->started].thread, NULL, loop_main,
+				    &c->loop[c->started]);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&c->lock);
+	while (c->up_nr < c->started)
+		pthread_cond_wait(&c->changed, &c->lock);
+	r = c->error;
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+void crew_go(struct crew *c, uint64_t warm_ns, uint64_t end_ns)
+{
+	pthread_mutex_lock(&c->lock);
+	c->warm_ns = warm_ns;
+	c->end_ns = end_ns;
+	c->go = true;
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+}
+
+int crew_wait(struct crew *c, uint64_t time_ns)
+{
+	struct timespec until = clock_timespec(time_ns);
+	int r = 0;
+
+	pthread_mutex_lock(&c->lock);
+	while (c->error == 0 && c->done_nr < c->started && r == 0)
+		r = pthread_cond_timedwait(&c->changed, &c->lock, &until);
+	r = c->error ? c->error : c->done_nr == c->started;
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+void crew_abort(struct crew *c)
+{
+	/* Relaxed: a hint to hurry. */
+	atomic_store_explicit(&c->abort, true, memory_order_relaxed);
+}
+
+static uint64_t loop_cpu_ns(struct loop *l)
+{
+	/* Relaxed: a number for the reports. */
+	uint64_t ns = atomic_load_explicit(&l->cpu_final_ns, memory_order_relaxed);
+	clockid_t id;
+
+	if (ns == 0 && !pthread_getcpuclockid(l->thread, &id))
+		ns = clock_read_ns(id);
+	/* It may have ended in between. Relaxed: as above. */
+	return ns ? ns : atomic_load_explicit(&l->cpu_final_ns, memory_order_relaxed);
+}
+
+void crew_sum(struct crew *c, struct crew_sum *ret_sum)
+{
+	struct crew_sum s = { .time_ns = clock_now_ns() };
+
+	for (uint32_t i = 0; i < c->started; i++) {
+		struct tally *t = &c->loop[i].tally;
+
+		/* Relaxed: each is one number. */
+		s.tx_bytes += atomic_load_explicit(&t->tx_bytes, memory_order_relaxed);
+		s.rx_bytes += atomic_load_explicit(&t->rx_bytes, memory_order_relaxed);
+		s.messages += atomic_load_explicit(&t->messages, memory_order_relaxed);
+		s.errors += atomic_load_explicit(&t->errors, memory_order_relaxed);
+		s.cpu_ns += loop_cpu_ns(&c->loop[i]);
+	}
+	*ret_sum = s;
+}
+
+const char *crew_error_what(struct crew *c)
+{
+	const char *what;
+
+	pthread_mutex_lock(&c->lock);
+	what = c->error_what;
+	pthread_mutex_unlock(&c->lock);
+	return what ? what : "";
+}
+
+/* Returns whether every thread has ended. */
+static bool crew_join(struct crew *c)
+{
+	uint64_t deadline_ns = clock_read_ns(CLOCK_REALTIME) + JOIN_NS;
+	struct timespec until = clock_timespec(deadline_ns);
+	bool all = true;
+
+	for (uint32_t i = 0; i < c->started; i++)
+		all &= pthread_timedjoin_np(c->loop[i].thread, NULL, &until) == 0;
+	return all;
+}
+
+void crew_destroy(struct crew *c)
+{
+	uint32_t flows;
+
+	if (!c)
+		return;
+	crew_abort(c);
+	pthread_mutex_lock(&c->lock);
+	c->go = true;
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	/* A thread stuck in connect() keeps the memory; the process is about to end. */
+	if (!crew_join(c))
+		return;
+	/* Threads have closed theirs: these never got a thread. */
+	flows = c->flow && c->shape.mode != MODE_CONNECT ? c->shape.flows : 0;
+	for (uint32_t i = 0; i < flows; i++)
+		if (c->flow[i].conn.fd >= 0 && c->flow[i].conn.via)
+			c->flow[i].conn.via->close(&c->flow[i].conn);
+	pthread_cond_destroy(&c->changed);
+	pthread_mutex_destroy(&c->lock);
+	free(c->asked_ns);
+	free(c->flow);
+	free(c->loop);
+	free(c);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - ncd-perf: how fast bytes, messages and connections go, by ncd and by its rivals.
+ * Exit code 0: measured, and every byte was right; 1: anything else.
+ */
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "client.h"
+#include "compare.h"
+#include "server.h"
+
+/* Kernel sockets take a descriptor each. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* what is too many says so itself */
+}
+
+static int run_client(const struct options *o)
+{
+	struct report report;
+
+	client_measure(o, o->via[0], &report);
+	if (report.failed) {
+		fprintf(stderr, "ncd-perf: %s\n", report.error);
+		return 1;
+	}
+	if (o->json) {
+		report_print_json(stdout, &report);
+		putchar('\n');
+	} else {
+		report_print(stdout, &report);
+	}
+	return report.errors > 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	int r = options_parse(argc, argv, &o);
+
+	if (r)
+		return r < 0;
+	raise_file_limit();
+	switch (o.command) {
+	case COMMAND_SERVER:
+		return server_run(&o, o.via[0], o.port, -1) < 0;
+	case COMMAND_COMPARE:
+		return compare_run(&o) != 0;
+	case COMMAND_RUN:
+		break;
+	}
+	return run_client(&o);
+}

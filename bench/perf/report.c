@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* report.c - prints one result. */
+#include "report.h"
+
+#include <inttypes.h>
+
+#include "cpu.h"
+#include "options.h"
+
+static const char *const rtt_names[REPORT_RTT_NR] = { "p50", "p90", "p99", "p99_9", "max" };
+static const double rtt_percents[REPORT_RTT_NR] = { 50, 90, 99, 99.9, 100 };
+static const char *const cpu_names[REPORT_CPU_NR] = { "client", "server", "ncd_client",
+						      "ncd_server" };
+
+void report_set_rtt(struct report *r, const struct hist *hist)
+{
+	r->has_rtt = hist->count > 0;
+	for (int i = 0; i < REPORT_RTT_NR; i++)
+		r->rtt_us[i] = (double)hist_percentile(hist, rtt_percents[i]) / 1e3;
+}
+
+static void print_cpu(FILE *out, const struct report *r)
+{
+	fputs("  cpu         ", out);
+	for (int i = 0; i < REPORT_CPU_NR; i++) {
+		if (r->cpu_ns[i] == CPU_UNKNOWN)
+			continue;
+		fprintf(out, " %s %.2f s (%.0f %%)", cpu_names[i], (double)r->cpu_ns[i] / 1e9,
+			(double)r->cpu_ns[i] / 1e7 / r->seconds);
+	}
+	fputc('\n', out);
+}
+
+void report_print(FILE *out, const struct report *r)
+{
+	const struct shape *s = &r->shape;
+
+	fprintf(out, "%s via %s: %u flow%s, %u thread%s, %u bytes, depth %u, %.2f s\n",
+		mode_name(s->mode), r->via, s->flows, s->flows == 1 ? "" : "s", s->threads,
+		s->threads == 1 ? "" : "s", s->size, s->depth, r->seconds);
+	fprintf(out, "  throughput   %.3f Gbit/s (%.0f bytes/s)\n", r->bytes_per_s * 8 / 1e9,
+		r->bytes_per_s);
+	fprintf(out, "  %s %.0f /s\n",
+		s->mode == MODE_STREAM	? "messages    " :
+		s->mode == MODE_CONNECT ? "connections " :
+					  "round trips ",
+		r->msgs_per_s);
+	if (r->has_rtt) {
+		fputs("  latency (us)", out);
+		for (int i = 0; i < REPORT_RTT_NR; i++)
+			fprintf(out, " %s %.1f", rtt_names[i], r->rtt_us[i]);
+		fputc('\n', out);
+	}
+	print_cpu(out, r);
+	fprintf(out, "  errors       %" PRIu64 "\n", r->errors);
+}
+
+static void print_rtt_json(FILE *out, const struct report *r)
+{
+	if (!r->has_rtt) {
+		fputs("\"rtt_us\":null", out);
+		return;
+	}
+	for (int i = 0; i < REPORT_RTT_NR; i++)
+		fprintf(out, "%s\"%s\":%.3f", i ? "," : "\"rtt_us\":{", rtt_names[i],
+			r->rtt_us[i]);
+	fputc('}', out);
+}
+
+static void print_cpu_json(FILE *out, const struct report *r)
+{
+	for (int i = 0; i < REPORT_CPU_NR; i++) {
+		fprintf(out, "%s\"%s\":", i ? "," : "\"cpu\":{", cpu_names[i]);
+		if (r->cpu_ns[i] == CPU_UNKNOWN)
+			fputs("null", out);
+		else
+			fprintf(out, "%.6f", (double)r->cpu_ns[i] / 1e9);
+	}
+	fputc('}', out);
+}
+
+void report_print_json(FILE *out, const struct report *r)
+{
+	const struct shape *s = &r->shape;
+
+	fprintf(out,
+		"{\"mode\":\"%s\",\"via\":\"%s\",\"flows\":%u,\"threads\":%u,\"size\":%u,"
+		"\"depth\":%u,\"seconds\":%.3f,\"bytes_per_s\":%.0f,\"msgs_per_s\":%.1f,"
+		"\"errors\":%" PRIu64 ",",
+		mode_name(s->mode), r->via, s->flows, s->threads, s->size, s->depth, r->seconds,
+		r->bytes_per_s, r->msgs_per_s, r->errors);
+	print_rtt_json(out, r);
+	fputc(',', out);
+	print_cpu_json(out, r);
+	fputc('}', out);
+}

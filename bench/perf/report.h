@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.h - the result of one measurement, as text and as JSON.
+ *
+ * Ownership: plain data; compare sends it through a pipe between two processes of one program.
+ * Threading: none.
+ */
+#ifndef PERF_REPORT_H
+#define PERF_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "hello.h"
+#include "hist.h"
+
+enum report_cpu {
+	REPORT_CPU_CLIENT, /* the threads that were measured, not the process */
+	REPORT_CPU_SERVER,
+	REPORT_CPU_NCD_CLIENT,
+	REPORT_CPU_NCD_SERVER,
+	REPORT_CPU_NR,
+};
+
+enum report_rtt {
+	REPORT_P50,
+	REPORT_P90,
+	REPORT_P99,
+	REPORT_P99_9,
+	REPORT_MAX,
+	REPORT_RTT_NR,
+};
+
+struct report {
+	char via[16];
+	struct shape shape;
+	double seconds; /* measured, without warm-up */
+	double bytes_per_s; /* received by the server */
+	double msgs_per_s;
+	uint64_t errors;
+	bool has_rtt;
+	double rtt_us[REPORT_RTT_NR];
+	uint64_t cpu_ns[REPORT_CPU_NR]; /* CPU_UNKNOWN */
+	bool failed;
+	char error[200]; /* one line; the numbers are void */
+};
+
+void report_set_rtt(struct report *r, const struct hist *hist);
+void report_print(FILE *out, const struct report *r);
+/* One object, without a newline. */
+void report_print_json(FILE *out, const struct report *r);
+
+#endif /* PERF_REPORT_H */
