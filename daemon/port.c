@@ -87,14 +87,16 @@ struct client *port_client(const struct port *p)
 	return p->cfg.client;
 }
 
-void port_attach(struct worker *w, struct port *p)
+int port_attach(struct worker *w, struct port *p)
 {
+	int ret = io_watch_add(w->io, &p->doorbell);
+
+	if (ret < 0)
+		return ret;
 	p->next = w->ports;
 	w->ports = p;
-	/* Without its doorbell a port would only be polled while active; it stays so. */
-	if (io_watch_add(w->io, &p->doorbell) < 0)
-		port_bad(w, p, "its doorbell cannot be watched");
 	port_activate(w, p);
+	return 0;
 }
 
 void port_activate(struct worker *w, struct port *p)

@@ -46,6 +46,13 @@ static void show_flags(struct flow *f, uint32_t flags)
 
 static uint32_t show_rx(struct flow *f)
 {
+	uint64_t base = stream_rx_base(f->stream);
+
+	if (base != f->rx_base) {
+		f->rx_base = base;
+		/* Relaxed: RXBYTES orders it. */
+		atomic_store_explicit(&f->shm->rx_base, base, memory_order_relaxed);
+	}
 	/* RXBYTES, NOTIFY, daemon ends. */
 	atomic_store_explicit(&f->shm->rx_tail, stream_rx_contiguous(f->stream),
 			      memory_order_seq_cst);

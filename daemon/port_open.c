@@ -107,6 +107,7 @@ static void fill_slot(const struct flow *f, uint32_t listener)
 	/* Relaxed, all: STATE orders them. */
 	atomic_store_explicit(&shm->tx_head, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->rx_tail, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_base, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->flags, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->srtt_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->error, 0, memory_order_relaxed);
@@ -281,6 +282,7 @@ static int admit(struct worker *w, struct flow *f, bool least)
 	shm = f->shm;
 	/* The application's words still hold what the slot's last stream left; relaxed: STATE. */
 	atomic_store_explicit(&shm->tx_tail, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->tx_base, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->rx_head, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->kick, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->notify, 0, memory_order_relaxed);

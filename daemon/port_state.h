@@ -53,6 +53,7 @@ struct flow {
 	uint64_t tx_tail;  /* last ones that the engine took */
 	uint64_t rx_head;
 	uint64_t tx_head;  /* last one shown to the application */
+	uint64_t tx_base, rx_base;
 	uint32_t tx_bytes;
 	uint32_t shm_flags; /* SLOT_F_* shown to the application */
 	/* cold */
@@ -117,7 +118,8 @@ struct port {
 };
 
 /* port.c */
-void port_attach(struct worker *w, struct port *p);
+/* 0, or -errno: its doorbell cannot be watched; it stays control's. */
+int port_attach(struct worker *w, struct port *p);
 /* Polled from now on; its doorbell need not ring. */
 void port_activate(struct worker *w, struct port *p);
 /* Its region lied: it is served no more. @reason is static text. */

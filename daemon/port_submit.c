@@ -20,10 +20,17 @@ int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
 	/* TXBYTES, RXSPACE, daemon ends. Fetched once. */
 	uint64_t tail = atomic_load_explicit(&f->shm->tx_tail, memory_order_acquire);
 	uint64_t head = atomic_load_explicit(&f->shm->rx_head, memory_order_acquire);
+	/* Relaxed: written before the tail. */
+	uint64_t base = atomic_load_explicit(&f->shm->tx_base, memory_order_relaxed);
 
 	if (f->flags & (FLOW_ENDED | FLOW_DONE | FLOW_PARKED))
 		return 0;
 	if (tail != f->tx_tail && !(f->flags & FLOW_SHUTDOWN)) {
+		if (base != f->tx_base && engine_tx_rebase(w->engine, f->stream, base) < 0) {
+			*ret_why = "tx_base moved while bytes were in the ring";
+			return -EPROTO;
+		}
+		f->tx_base = base;
 		if (engine_tx_published(w->engine, f->stream, tail, w->now_ns) < 0) {
 			*ret_why = "tx_tail is impossible";
 			return -EPROTO;

@@ -42,7 +42,8 @@ struct worker_config {
  * Returns 0, -ENOMEM, or the error of the back end (IO_URING refused).
  */
 int worker_start(const struct worker_config *cfg, int event_fd, struct worker **ret_worker);
-/* Ends the thread (streams are simply dropped: drain first), frees everything. NULL is allowed. */
+/* Ends the thread (streams are simply dropped: drain first), frees everything, also the commands that
+ * have not come back (malloc's). NULL is allowed. */
 void worker_stop(struct worker *w);
 
 /* "io_uring" or "epoll", and why not io_uring ("" if it is). */

@@ -83,8 +83,7 @@ static int command(struct worker *w, const struct worker_cmd *cmd)
 		channel_io_drop(w, cmd->link);
 		return 0;
 	case CMD_CLIENT_ADD:
-		port_attach(w, cmd->port);
-		return 0;
+		return port_attach(w, cmd->port);
 	case CMD_CLIENT_REMOVE:
 		port_remove(w, cmd->port);
 		return 0;

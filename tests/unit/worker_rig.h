@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker_rig.h - two hosts in one process for test_worker*.c: a real worker each, joined by loopback
+ * TCP links; the test plays control (pump) and the application (app_*), writing the region directly.
+ *
+ * Ownership: rig_start/rig_stop own everything. Threading: the test's thread, and the two workers.
+ */
+#ifndef NCD_WORKER_RIG_H
+#define NCD_WORKER_RIG_H
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ncd/doorbell.h"
+#include "ncd/ring.h"
+#include "ncd/shm_abi.h"
+
+#include "clock.h"
+#include "../ncd_test.h"
+#include "port.h"
+#include "region.h"
+#include "worker.h"
+#include "worker_cmd.h"
+
+#define RIG_SEGMENTS 8
+#define RIG_SLOTS    256u
+
+struct rig_host {
+	struct worker *worker;
+	int event_fd, doorbell_fd;
+	struct address addr;
+	struct stats_worker stats;
+	struct stats_socket stats_socket[1024];
+	/* its one application */
+	struct port *port;
+	struct region_shm layout;
+	struct region_map seg[RIG_SEGMENTS];
+	uint32_t segments;
+	bool deny;
+	struct ring sq, cq, accept;
+	struct port_shm *port_shm;
+	struct slot_shm *slot;
+	struct qp_shm *qp;
+	/* what control has heard */
+	uint32_t done, dead, bad, gone;
+	int result;
+	const char *reason;
+};
+
+struct rig {
+	struct rig_host host[2];
+	struct link link[2][4];
+	uint32_t links;
+};
+
+static inline void rig_post(struct rig_host *h, struct worker_cmd *cmd)
+{
+	struct worker_cmd *copy = malloc(sizeof(*copy));
+
+	assert_non_null(copy);
+	*copy = *cmd;
+	worker_post(h->worker, copy);
+}
+
+static inline void rig_segment(struct rig_host *h, uint64_t bytes)
+{
+	struct worker_cmd cmd = { .type = CMD_SEGMENT_DENIED, .port = h->port };
+
+	if (!h->deny && h->segments < RIG_SEGMENTS) {
+		struct region_map *m = &h->seg[h->segments];
+
+		assert_int_equal(region_map_create("rig", bytes < 4 << 20 ? 4 << 20 : bytes, m), 0);
+		cmd.type = CMD_SEGMENT;
+		cmd.segment.number = h->segments++;
+		cmd.segment.base = m->base;
+		cmd.segment.bytes = m->bytes;
+	}
+	rig_post(h, &cmd);
+}
+
+/* Plays control: takes all events. */
+static inline void rig_pump(struct rig *r)
+{
+	for (int i = 0; i < 2; i++) {
+		struct rig_host *h = &r->host[i];
+		struct worker_event ev;
+
+		while (worker_event(h->worker, &ev)) {
+			switch (ev.type) {
+			case EVT_DONE:
+				h->done++;
+				h->result = ev.cmd->result;
+				free(ev.cmd);
+				break;
+			case EVT_CHANNEL_DEAD:
+				h->dead++;
+				close(ev.link->fd);
+				break;
+			case EVT_CLIENT_BAD:
+				h->bad++;
+				h->reason = ev.reason;
+				break;
+			case EVT_CLIENT_GONE:
+				h->gone++;
+				break;
+			case EVT_SEGMENT_WANTED:
+				rig_segment(h, ev.bytes);
+				break;
+			case EVT_PEER_LEFT:
+			default:
+				break;
+			}
+		}
+	}
+}
+
+/* Lets time pass until @cond holds; fails after 20 s. */
+#define rig_until(r, cond)                                                                         \
+	do {                                                                                       \
+		uint64_t give_up = clock_monotonic_ns() + 20000000000ull;                          \
+		rig_pump(r);                                                                       \
+		while (!(cond)) {                                                                  \
+			if (clock_monotonic_ns() > give_up)                                        \
+				fail_msg("never: %s", #cond);                                      \
+			rig_rest(r);                                                               \
+			rig_pump(r);                                                               \
+		}                                                                                  \
+	} while (0)
+
+/* Gives the core away until control is wanted, or for a moment. */
+static inline void rig_rest(struct rig *r)
+{
+	struct pollfd p[2] = { { .fd = r->host[0].event_fd, .events = POLLIN },
+			       { .fd = r->host[1].event_fd, .events = POLLIN } };
+	struct timespec t = { .tv_nsec = 50000 };
+	eventfd_t n;
+
+	if (ppoll(p, 2, &t, NULL) > 0)
+		for (int i = 0; i < 2; i++)
+			if (p[i].revents)
+				(void)eventfd_read(p[i].fd, &n);
+}
+
+static inline void rig_command(struct rig *r, int host, struct worker_cmd *cmd)
+{
+	struct rig_host *h = &r->host[host];
+	uint32_t before;
+
+	rig_pump(r);
+	before = h->done;
+	rig_post(h, cmd);
+	rig_until(r, h->done > before);
+}
+
+static inline void rig_tcp_pair(int fd[2])
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+	socklen_t len = sizeof(a);
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&a, len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &len), 0);
+	fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd[0], (struct sockaddr *)&a, len), 0);
+	fd[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_true(fd[1] >= 0);
+	close(listener);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
+		assert_int_equal(fcntl(fd[i], F_SETFL, O_NONBLOCK), 0);
+	}
+}
+
+/* A channel of @class between the two, as number @r->links. */
+static inline void rig_link(struct rig *r, enum stream_class class, uint16_t index)
+{
+	int fd[2];
+
+	rig_tcp_pair(fd);
+	for (int i = 0; i < 2; i++) {
+		struct link *l = &r->link[i][r->links];
+		struct worker_cmd cmd = { .type = CMD_CHANNEL_ADD, .link = l };
+
+		*l = (struct link){ .fd = fd[i], .peer = 1, .class = class, .index = index };
+		rig_command(r, i, &cmd);
+		assert_int_equal(r->host[i].result, 0);
+	}
+	r->links++;
+}
+
+static inline struct address rig_address(uint8_t last)
+{
+	struct address a = { .byte = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = last } };
+
+	return a;
+}
+
+static inline void rig_client(struct rig *r, int host)
+{
+	struct rig_host *h = &r->host[host];
+	struct worker_cmd cmd = { .type = CMD_CLIENT_ADD };
+	struct port_config cfg = { .worker = 0, .pid = 1, .region_max = 64u << 20 };
+	uint8_t *base;
+
+	assert_int_equal(region_create(1, RIG_SLOTS, &h->layout, &h->seg[0]), 0);
+	h->segments = 1;
+	h->doorbell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	cfg.segment0 = h->seg[0].base;
+	cfg.segment0_bytes = h->seg[0].bytes;
+	cfg.layout = &h->layout;
+	cfg.doorbell_fd = dup(h->doorbell_fd);
+	h->port = port_create(&cfg);
+	assert_non_null(h->port);
+	base = h->seg[0].base + h->layout.port_off;
+	h->port_shm = (void *)base;
+	h->slot = (void *)(base + h->layout.slot_off);
+	h->qp = (void *)(h->seg[0].base + h->layout.qp_off);
+	ring_init(&h->sq, base + h->layout.sq_off, NCD_SQ_ENTRIES);
+	ring_init(&h->cq, base + h->layout.cq_off, NCD_CQ_ENTRIES);
+	ring_init(&h->accept, base + h->layout.accept_off, NCD_BACKLOG_MAX);
+	cmd.port = h->port;
+	rig_command(r, host, &cmd);
+	assert_int_equal(h->result, 0);
+}
+
+static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
+{
+	memset(r, 0, sizeof(*r));
+	for (int i = 0; i < 2; i++) {
+		struct rig_host *h = &r->host[i];
+		struct worker_config cfg = {
+			.cpu = -1, .io = io, .spin_us = spin_us,
+			.engine = { .streams = 1024, .channels = 16, .listeners = 64,
+				    .frame_bytes = 256u << 10, .seed = 7 + (uint64_t)i,
+				    .ack_delay_ns = 200000, .ping_idle_ns = 1000000000,
+				    .ping_dead_ns = 10000000000, .unreachable_ns = 5000000000,
+				    .orphan_ns = 5000000000, .port_low = 32768, .port_high = 60999 },
+			.ring_send_bytes = 1u << 20, .ring_receive_bytes = 1u << 20,
+			.stats = &h->stats, .stats_socket = h->stats_socket,
+		};
+
+		h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		assert_int_equal(worker_start(&cfg, h->event_fd, &h->worker), 0);
+		h->addr = rig_address((uint8_t)(i + 1));
+	}
+	for (int i = 0; i < 2; i++) {
+		struct worker_cmd cmd = { .type = CMD_PEER_SET };
+
+		for (uint32_t peer = 0; peer < 2; peer++) {
+			cmd.peer.index = peer;
+			cmd.peer.addr_nr = 1;
+			cmd.peer.addr[0] = r->host[peer == 0 ? i : 1 - i].addr;
+			rig_command(r, i, &cmd);
+		}
+		rig_client(r, i);
+	}
+	rig_link(r, CLASS_LATENCY, 0);
+	rig_link(r, CLASS_THROUGHPUT, 0);
+}
+
+static inline void rig_remove_client(struct rig *r, int host)
+{
+	struct worker_cmd cmd = { .type = CMD_CLIENT_REMOVE, .port = r->host[host].port };
+
+	rig_command(r, host, &cmd);
+	rig_until(r, r->host[host].gone == 1);
+}
+
+static inline void rig_stop(struct rig *r)
+{
+	for (int i = 0; i < 2; i++) {
+		struct rig_host *h = &r->host[i];
+
+		worker_stop(h->worker);
+		port_destroy(h->port);
+		for (uint32_t k = 0; k < h->segments; k++)
+			region_unmap(&h->seg[k]);
+		close(h->event_fd);
+		close(h->doorbell_fd);
+	}
+	for (int i = 0; i < 2; i++)
+		if (r->host[i].dead == 0)
+			for (uint32_t k = 0; k < r->links; k++)
+				close(r->link[i][k].fd);
+}
+
+/* ---- the application ---- */
+
+static inline void app_submit(struct rig_host *h, uint64_t word)
+{
+	while (ring_push(&h->sq, word) == -EAGAIN)
+		;
+	ring_publish(&h->sq);
+	if (doorbell_due(&h->port_shm->need_wakeup))
+		(void)eventfd_write(h->doorbell_fd, 1);
+}
+
+static inline void app_kick(struct rig_host *h, uint32_t slot)
+{
+	/* KICK, app end. */
+	if (atomic_exchange_explicit(&h->slot[slot].kick, 1, memory_order_acq_rel) == 0)
+		app_submit(h, sq_word(SQ_KICK, slot, 0));
+}
+
+static inline uint32_t app_state(const struct rig_host *h, uint32_t slot)
+{
+	/* STATE, app end. */
+	return atomic_load_explicit(&h->slot[slot].state, memory_order_acquire);
+}
+
+static inline uint32_t app_flags(const struct rig_host *h, uint32_t slot)
+{
+	return atomic_load(&h->slot[slot].flags);
+}
+
+/* Posts SQ_OPEN of a lower slot. */
+static inline void app_open(struct rig_host *h, uint32_t slot, struct address to, uint16_t port,
+			    uint32_t ring_bytes_wanted)
+{
+	struct slot_shm *s = &h->slot[slot];
+
+	atomic_store(&s->tx_tail, 0);
+	atomic_store(&s->tx_base, 0);
+	atomic_store(&s->rx_head, 0);
+	atomic_store(&s->kick, 0);
+	atomic_store(&s->notify, 0);
+	memset(s->local_addr, 0, 16);
+	memcpy(s->peer_addr, to.byte, 16);
+	s->open_local_port = 0;
+	s->open_peer_port = port;
+	s->open_tx_bytes = s->open_rx_bytes = ring_bytes_wanted;
+	s->open_class = 0;
+	s->open_flags = 0;
+	app_submit(h, sq_word(SQ_OPEN, slot, 0));
+}
+
+static inline int app_listen(struct rig *r, int host, uint16_t port, uint32_t backlog)
+{
+	struct worker_cmd cmd = { .type = CMD_LISTEN, .port = r->host[host].port };
+
+	cmd.listen.port = port;
+	cmd.listen.backlog = backlog;
+	rig_command(r, host, &cmd);
+	return r->host[host].result;
+}
+
+/* The slot of the next stream to accept, or -EAGAIN. */
+static inline int app_accept(struct rig_host *h)
+{
+	uint64_t word;
+	int ret = ring_pop(&h->accept, &word);
+
+	return ret < 0 ? ret : (int)word;
+}
+
+/* The byte at @offset of a stream with @seed. */
+static inline uint8_t app_byte(uint32_t seed, uint64_t offset)
+{
+	return (uint8_t)((offset * 0x9e3779b97f4a7c15ull + seed) >> 32);
+}
+
+/* Writes what fits of [tail, limit). Returns the new tail. */
+static inline uint64_t app_write(struct rig_host *h, uint32_t slot, uint32_t seed, uint64_t limit)
+{
+	struct slot_shm *s = &h->slot[slot];
+	uint8_t *ring = h->seg[s->tx_segment].base + s->tx_off;
+	uint64_t tail = atomic_load(&s->tx_tail), base = atomic_load(&s->tx_base);
+	uint64_t room = s->tx_bytes - (tail - atomic_load(&s->tx_head));
+	uint64_t end = limit < tail + room ? limit : tail + room;
+
+	if (end == tail)
+		return tail;
+	for (uint64_t i = tail; i < end; i++)
+		ring[(i - base) & (s->tx_bytes - 1)] = app_byte(seed, i);
+	/* TXBYTES, app end. */
+	atomic_store_explicit(&s->tx_tail, end, memory_order_release);
+	app_kick(h, slot);
+	return end;
+}
+
+/* Reads and checks what is there. Returns the new head. */
+static inline uint64_t app_read(struct rig_host *h, uint32_t slot, uint32_t seed)
+{
+	struct slot_shm *s = &h->slot[slot];
+	const uint8_t *ring = h->seg[s->rx_segment].base + s->rx_off;
+	uint64_t head = atomic_load(&s->rx_head);
+	/* RXBYTES, app end. */
+	uint64_t tail = atomic_load_explicit(&s->rx_tail, memory_order_acquire);
+	uint64_t base = atomic_load(&s->rx_base);
+
+	if (tail == head)
+		return head;
+	for (uint64_t i = head; i < tail; i++)
+		if (ring[(i - base) & (s->rx_bytes - 1)] != app_byte(seed, i))
+			fail_msg("byte %llu is wrong", (unsigned long long)i);
+	/* RXSPACE, app end. */
+	atomic_store_explicit(&s->rx_head, tail, memory_order_release);
+	app_kick(h, slot);
+	return tail;
+}
+
+static inline void app_shutdown(struct rig_host *h, uint32_t slot)
+{
+	app_submit(h, sq_word(SQ_SHUTDOWN, slot, 0));
+}
+
+static inline void app_close(struct rig_host *h, uint32_t slot, uint32_t how)
+{
+	app_submit(h, sq_word(SQ_CLOSE, slot, how));
+}
+
+/* Connects host 0's @slot to host 1's port; returns the accepted slot. */
+static inline uint32_t rig_connect(struct rig *r, uint32_t slot, uint16_t port)
+{
+	int accepted = -EAGAIN;
+
+	app_open(&r->host[0], slot, r->host[1].addr, port, 0);
+	rig_until(r, app_state(&r->host[0], slot) == SLOT_OPEN);
+	rig_until(r, (accepted = app_accept(&r->host[1])) >= 0);
+	return (uint32_t)accepted;
+}
+
+#endif /* NCD_WORKER_RIG_H */
