@@ -34,7 +34,7 @@ function width(s,   i, w) {
 FNR == 1 { head = ""; in_fn = 0; in_comment = 0; r1 = r2 = r3 = ""; here = FILENAME ~ /include\/ncd\// }
 FNR <= 40 { head = head $0 "\n" }
 FNR == 1 && !/^\/\* SPDX-License-Identifier: MIT \*\/$/ { bad("first line must be the SPDX tag") }
-FNR == 2 && !/^\/\*$/ { bad("the file must open with its purpose") }
+FNR == 2 && !/^\/\*/ { bad("the file must open with its purpose") }
 FNR == 40 && here && head !~ /Ownership:/ { bad("header lacks Ownership:") }
 FNR == 40 && here && head !~ /Threading:/ { bad("header lacks Threading:") }
 width($0) > line_max { bad("line over " line_max " columns") }
