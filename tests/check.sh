@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/steps.sh
-make=(${MAKE:-make} -s --no-print-directory "OUT=${OUT:-build/release}")
+make=("${MAKE:-make}" -s --no-print-directory "OUT=${OUT:-build/release}")
 : "${SEEDS:=200}"
 
 step unit 240 "${make[@]}" -k check-unit

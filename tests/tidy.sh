@@ -58,7 +58,7 @@ code ~ /(^|[^A-Za-z0-9_])__sync_/ { bad("C11 atomics only") }
 code ~ /^[ \t]*\/\// { bad("use /* */; commented-out code is deleted, not kept") }
 code ~ /^#[ \t]*if 0/ { bad("dead code") }
 code ~ /^typedef struct/ { bad("struct x without typedef") }
-FILENAME ~ /\.h$/ && code ~ /^extern [^(]*;/ { bad("no global variables in headers") }
+FILENAME ~ /\.h$/ && code ~ /^extern [^(]*;/ && code !~ /const/ { bad("no global variables in headers") }
 code ~ /^static [^()]*[=;]/ && code !~ /const|_Static_assert|_Thread_local/ && ($0 r1) !~ /Global:/ {
 	bad("mutable global; if it must be, a comment says \"Global: why\"")
 }
