@@ -24,7 +24,7 @@ void client_free(struct client *c)
 		(void)close(c->fd); /* the peer sees the end; nothing else to learn */
 	for (i = 0; i < NCD_WORKERS_MAX; i++) {
 		port_destroy(c->port[i]);
-		free(c->remove[i]);
+		command_destroy(c->remove[i]);
 	}
 	for (i = 1; i <= c->segment_nr; i++)
 		region_unmap(&c->segment[i]);
@@ -98,6 +98,15 @@ void client_end(struct client *c, const char *reason)
 		c->remove[i] = NULL;
 		client_post(c, i, cmd);
 	}
+	client_reap(c);
+}
+
+void client_abandon(struct client *c)
+{
+	/* Requests that come back cancelled find nobody to be answered. */
+	if (c->state == CLIENT_ATTACHED)
+		c->state = CLIENT_LEAVING;
+	memset(c->in_worker, 0, sizeof(c->in_worker));
 	client_reap(c);
 }
 
@@ -344,7 +353,7 @@ void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes)
 	msg.bytes = map->bytes;
 	/* The message first: the application must know the segment before a slot names it. */
 	if (!client_send(c, &msg, sizeof(msg), &map->fd, 1)) {
-		free(cmd);
+		command_destroy(cmd);
 		return;
 	}
 	region_close_fd(map);

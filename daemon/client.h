@@ -84,6 +84,8 @@ struct client *client_create(struct control *ctl, int fd);
 /* Ends the attachment; frees @c at once, or when the workers have let go. @reason is for the log. */
 void client_end(struct client *c, const char *reason);
 void client_free(struct client *c);
+/* No worker exists any more; the connection ends with the daemon. */
+void client_abandon(struct client *c);
 /*
  * Sends @bytes of @msg with @fd_nr descriptors. False: it could not be sent; @c has ended and must
  * not be used any more.

@@ -97,6 +97,7 @@ static int client_build(struct client *c, int doorbell[NCD_WORKERS_MAX])
 			.layout = &c->layout,
 			.pid = (uint32_t)c->pid,
 			.root = c->uid == 0,
+			.region_max = ctl->config->region_max,
 		};
 
 		doorbell[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -161,7 +162,7 @@ static bool client_welcome(struct client *c, const int doorbell[NCD_WORKERS_MAX]
 		add[i] = command_create(CMD_CLIENT_ADD);
 		if (add[i] == NULL) {
 			while (i > 0)
-				free(add[--i]);
+				command_destroy(add[--i]);
 			return client_refuse(c, -ENOMEM, "ncd is out of memory");
 		}
 	}

@@ -52,7 +52,7 @@ static int request_post_all(struct client_request *request, const struct worker_
 		cmd[i] = command_create(proto->type);
 		if (cmd[i] == NULL) {
 			while (i > 0)
-				free(cmd[--i]);
+				command_destroy(cmd[--i]);
 			return -ENOMEM;
 		}
 		*cmd[i] = *proto;
@@ -338,7 +338,7 @@ static bool client_hand_fd(struct client *c, const struct worker_cmd *proto, enu
 		cmd[made]->pollfd.fd = fcntl(proto->pollfd.fd, F_DUPFD_CLOEXEC, 0);
 		if (cmd[made]->pollfd.fd < 0) {
 			r = -errno;
-			free(cmd[made]);
+			command_destroy(cmd[made]);
 			goto err_undo;
 		}
 	}
@@ -349,7 +349,7 @@ static bool client_hand_fd(struct client *c, const struct worker_cmd *proto, enu
 err_undo:
 	while (made-- > first) {
 		(void)close(cmd[made]->pollfd.fd); /* a duplicate nobody has seen */
-		free(cmd[made]);
+		command_destroy(cmd[made]);
 	}
 	free(request);
 	return client_reply(c, tag, r, 0);

@@ -96,6 +96,16 @@ void control_leave(struct control *ctl)
 	}
 }
 
+void control_abandon(struct control *ctl)
+{
+	struct client *c, *next;
+
+	for (c = ctl->clients; c; c = next) {
+		next = c->next;
+		client_abandon(c);
+	}
+}
+
 void control_fini(struct control *ctl)
 {
 	if (ctl->listen_event)
@@ -104,11 +114,8 @@ void control_fini(struct control *ctl)
 		event_free(ctl->resume_event);
 	ctl->listen_event = NULL;
 	ctl->resume_event = NULL;
-	while (ctl->clients) {
-		/* The workers are gone, and with them all that they held. */
-		ctl->clients->commands = 0;
+	while (ctl->clients)
 		client_free(ctl->clients);
-	}
 	if (ctl->listen_fd >= 0)
 		(void)close(ctl->listen_fd); /* nothing to flush */
 	ctl->listen_fd = -1;

@@ -55,7 +55,9 @@ void control_adopt(struct control *ctl, int fd);
 void control_resume(struct control *ctl);
 /* No new attachments; those that are attached are told. */
 void control_leave(struct control *ctl);
-/* Frees all clients, whatever their state. */
+/* The workers have ended: no client is in one any more, all are leaving. Before workers_cancel. */
+void control_abandon(struct control *ctl);
+/* Frees all clients. */
 void control_fini(struct control *ctl);
 
 /* The workers' answers and wishes that concern clients. */

@@ -6,11 +6,37 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #define EVENTS_A_TURN 1024
+
+struct command {
+	struct worker_cmd cmd; /* first: the one is the other */
+	struct command *next, **at; /* in workers.out */
+};
+_Static_assert(offsetof(struct command, cmd) == 0, "cast between the two");
+
+static struct command *command_of(struct worker_cmd *cmd)
+{
+	void *command = cmd;
+
+	return command;
+}
+
+/* It is back: the handler has it once more, then it is freed. */
+static void command_back(struct workers *ws, uint32_t worker, const struct worker_event *ev)
+{
+	struct command *command = command_of(ev->cmd);
+
+	*command->at = command->next;
+	if (command->next)
+		command->next->at = command->at;
+	ws->handler(ws->ctx, worker, ev);
+	free(command);
+}
 
 static void workers_wake(int fd, short what, void *ctx)
 {
@@ -24,9 +50,10 @@ static void workers_wake(int fd, short what, void *ctx)
 	(void)eventfd_read(fd, &rung);
 	for (i = 0; i < ws->nr; i++) {
 		for (n = 0; n < EVENTS_A_TURN && worker_event(ws->worker[i], &ev); n++) {
-			ws->handler(ws->ctx, i, &ev);
 			if (ev.type == EVT_DONE)
-				free(ev.cmd);
+				command_back(ws, i, &ev);
+			else
+				ws->handler(ws->ctx, i, &ev);
 		}
 		/* The rest after whatever else waits for control. */
 		if (n == EVENTS_A_TURN)
@@ -60,18 +87,25 @@ int workers_add(struct workers *ws, const struct worker_config *cfg)
 	return r;
 }
 
-void workers_fini(struct workers *ws)
+void workers_stop(struct workers *ws)
 {
-	struct worker_event ev;
-	uint32_t i;
-
-	/* What has come back already is freed here, what has not by worker_stop(). */
-	for (i = 0; i < ws->nr; i++)
-		while (worker_event(ws->worker[i], &ev))
-			if (ev.type == EVT_DONE)
-				free(ev.cmd);
 	while (ws->nr > 0)
 		worker_stop(ws->worker[--ws->nr]);
+}
+
+void workers_cancel(struct workers *ws)
+{
+	struct worker_event ev = { .type = EVT_DONE };
+
+	while (ws->out) {
+		ev.cmd = &ws->out->cmd;
+		ev.cmd->result = -ECANCELED;
+		command_back(ws, 0, &ev);
+	}
+}
+
+void workers_fini(struct workers *ws)
+{
 	if (ws->event)
 		event_free(ws->event);
 	if (ws->event_fd >= 0)
@@ -82,15 +116,28 @@ void workers_fini(struct workers *ws)
 
 struct worker_cmd *command_create(enum worker_cmd_type type)
 {
-	struct worker_cmd *cmd = calloc(1, sizeof(*cmd));
+	struct command *command = calloc(1, sizeof(*command));
 
-	if (cmd)
-		cmd->type = type;
-	return cmd;
+	if (command == NULL)
+		return NULL;
+	command->cmd.type = type;
+	return &command->cmd;
+}
+
+void command_destroy(struct worker_cmd *cmd)
+{
+	free(cmd);
 }
 
 void workers_post(struct workers *ws, uint32_t worker, struct worker_cmd *cmd)
 {
+	struct command *command = command_of(cmd);
+
+	command->next = ws->out;
+	command->at = &ws->out;
+	if (command->next)
+		command->next->at = &command->next;
+	ws->out = command;
 	worker_post(ws->worker[worker], cmd);
 }
 
@@ -103,12 +150,12 @@ int workers_post_all(struct workers *ws, const struct worker_cmd *cmd)
 		copy[i] = command_create(cmd->type);
 		if (copy[i] == NULL) {
 			while (i > 0)
-				free(copy[--i]);
+				command_destroy(copy[--i]);
 			return -ENOMEM;
 		}
 		*copy[i] = *cmd;
 	}
 	for (i = 0; i < ws->nr; i++)
-		worker_post(ws->worker[i], copy[i]);
+		workers_post(ws, i, copy[i]);
 	return 0;
 }

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - ncd: arguments, then the daemon, in the foreground.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon.h"
+
+#define USAGE                                                                        \
+	"usage: ncd [-c FILE] [-t] [-T] [-V] [-h]\n"                                 \
+	"  -c FILE  read FILE (default " CONFIG_DEFAULT_FILE ", which may be absent)\n" \
+	"  -t       check the file and leave\n"                                      \
+	"  -T       print the configuration as understood and leave\n"               \
+	"  -V       print the version and leave\n"                                   \
+	"  -h       print this and leave\n"                                          \
+	"ncd stays in the foreground. See ncd(8), ncd.conf(5).\n"
+
+struct arguments {
+	const char *file; /* NULL: the default */
+	bool check, print, version, help;
+};
+
+/* True, or false after a line on stderr. */
+static bool arguments_parse(int argc, char **argv, struct arguments *ret_args)
+{
+	struct arguments a = { .file = NULL };
+	int option;
+
+	while ((option = getopt(argc, argv, "c:tTVh")) != -1) {
+		if (option == 'c')
+			a.file = optarg;
+		else if (option == 't')
+			a.check = true;
+		else if (option == 'T')
+			a.print = true;
+		else if (option == 'V')
+			a.version = true;
+		else if (option == 'h')
+			a.help = true;
+		else
+			return false;
+	}
+	if (optind < argc) {
+		(void)fprintf(stderr, "ncd: %s: ncd takes no such argument\n", argv[optind]);
+		return false;
+	}
+	*ret_args = a;
+	return true;
+}
+
+static int run(struct config *config, bool named)
+{
+	char error[CONFIG_ERROR_BYTES] = "";
+	struct daemon *d = calloc(1, sizeof(*d));
+	struct log log;
+	int r;
+
+	if (d == NULL) {
+		config_free(config);
+		return EXIT_FAILURE;
+	}
+	/* A peer or a client that goes away is an error of its call, not the end of ncd. */
+	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for SIGPIPE */
+	r = daemon_start(d, config, named, error);
+	log = d->log;
+	if (r == 0)
+		daemon_run(d);
+	daemon_fini(d);
+	free(d);
+	if (r < 0)
+		log_line(&log, LOG_LEVEL_ERROR, "%s", error);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	char error[CONFIG_ERROR_BYTES] = "";
+	struct config *config = NULL;
+	struct arguments args;
+	const char *file;
+	struct log log;
+
+	if (!arguments_parse(argc, argv, &args)) {
+		(void)fputs(USAGE, stderr);
+		return 2;
+	}
+	if (args.help || args.version) {
+		(void)fputs(args.help ? USAGE : "ncd " NCD_RELEASE "\n", stdout);
+		return EXIT_SUCCESS;
+	}
+	log_init(&log, 2, LOG_LEVEL_INFO);
+	file = args.file ? args.file : CONFIG_DEFAULT_FILE;
+	if (config_load(file, args.file != NULL, &config, error) < 0 ||
+	    config_resolve(config, error) < 0) {
+		log_line(&log, LOG_LEVEL_ERROR, "%s", error);
+		config_free(config);
+		return EXIT_FAILURE;
+	}
+	if (args.print)
+		config_print(config, stdout);
+	else if (args.check)
+		(void)printf("%s: ok\n", file);
+	if (args.print || args.check) {
+		config_free(config);
+		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	}
+	return run(config, args.file != NULL);
+}

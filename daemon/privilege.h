@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * privilege.h - from root to [daemon] user and group, with no more capabilities than are needed.
+ *
+ * Threading: control, before any other thread exists: capabilities belong to threads.
+ */
+#ifndef NCD_PRIVILEGE_H
+#define NCD_PRIVILEGE_H
+
+#include "config.h"
+
+/*
+ * Becomes @c's user and group, if it names any; keeps CAP_SYS_NICE. Gives them the directory of
+ * the file @made_for first (NULL: none). 0, or -errno with one line in @error.
+ */
+int privilege_drop(const struct config *c, const char *made_for,
+		   char error[CONFIG_ERROR_BYTES]);
+
+#endif /* NCD_PRIVILEGE_H */
