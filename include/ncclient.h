@@ -166,6 +166,12 @@ int nc_cq_wait(struct nc_cq *cq, struct nc_event *events, int max, int timeout_m
  * nc_cq_wait that returned 0. */
 int nc_cq_fd(struct nc_cq *cq);
 
+/*
+ * Why the last attempt to attach failed, in one line for the user ("" if it did not), cut to @len
+ * with its NUL. Returns the length of the whole line, as snprintf.
+ */
+size_t nc_attach_why(char *buf, size_t len);
+
 /* "0.1.0" */
 const char *nc_version(void);
 

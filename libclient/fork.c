@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork.c - what happens to virtual sockets when the process forks.
+ *
+ * The child must not share its parent's rings: it forgets the attachment, and closes the inherited
+ * descriptors of it, so that the daemon sees the parent's end when it comes. Its own first
+ * nc_socket attaches anew. What the parent had allocated stays allocated: its locks may be held by
+ * threads that the child does not have.
+ */
+#include <pthread.h>
+
+#include "process.h"
+#include "sock.h"
+
+static void child_close_socket(struct nc_sock *s)
+{
+	pollfd_close(s);
+}
+
+static void child_close_attachment(struct attachment *att)
+{
+	close(att->ctl_fd);
+	for (uint64_t i = 0; i < att->port_nr; i++)
+		close(att->port[i].doorbell_fd);
+	for (uint32_t i = 0; i < NCD_SEGMENTS_MAX; i++)
+		if (att->segment[i].base)
+			close(att->segment[i].fd);
+	for (uint32_t i = 0; i < NCD_QP_NR; i++)
+		if (att->cq[i].fd >= 0)
+			close(att->cq[i].fd);
+}
+
+static void fork_child(void)
+{
+	process_forget(child_close_socket, child_close_attachment);
+}
+
+static void fork_hook(void)
+{
+	(void)pthread_atfork(NULL, NULL, fork_child); /* out of memory: as without the hook */
+}
+
+void process_hooks(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, fork_hook); /* cannot fail */
+}

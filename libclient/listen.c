@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listen.c - nc_listen and nc_accept4: streams arrive as slot numbers in a queue from each worker.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cq.h"
+#include "ncclient.h"
+#include "sock.h"
+
+static uint8_t *accept_queue(struct attachment *att, uint32_t worker, uint32_t listener)
+{
+	const struct region_shm *l = &att->layout;
+
+	return att->segment[0].base + l->port_off + worker * l->port_bytes + l->accept_off +
+	       listener * l->accept_bytes;
+}
+
+static int acceptor_create(struct attachment *att, uint32_t number, struct acceptor **ret_acceptor)
+{
+	uint32_t nr = att->layout.workers;
+	struct acceptor *a;
+
+	if (number >= att->layout.listeners)
+		return -EPROTO;
+	a = calloc(1, sizeof(*a) + nr * sizeof(a->ring[0]));
+	if (!a)
+		return -ENOMEM;
+	a->number = number;
+	a->shm = &att->listener[number];
+	for (uint32_t i = 0; i < nr; i++) {
+		struct ring *r = &a->ring[i];
+
+		ring_init(r, accept_queue(att, i, number), NCD_BACKLOG_MAX);
+		/* Relaxed: this side wrote it last, for the listener that had the number before. */
+		r->own = atomic_load_explicit(&r->shm->head, memory_order_relaxed);
+		r->foreign = r->own;
+	}
+	*ret_acceptor = a;
+	return 0;
+}
+
+/* A free port, for a socket that was not bound. */
+static int listen_bind(struct nc_sock *s)
+{
+	struct ctl_addr msg = { .head.type = CTL_BIND };
+	uint32_t port;
+	int ret;
+
+	if (s->bound)
+		return 0;
+	ret = control_ask(s->att, &msg, sizeof(msg), -1, &port);
+	if (ret == 0) {
+		s->local.port = (uint16_t)port;
+		s->bound = true;
+	}
+	return ret;
+}
+
+static void listen_end(struct attachment *att, uint32_t listener)
+{
+	struct ctl_number msg = { .head.type = CTL_UNLISTEN, .number = listener };
+
+	(void)control_ask(att, &msg, sizeof(msg), -1, NULL); /* gone daemon: nobody listens */
+}
+
+/* With `lock` held, phase NEW. */
+static int listen_start(struct nc_sock *s, uint32_t backlog)
+{
+	struct ctl_addr msg = {
+		.head.type = CTL_LISTEN,
+		.flags = (uint16_t)(CTL_ADDR_BOUND | (s->reuseport ? CTL_ADDR_REUSEPORT : 0)),
+		.backlog = backlog,
+		.tx_bytes = s->tx_want,
+		.rx_bytes = s->rx_want,
+		.class = s->class,
+	};
+	struct acceptor *a;
+	uint32_t number;
+	int ret;
+
+	ret = listen_bind(s);
+	if (ret < 0)
+		return ret;
+	memcpy(msg.addr, s->local.addr, sizeof(msg.addr));
+	msg.port = s->local.port;
+	ret = control_ask(s->att, &msg, sizeof(msg), -1, &number);
+	if (ret < 0)
+		return ret;
+	ret = acceptor_create(s->att, number, &a);
+	if (ret < 0) {
+		listen_end(s->att, number);
+		return ret;
+	}
+	s->acceptor = a;
+	/* DEAD, looking end: named before anybody sleeps on it. */
+	atomic_store_explicit(&s->seq, &a->shm->seq, memory_order_seq_cst);
+	sock_set_phase(s, PHASE_LISTENING);
+	(void)pollfd_join(s); /* it fails only with the daemon, which is told otherwise */
+	return 0;
+}
+
+int nc_listen(int number, int backlog)
+{
+	struct nc_sock *s = sock_find(number);
+	int ret;
+
+	if (!s)
+		return -EBADF;
+	if (backlog < 1)
+		backlog = 1;
+	if (backlog > NCD_BACKLOG_MAX)
+		backlog = NCD_BACKLOG_MAX;
+	lock_take(&s->tx.lock);
+	lock_take(&s->rx.lock);
+	lock_take(&s->lock);
+	if (!sock_open(s))
+		ret = -EBADF;
+	else if (sock_phase(s) == PHASE_LISTENING)
+		ret = 0; /* the backlog stays as it was */
+	else if (sock_phase(s) != PHASE_NEW)
+		ret = -EINVAL;
+	else
+		ret = listen_start(s, (uint32_t)backlog);
+	lock_release(&s->lock);
+	lock_release(&s->rx.lock);
+	lock_release(&s->tx.lock);
+	if (ret == 0)
+		cq_refresh(s);
+	return ret;
+}
+
+bool acceptor_look(struct nc_sock *s)
+{
+	struct acceptor *a = s->acceptor;
+
+	for (uint32_t i = 0; i < s->att->layout.workers; i++)
+		if (!ring_empty(&a->ring[i]))
+			return true;
+	return attachment_dead(s->att);
+}
+
+/* Takes a stream from the workers in turn; false if none waits. Under rx.lock. */
+static bool acceptor_pop(struct nc_sock *s, struct app_port **ret_port, uint32_t *ret_slot)
+{
+	struct acceptor *a = s->acceptor;
+	uint32_t nr = s->att->layout.workers;
+	uint64_t word;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		uint32_t worker = (a->turn + i) % nr;
+
+		if (ring_pop(&a->ring[worker], &word) < 0 || word >= s->att->layout.slots)
+			continue;
+		a->turn = (worker + 1) % nr;
+		*ret_port = &s->att->port[worker];
+		*ret_slot = (uint32_t)word;
+		return true;
+	}
+	return false;
+}
+
+void acceptor_close(struct nc_sock *s)
+{
+	/* Relaxed: sleepers have been woken. */
+	atomic_store_explicit(&s->seq, NULL, memory_order_relaxed);
+	listen_end(s->att, s->acceptor->number);
+	free(s->acceptor);
+	s->acceptor = NULL;
+}
+
+/* Options that an accepted socket takes from its listener, as in Linux. */
+static void accepted_inherit(struct nc_sock *s, const struct nc_sock *from)
+{
+	s->recv_timeout_ns = from->recv_timeout_ns;
+	s->send_timeout_ns = from->send_timeout_ns;
+	s->linger = from->linger;
+	s->linger_s = from->linger_s;
+	s->class = from->class;
+	s->priority = from->priority;
+	s->nodelay = from->nodelay;
+	s->keepalive = from->keepalive;
+	s->tx_want = from->tx_want;
+	s->rx_want = from->rx_want;
+}
+
+static int accepted_setup(struct nc_sock *s, struct app_port *p, uint32_t slot_nr)
+{
+	struct slot_shm *slot = &p->slot[slot_nr];
+	int ret;
+
+	lock_take(&s->lock);
+	s->port = p;
+	s->slot_nr = slot_nr;
+	s->connect_told = true;
+	/* Relaxed: as in connect_start. */
+	atomic_store_explicit(&s->slot, slot, memory_order_relaxed);
+	/* DEAD, looking end: named before anybody sleeps on it. */
+	atomic_store_explicit(&s->seq, &slot->seq, memory_order_seq_cst);
+	ret = sock_establish(s);
+	lock_release(&s->lock);
+	return ret;
+}
+
+/* One stream that waits; under rx.lock. Its number, -EAGAIN, or an error. */
+static int accept_one(struct nc_sock *s, int flags, struct sockaddr *addr, socklen_t *addrlen)
+{
+	struct nc_sock *child;
+	struct app_port *p;
+	uint32_t slot;
+	int ret;
+
+	if (attachment_dead(s->att))
+		return -ECONNRESET;
+	if (!acceptor_look(s))
+		return -EAGAIN;
+	/* A number first: without one the stream stays in the queue, as in Linux. */
+	ret = sock_create(s->att, s->domain, &child);
+	if (ret < 0)
+		return ret;
+	if (!acceptor_pop(s, &p, &slot)) {
+		sock_destroy(child);
+		return -EAGAIN;
+	}
+	accepted_inherit(child, s);
+	child->nonblock = (flags & SOCK_NONBLOCK) != 0;
+	if (accepted_setup(child, p, slot) < 0) {
+		(void)nc_close(child->number); /* the stream is reset; nothing else can be done */
+		return -ECONNABORTED;
+	}
+	endpoint_to_sockaddr(&child->remote, child->domain, addr, addrlen);
+	return child->number;
+}
+
+int nc_accept4(int number, struct sockaddr *addr, socklen_t *addrlen, int flags)
+{
+	struct nc_sock *s = sock_find(number);
+	uint64_t until_ns = 0;
+	int ret;
+
+	if (!s)
+		return -EBADF;
+	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
+		return -EINVAL;
+	lock_take(&s->rx.lock);
+	for (;;) {
+		ret = sock_open(s) ? 0 : -EBADF;
+		if (ret == 0 && sock_phase(s) != PHASE_LISTENING)
+			ret = -EINVAL;
+		if (ret == 0)
+			ret = accept_one(s, flags, addr, addrlen);
+		if (ret != -EAGAIN || flag_get(&s->nonblock))
+			break;
+		if (until_ns == 0)
+			until_ns = wait_until(s->recv_timeout_ns);
+		ret = sock_sleep_listener(s, &s->rx.lock, acceptor_look, until_ns);
+		if (ret < 0)
+			break;
+	}
+	if (s->pollfd >= 0 && ret != -EBADF && sock_phase(s) == PHASE_LISTENING &&
+	    !acceptor_look(s))
+		pollfd_sync_in(s);
+	lock_release(&s->rx.lock);
+	return ret;
+}

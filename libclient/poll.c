@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * poll.c - nc_poll: virtual sockets and ordinary descriptors in one poll(2).
+ *
+ * Virtual sockets are looked at in the rings. Only if nothing is ready, the kernel waits for their
+ * pollable descriptors, made at the first use.
+ */
+#include <poll.h>
+#include <stdlib.h>
+
+#include "ncclient.h"
+#include "sock.h"
+
+#define SMALL 32 /* entries for which the stack is good enough */
+
+static bool is_virtual(int fd)
+{
+	return fd >= NC_SOCKET_BASE;
+}
+
+static short virtual_revents(const struct pollfd *p)
+{
+	struct nc_sock *s = sock_find(p->fd);
+	short ready = POLLNVAL;
+
+	if (!s)
+		return ready;
+	lock_take(&s->tx.lock);
+	if (sock_open(s)) {
+		uint32_t all = (uint32_t)(uint16_t)p->events | POLLERR | POLLHUP;
+
+		ready = (short)((uint32_t)(uint16_t)sock_poll(s, all) & all);
+	}
+	lock_release(&s->tx.lock);
+	return ready;
+}
+
+/* Fills in revents of the virtual ones; returns how many are ready. */
+static int look_virtual(struct pollfd *fds, nfds_t nfds)
+{
+	int n = 0;
+
+	for (nfds_t i = 0; i < nfds; i++) {
+		if (!is_virtual(fds[i].fd))
+			continue;
+		fds[i].revents = virtual_revents(&fds[i]);
+		n += fds[i].revents != 0;
+	}
+	return n;
+}
+
+/* The descriptor that stands for @p, true to the state of the socket. */
+static int virtual_fd(const struct pollfd *p)
+{
+	struct nc_sock *s = sock_find(p->fd);
+	int fd = nc_pollfd(p->fd);
+
+	if (fd < 0)
+		return fd;
+	lock_take(&s->rx.lock);
+	if (sock_open(s) && s->pollfd >= 0)
+		pollfd_sync_in(s);
+	lock_release(&s->rx.lock);
+	if (p->events & (POLLOUT | POLLWRNORM)) {
+		lock_take(&s->tx.lock);
+		if (sock_open(s) && s->pollfd >= 0)
+			pollfd_sync_out(s);
+		lock_release(&s->tx.lock);
+	}
+	return fd;
+}
+
+/* What the kernel is to wait for. 0, or why a virtual socket cannot be waited for. */
+static int real_fill(struct pollfd *real, const struct pollfd *fds, nfds_t nfds, bool virtual_too)
+{
+	for (nfds_t i = 0; i < nfds; i++) {
+		real[i] = fds[i];
+		if (!is_virtual(fds[i].fd))
+			continue;
+		real[i].fd = -1; /* poll(2) leaves it out */
+		if (!virtual_too)
+			continue;
+		real[i].fd = virtual_fd(&fds[i]);
+		if (real[i].fd == -EBADF)
+			real[i].fd = -1; /* closed meanwhile: the next look says so */
+		else if (real[i].fd < 0)
+			return real[i].fd == -EMFILE ? -ENOMEM : real[i].fd;
+	}
+	return 0;
+}
+
+/* poll(2) until @until_ns (0: does not wait). Ordinary revents go to @fds. */
+static int real_poll(struct pollfd *real, struct pollfd *fds, nfds_t nfds, uint64_t until_ns)
+{
+	struct timespec ts = { 0 };
+	int n = 0;
+
+	if (until_ns != 0 && until_ns != NC_FOREVER) {
+		uint64_t now_ns = clock_now_ns();
+		uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+
+		ts.tv_sec = (time_t)(left_ns / 1000000000u);
+		ts.tv_nsec = (long)(left_ns % 1000000000u);
+	}
+	if (ppoll(real, nfds, until_ns == NC_FOREVER ? NULL : &ts, NULL) < 0)
+		return -errno;
+	for (nfds_t i = 0; i < nfds; i++) {
+		if (is_virtual(fds[i].fd))
+			continue;
+		fds[i].revents = real[i].revents;
+		n += fds[i].revents != 0;
+	}
+	return n;
+}
+
+static int poll_loop(struct pollfd *real, struct pollfd *fds, nfds_t nfds, int timeout_ms)
+{
+	uint64_t until_ns = timeout_ms < 0    ? NC_FOREVER
+			    : timeout_ms == 0 ? 0
+					      : wait_until((uint64_t)timeout_ms * 1000000u);
+
+	for (;;) {
+		int ready = look_virtual(fds, nfds);
+		bool wait = ready == 0 && until_ns != 0;
+		int n, ret;
+
+		ret = real_fill(real, fds, nfds, wait);
+		if (ret < 0)
+			return ret;
+		n = real_poll(real, fds, nfds, wait ? until_ns : 0);
+		if (n < 0)
+			return n;
+		if (wait)
+			ready = look_virtual(fds, nfds);
+		if (n + ready > 0 || !wait)
+			return n + ready;
+		/* A token may come late, for bytes that were read meanwhile: wait on. */
+		if (until_ns != NC_FOREVER && clock_now_ns() >= until_ns)
+			return 0;
+	}
+}
+
+int nc_poll(struct pollfd *fds, nfds_t nfds, int timeout_ms)
+{
+	struct pollfd small[SMALL], *real = small;
+	int ret;
+
+	if (nfds > SMALL) {
+		real = calloc(nfds, sizeof(*real));
+		if (!real)
+			return -ENOMEM;
+	}
+	ret = poll_loop(real, fds, nfds, timeout_ms);
+	if (real != small)
+		free(real);
+	return ret;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pollfd.c - a real descriptor that is readable and writable when the virtual socket is.
+ *
+ * It is one end of a pair of stream sockets; the daemon has the other.
+ *
+ *   readable   a byte ("token") is in it. The daemon writes one for each NOTIFY_FD(EV_IN) it
+ * serves; we take the tokens out when there is nothing to read. writable   its send buffer has
+ * room. We fill it when the tx ring is full; the daemon empties it when it serves
+ * NOTIFY_FD(EV_OUT). hung up    the daemon has closed or shut down its end.
+ *
+ * Neither direction may be wrong for good:
+ *   in   Tokens present are counted, the wish is armed, the ring is looked at. Still empty: just
+ * those tokens are taken. One that is written behind the arming stays. So the descriptor has a
+ *        token, or one is on its way, or the wish is armed and the ring was empty behind it.
+ *   out  It is filled, the wish is armed, the ring is looked at. Full: room makes the daemon empty
+ * it. Room already: nobody may ever empty it, so instead its buffer limit is raised, which makes it
+ * writable (and wakes epoll) with the filling inside. The limit is lowered to fill again.
+ */
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "ncclient.h"
+#include "process.h"
+#include "sock.h"
+
+#define LIMIT_LOW 1 /* the kernel makes its minimum of it */
+#define LIMIT_HIGH                                                                    \
+	(1 << 20) /* and cuts this to net.core.wmem_max: far above what filling takes \
+		   */
+#define FILL_BYTES 1024
+
+static void limit_set(struct nc_sock *s, int bytes, bool raised)
+{
+	(void)setsockopt(s->pollfd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)); /* cannot fail */
+	s->tx.raised = raised;
+}
+
+/* Not writable from now on, until it is emptied or raised. */
+static void fill(struct nc_sock *s)
+{
+	static const char bytes[FILL_BYTES];
+
+	if (s->tx.raised)
+		limit_set(s, LIMIT_LOW, false);
+	while (send(s->pollfd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+}
+
+void pollfd_sync_out(struct nc_sock *s)
+{
+	uint32_t phase = sock_phase(s);
+
+	if (phase == PHASE_LISTENING) {
+		fill(s);
+		return;
+	}
+	if ((phase == PHASE_CONNECTED || phase == PHASE_CONNECTING) && !tx_look(s)) {
+		fill(s);
+		sock_notify(s, NOTIFY_FD(EV_OUT | EV_ERR));
+		if (!tx_look(s))
+			return;
+	}
+	if (!s->tx.raised)
+		limit_set(s, LIMIT_HIGH, true);
+}
+
+static bool in_look(struct nc_sock *s)
+{
+	return sock_phase(s) == PHASE_LISTENING ? acceptor_look(s) : rx_look(s);
+}
+
+void pollfd_sync_in(struct nc_sock *s)
+{
+	char tokens[64];
+	int nr = 0;
+
+	if (ioctl(s->pollfd, FIONREAD, &nr) < 0)
+		return;
+	if (sock_phase(s) == PHASE_LISTENING)
+		/* NOTIFY, application end. */
+		atomic_fetch_or_explicit(&s->acceptor->shm->notify, NOTIFY_FD(EV_IN),
+					 memory_order_seq_cst);
+	else if (sock_slot(s))
+		sock_notify(s, NOTIFY_FD(EV_IN | EV_ERR | EV_HUP));
+	while (nr > 0 && !in_look(s)) {
+		size_t want = (size_t)nr < sizeof(tokens) ? (size_t)nr : sizeof(tokens);
+		ssize_t n = recv(s->pollfd, tokens, want, MSG_DONTWAIT);
+
+		if (n <= 0)
+			return;
+		nr -= (int)n;
+	}
+}
+
+int pollfd_join(struct nc_sock *s)
+{
+	struct ctl_pollfd msg = { .head.type = CTL_POLLFD };
+	int ret;
+
+	if (s->pollfd_peer < 0)
+		return 0;
+	if (sock_phase(s) == PHASE_LISTENING) {
+		msg.slot = s->acceptor->number | CQ_LISTENER;
+	} else {
+		msg.worker = s->port->worker;
+		msg.slot = s->slot_nr;
+	}
+	/* Readable until it is known better: the daemon writes no token for what is there already.
+	 */
+	(void)send(s->pollfd_peer, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* empty: has room */
+	ret = control_ask(s->att, &msg, sizeof(msg), s->pollfd_peer, NULL);
+	if (ret == -EBADF && sock_phase(s) == PHASE_CONNECTING) {
+		/* The question was faster than SQ_OPEN. */
+		slot_await_taken(s);
+		ret = control_ask(s->att, &msg, sizeof(msg), s->pollfd_peer, NULL);
+	}
+	close(s->pollfd_peer);
+	s->pollfd_peer = -1;
+	if (ret < 0) {
+		(void)shutdown(s->pollfd, SHUT_RDWR); /* hung up: calls will tell why */
+		return ret;
+	}
+	pollfd_sync_in(s);
+	pollfd_sync_out(s);
+	return 0;
+}
+
+/* With all locks held. */
+static int pollfd_create(struct nc_sock *s)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return errno == EMFILE || errno == ENFILE ? -EMFILE : -ENOMEM;
+	s->pollfd = pair[0];
+	s->pollfd_peer = pair[1];
+	limit_set(s, LIMIT_LOW, false);
+	switch (sock_phase(s)) {
+	case PHASE_NEW:
+		return 0; /* writable; joined by connect or listen */
+	case PHASE_FAILED:
+		close(pair[1]); /* hung up for good */
+		s->pollfd_peer = -1;
+		return 0;
+	default:
+		return pollfd_join(s);
+	}
+}
+
+int nc_pollfd(int number)
+{
+	struct nc_sock *s = sock_find(number);
+	int ret = 0;
+
+	if (!s)
+		return -EBADF;
+	lock_take(&s->tx.lock);
+	lock_take(&s->rx.lock);
+	lock_take(&s->lock);
+	(void)sock_settle(s); /* whatever phase it is */
+	if (!sock_open(s))
+		ret = -EBADF;
+	else if (s->pollfd < 0)
+		ret = pollfd_create(s);
+	/* A dead daemon hangs the descriptor up, which is what its user must see. */
+	if (ret != -EBADF && s->pollfd >= 0)
+		ret = s->pollfd;
+	lock_release(&s->lock);
+	lock_release(&s->rx.lock);
+	lock_release(&s->tx.lock);
+	return ret;
+}
+
+void pollfd_close(struct nc_sock *s)
+{
+	if (s->pollfd >= 0)
+		close(s->pollfd);
+	if (s->pollfd_peer >= 0)
+		close(s->pollfd_peer);
+	s->pollfd = s->pollfd_peer = -1;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * process.c - the attachment and the socket table of this process.
+ *
+ * The table is an array of chunks that never move and are never freed: a number is an index, found
+ * without a lock. Numbers are given out last in first out.
+ *
+ * Ordering:
+ *   CHUNK  table lock held: chunk zeroed, then its pointer stored (release) -> sock_find loads it
+ *          (acquire): its locks and phases are valid.
+ */
+#include "process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "ncclient.h"
+#include "sock.h"
+
+#define CHUNK_SOCKETS 256u
+#define CHUNKS        (NCD_SOCKETS_MAX / CHUNK_SOCKETS)
+#define DEFAULT_PATH  "/run/ncd/ncd.sock"
+
+struct process {
+	struct lock attach_lock;
+	struct attachment *current; /* attach_lock */
+	char why[192];              /* attach_lock: the last failure */
+
+	struct lock table_lock;
+	struct nc_sock *free;
+	uint32_t chunk_nr;
+	_Atomic(struct nc_sock *) chunk[CHUNKS];
+};
+
+/* Global: why: socket numbers are the process's, as descriptors are, and so is what they name. */
+static struct process self;
+
+int process_attach(struct attachment **ret_attachment)
+{
+	const char *path = getenv("NCD_SOCKET");
+	int ret = 0;
+
+	process_hooks();
+	lock_take(&self.attach_lock);
+	if (self.current && attachment_dead(self.current)) {
+		attachment_put(self.current);
+		self.current = NULL;
+	}
+	if (!self.current)
+		ret = attachment_create(path && *path ? path : DEFAULT_PATH, self.why,
+					sizeof(self.why), &self.current);
+	if (ret == 0) {
+		self.why[0] = '\0';
+		attachment_get(self.current);
+		*ret_attachment = self.current;
+	}
+	lock_release(&self.attach_lock);
+	return ret;
+}
+
+size_t nc_attach_why(char *buf, size_t len)
+{
+	size_t n;
+
+	lock_take(&self.attach_lock);
+	n = strlen(self.why);
+	if (len > 0)
+		(void)snprintf(buf, len, "%s", self.why); /* cut as the caller wants */
+	lock_release(&self.attach_lock);
+	return n;
+}
+
+struct nc_sock *sock_find(int number)
+{
+	uint32_t index = (uint32_t)number - (uint32_t)NC_SOCKET_BASE;
+	struct nc_sock *chunk;
+
+	if (index >= NCD_SOCKETS_MAX)
+		return NULL;
+	/* CHUNK, reading end. */
+	chunk = atomic_load_explicit(&self.chunk[index / CHUNK_SOCKETS], memory_order_acquire);
+	return chunk ? &chunk[index % CHUNK_SOCKETS] : NULL;
+}
+
+struct nc_sock *sock_find_locked(int number)
+{
+	struct nc_sock *s = sock_find(number);
+
+	if (!s)
+		return NULL;
+	lock_take(&s->lock);
+	if (sock_open(s))
+		return s;
+	lock_release(&s->lock);
+	return NULL;
+}
+
+/* With the table lock held. */
+static int table_grow(void)
+{
+	uint32_t nr = self.chunk_nr;
+	struct nc_sock *chunk;
+
+	if (nr == CHUNKS)
+		return -EMFILE;
+	chunk = aligned_alloc(alignof(struct nc_sock), CHUNK_SOCKETS * sizeof(*chunk));
+	if (!chunk)
+		return -ENOMEM;
+	memset(chunk, 0, CHUNK_SOCKETS * sizeof(*chunk));
+	for (uint32_t i = CHUNK_SOCKETS; i-- > 0;) {
+		chunk[i].number = NC_SOCKET_BASE + (int)(nr * CHUNK_SOCKETS + i);
+		chunk[i].next_free = self.free;
+		self.free = &chunk[i];
+	}
+	self.chunk_nr++;
+	/* CHUNK, writing end. */
+	atomic_store_explicit(&self.chunk[nr], chunk, memory_order_release);
+	return 0;
+}
+
+/* Everything but locks, number and links as for a new socket. With the table lock held; the phase
+ * is FREE, so nobody else looks at the rest. */
+static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
+{
+	s->domain = domain;
+	s->att = att;
+	s->closing = false;
+	s->nonblock = false;
+	s->error_taken = false;
+	s->cq_events = 0;
+	s->pollfd = s->pollfd_peer = -1;
+	s->recv_timeout_ns = s->send_timeout_ns = 0;
+	s->port = NULL;
+	s->slot_nr = 0;
+	s->deferred = false;
+	s->slot = NULL;
+	s->seq = NULL;
+	s->tx.shut = s->rx.shut = false;
+	s->tx.base = s->tx.view = s->rx.base = s->rx.view = NULL;
+	s->tx.bytes = s->rx.bytes = 0;
+	s->tx.head_seen = s->tx.origin = s->tx.reserved = 0;
+	s->tx.raised = false;
+	s->rx.tail_seen = s->rx.origin = s->rx.told = 0;
+	s->bound = s->connect_told = false;
+	s->reuseaddr = s->reuseport = s->keepalive = s->nodelay = false;
+	s->quickack = s->cork = s->fastopen = s->linger = false;
+	s->class = NC_CLASS_AUTO;
+	s->priority = 0;
+	s->maxseg = 0;
+	s->linger_s = 0;
+	s->tx_want = s->rx_want = 0;
+	memset(&s->local, 0, sizeof(s->local));
+	memset(&s->remote, 0, sizeof(s->remote));
+	s->acceptor = NULL;
+	s->cq = NULL;
+	s->ready_queued = false;
+}
+
+int sock_create(struct attachment *att, int domain, struct nc_sock **ret_sock)
+{
+	struct nc_sock *s;
+	int ret = 0;
+
+	lock_take(&self.table_lock);
+	if (!self.free)
+		ret = table_grow();
+	if (ret == 0) {
+		s = self.free;
+		self.free = s->next_free;
+		/* A late caller with the old number may hold one of the locks for a moment. */
+		lock_take(&s->tx.lock);
+		lock_take(&s->rx.lock);
+		lock_take(&s->lock);
+		attachment_get(att);
+		sock_reset(s, att, domain);
+		sock_set_phase(s, PHASE_NEW);
+		lock_release(&s->lock);
+		lock_release(&s->rx.lock);
+		lock_release(&s->tx.lock);
+		*ret_sock = s;
+	}
+	lock_release(&self.table_lock);
+	return ret;
+}
+
+void sock_destroy(struct nc_sock *s)
+{
+	struct attachment *att = s->att;
+
+	lock_take(&self.table_lock);
+	pollfd_close(s);
+	s->seq = NULL;
+	s->att = NULL;
+	sock_set_phase(s, PHASE_FREE);
+	s->next_free = self.free;
+	self.free = s;
+	lock_release(&self.table_lock);
+	attachment_put(att);
+}
+
+void process_table_lock(void)
+{
+	lock_take(&self.table_lock);
+}
+
+void process_table_unlock(void)
+{
+	lock_release(&self.table_lock);
+}
+
+void process_each_socket(void (*visit)(struct nc_sock *s, void *arg), void *arg)
+{
+	lock_take(&self.table_lock);
+	for (uint32_t i = 0; i < self.chunk_nr; i++) {
+		struct nc_sock *chunk = self.chunk[i];
+
+		for (uint32_t k = 0; k < CHUNK_SOCKETS; k++)
+			if (sock_phase(&chunk[k]) != PHASE_FREE)
+				visit(&chunk[k], arg);
+	}
+	lock_release(&self.table_lock);
+}
+
+static void sock_wake_dead(struct nc_sock *s, void *arg)
+{
+	_Atomic uint32_t *seq;
+
+	if (s->att != arg)
+		return;
+	/* DEAD, setting end: a thread that names its word later looks at dead behind that. */
+	seq = atomic_load_explicit(&s->seq, memory_order_seq_cst);
+	if (seq) {
+		/* DEAD, setting end. The daemon writes this word no more. */
+		atomic_fetch_add_explicit(seq, 1, memory_order_seq_cst);
+		futex_wake_shared(seq);
+	}
+	if (s->pollfd >= 0)
+		(void)shutdown(s->pollfd, SHUT_RDWR); /* hung up, if it was not already */
+}
+
+void process_wake_sockets(struct attachment *att)
+{
+	process_each_socket(sock_wake_dead, att);
+}
+
+void process_forget(void (*close_socket)(struct nc_sock *s),
+		    void (*close_attachment)(struct attachment *att))
+{
+	struct lock none = { 0 };
+
+	for (uint32_t i = 0; i < self.chunk_nr; i++)
+		for (uint32_t k = 0; k < CHUNK_SOCKETS; k++)
+			if (sock_phase(&self.chunk[i][k]) != PHASE_FREE)
+				close_socket(&self.chunk[i][k]);
+	if (self.current)
+		close_attachment(self.current);
+	/* Chunks, region and heap objects are left alone: other threads' locks may be held in them.
+	 */
+	self.attach_lock = none;
+	self.table_lock = none;
+	self.current = NULL;
+	self.free = NULL;
+	self.chunk_nr = 0;
+	for (uint32_t i = 0; i < CHUNKS; i++)
+		self.chunk[i] = NULL;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * process.h - what the calls of the library share, since socket numbers are the process's: its
+ * attachment and its table of sockets. The only state outside the structs of the other files.
+ *
+ * Ownership: static; the attachment in use is referenced.
+ * Threading: any thread.
+ */
+#ifndef NC_PROCESS_H
+#define NC_PROCESS_H
+
+#include "attach.h"
+
+/* The attachment in use, made if there is none or its daemon is gone; the caller gets a reference.
+ * Errors as attachment_create. Blocks. */
+int process_attach(struct attachment **ret_attachment);
+/* Watcher: @att is dead; moves and wakes what the threads of its sockets sleep on. */
+void process_wake_sockets(struct attachment *att);
+/* Calls @visit for every open socket, with the table lock held. */
+void process_each_socket(void (*visit)(struct nc_sock *s, void *arg), void *arg);
+/* Holds the table still: while a pollable descriptor is closed. */
+void process_table_lock(void);
+void process_table_unlock(void);
+
+/* Child of a fork, its only thread: forgets everything; the two close the inherited descriptors. */
+void process_forget(void (*close_socket)(struct nc_sock *s),
+		    void (*close_attachment)(struct attachment *att));
+
+/* fork.c: installs the fork handler, once. */
+void process_hooks(void);
+
+#endif /* NC_PROCESS_H */

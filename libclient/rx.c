@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rx.c - the rx ring's bytes to the caller: nc_recv, nc_recvmsg.
+ */
+#include <string.h>
+
+#include "iov.h"
+#include "ncclient.h"
+#include "sock.h"
+
+static inline uint64_t rx_head(struct slot_shm *slot)
+{
+	/* Relaxed: this side alone writes it, under rx.lock. */
+	return atomic_load_explicit(&slot->rx_head, memory_order_relaxed);
+}
+
+bool rx_look(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+
+	if (sock_phase(s) != PHASE_CONNECTED)
+		return sock_phase(s) != PHASE_CONNECTING || connect_look(s);
+	/* RXBYTES and NOTIFY, application end. */
+	return atomic_load_explicit(&slot->rx_tail, memory_order_seq_cst) != rx_head(slot) ||
+	       /* NOTIFY, application end. */
+	       atomic_load_explicit(&slot->flags, memory_order_seq_cst) & SLOT_F_EOF ||
+	       sock_broken(s) < 0 || flag_get(&s->rx.shut);
+}
+
+/* As rx_look, for who wants more than the tail_seen he has. */
+static bool rx_look_more(struct nc_sock *s)
+{
+	if (sock_phase(s) != PHASE_CONNECTED)
+		return rx_look(s);
+	/* RXBYTES and NOTIFY, application end. */
+	return atomic_load_explicit(&sock_slot(s)->rx_tail, memory_order_seq_cst) !=
+		       s->rx.tail_seen ||
+	       /* NOTIFY, application end. */
+	       atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst) & SLOT_F_EOF ||
+	       sock_broken(s) < 0 || flag_get(&s->rx.shut);
+}
+
+/* Takes over how far the daemon has come; the ring is not moved while there are bytes in it. */
+static void rx_refresh(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+
+	/* RXBYTES and NOTIFY, application end: who armed a wish before sees what is not told. */
+	s->rx.tail_seen = atomic_load_explicit(&slot->rx_tail, memory_order_seq_cst);
+	/* Relaxed: ordered by the above. */
+	s->rx.origin = atomic_load_explicit(&slot->rx_base, memory_order_relaxed);
+}
+
+uint64_t rx_available(struct nc_sock *s, size_t want)
+{
+	uint64_t head = rx_head(sock_slot(s));
+
+	if (s->rx.tail_seen - head < want)
+		rx_refresh(s);
+	return s->rx.tail_seen - head;
+}
+
+uint32_t rx_place(struct nc_sock *s)
+{
+	return (uint32_t)(rx_head(sock_slot(s)) - s->rx.origin) & (s->rx.bytes - 1);
+}
+
+/* The ring is empty: 0 at the end of the stream, an error, or -EAGAIN if more may come. */
+static int rx_end(struct nc_sock *s)
+{
+	/* NOTIFY, application end. */
+	uint32_t flags = atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst);
+
+	if (sock_broken(s) < 0)
+		return sock_take_error(s);
+	return flags & SLOT_F_EOF || flag_get(&s->rx.shut) ? 0 : -EAGAIN;
+}
+
+/* Not CONNECTED: 0 if it is by now, -EAGAIN while it connects, or an error. */
+static int rx_check(struct nc_sock *s)
+{
+	int error;
+
+	switch (sock_settle_unlocked(s)) {
+	case 0:
+		return 0;
+	case -EINPROGRESS:
+		return -EAGAIN;
+	default:
+		break;
+	}
+	if (sock_phase(s) != PHASE_FAILED)
+		return attachment_dead(s->att) ? -ECONNRESET : -ENOTCONN;
+	error = sock_take_error(s);
+	return error < 0 ? error : -ENOTCONN;
+}
+
+/* -EAGAIN, 0 at the end, bytes, or an error; never waits. */
+static ssize_t rx_try(struct nc_sock *s, size_t want)
+{
+	uint64_t bytes;
+	bool ended;
+
+	if (sock_phase(s) != PHASE_CONNECTED) {
+		int ret = rx_check(s);
+
+		if (ret < 0)
+			return ret;
+	}
+	bytes = rx_available(s, want);
+	if (bytes >= want)
+		return (ssize_t)bytes;
+	/*
+	 * Ended first, then rx_tail again: what came before the end is not lost. A full ring is as
+	 * much as there can be, whatever is wanted.
+	 */
+	/* NOTIFY, application end. */
+	ended = atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst) & SLOT_F_EOF ||
+		sock_broken(s) < 0 || flag_get(&s->rx.shut);
+	rx_refresh(s);
+	bytes = s->rx.tail_seen - rx_head(sock_slot(s));
+	if (bytes >= want || (bytes > 0 && (ended || bytes == s->rx.bytes)))
+		return (ssize_t)bytes;
+	return bytes > 0 ? -EAGAIN : rx_end(s);
+}
+
+ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns)
+{
+	for (;;) {
+		ssize_t bytes = rx_try(s, want);
+		int ret;
+
+		if (bytes != -EAGAIN)
+			return bytes;
+		if (!wait) {
+			if (s->pollfd >= 0)
+				pollfd_sync_in(s);
+			return -EAGAIN;
+		}
+		if (*until_ns == 0)
+			*until_ns = wait_until(s->recv_timeout_ns);
+		ret = sock_sleep(s, &s->rx.lock, EV_IN | EV_ERR | EV_HUP, rx_look_more, *until_ns);
+		if (ret < 0)
+			return ret;
+	}
+}
+
+void rx_release(struct nc_sock *s, uint64_t bytes)
+{
+	struct slot_shm *slot = sock_slot(s);
+	uint64_t head = rx_head(slot) + bytes;
+
+	/* RXSPACE, application end. */
+	atomic_store_explicit(&slot->rx_head, head, memory_order_release);
+	/* Credit is worth a word only by the quarter: a peer that waits for less does not exist. */
+	if (head - s->rx.told >= s->rx.bytes / 4) {
+		s->rx.told = head;
+		sock_kick(s);
+	}
+}
+
+static void rx_copy(struct nc_sock *s, struct iov_cursor *to, size_t bytes)
+{
+	uint32_t at = rx_place(s);
+	size_t first = s->rx.bytes - at;
+
+	if (first >= bytes) {
+		iov_scatter(to, s->rx.base + at, bytes);
+		return;
+	}
+	iov_scatter(to, s->rx.base + at, first);
+	iov_scatter(to, s->rx.base, bytes - first);
+}
+
+/* MSG_PEEK: with MSG_WAITALL, waits for all that can be there at once. */
+static ssize_t rx_peek(struct nc_sock *s, struct iov_cursor *to, size_t len, int flags, bool wait)
+{
+	uint64_t until_ns = 0;
+	ssize_t bytes = 0;
+
+	if (flags & MSG_WAITALL && wait)
+		bytes = rx_wait_bytes(s, len, true, &until_ns);
+	if (bytes <= 0) {
+		/* Interrupted or too late: what there is. */
+		ssize_t some = rx_wait_bytes(s, 1, wait && bytes == 0, &until_ns);
+
+		bytes = some > 0 || bytes == 0 ? some : bytes;
+	}
+	if (bytes <= 0)
+		return bytes;
+	/* Another look: want 1 is met by what was seen long ago. */
+	bytes = (ssize_t)rx_available(s, len);
+	if ((size_t)bytes > len)
+		bytes = (ssize_t)len;
+	if (!(flags & MSG_TRUNC))
+		rx_copy(s, to, (size_t)bytes);
+	return bytes;
+}
+
+static ssize_t rx_take(struct nc_sock *s, struct iov_cursor *to, size_t len, int flags, bool wait)
+{
+	uint64_t until_ns = 0;
+	size_t done = 0;
+	ssize_t ret = 0;
+
+	while (done < len) {
+		size_t piece = len - done;
+
+		ret = rx_wait_bytes(s, 1, wait && (done == 0 || flags & MSG_WAITALL), &until_ns);
+		if (ret <= 0)
+			break;
+		ret = (ssize_t)rx_available(s, piece);
+		if ((size_t)ret < piece)
+			piece = (size_t)ret;
+		/* By quarters, so that credit goes out while the rest is copied. */
+		if (piece > s->rx.bytes / 4)
+			piece = s->rx.bytes / 4;
+		if (!(flags & MSG_TRUNC))
+			rx_copy(s, to, piece);
+		rx_release(s, piece);
+		done += piece;
+		if (!(flags & MSG_WAITALL) && s->rx.tail_seen == rx_head(sock_slot(s)))
+			break;
+	}
+	if (s->pollfd >= 0 && done > 0 && !rx_look(s))
+		pollfd_sync_in(s);
+	return done > 0 ? (ssize_t)done : ret;
+}
+
+static ssize_t rx_receive(int number, struct iov_cursor *to, size_t len, int flags)
+{
+	struct nc_sock *s = sock_find(number);
+	ssize_t ret;
+	bool wait;
+
+	if (!s)
+		return -EBADF;
+	if (flags & MSG_OOB)
+		return -EINVAL;
+	if (flags & MSG_ERRQUEUE)
+		return -EAGAIN; /* it is always empty */
+	lock_take(&s->rx.lock);
+	if (!sock_open(s)) {
+		lock_release(&s->rx.lock);
+		return -EBADF;
+	}
+	wait = !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock);
+	if (len == 0) {
+		ret = sock_phase(s) == PHASE_CONNECTED ? 0 : rx_check(s);
+		ret = ret == -EAGAIN ? 0 : ret;
+	} else if (flags & MSG_PEEK) {
+		ret = rx_peek(s, to, len, flags, wait);
+	} else {
+		ret = rx_take(s, to, len, flags, wait);
+	}
+	lock_release(&s->rx.lock);
+	return ret;
+}
+
+ssize_t nc_recv(int s, void *buf, size_t len, int flags)
+{
+	struct iovec iov = { buf, len };
+	struct iov_cursor to = { .iov = &iov, .iov_nr = 1 };
+
+	if (len > SSIZE_MAX)
+		len = SSIZE_MAX;
+	return rx_receive(s, &to, len, flags);
+}
+
+ssize_t nc_recvmsg(int s, struct msghdr *msg, int flags)
+{
+	struct iov_cursor to;
+	ssize_t ret;
+	size_t len;
+
+	if (!sock_find(s))
+		return -EBADF;
+	ret = iov_cursor_init(&to, msg->msg_iov, msg->msg_iovlen, &len);
+	if (ret < 0)
+		return ret;
+	ret = rx_receive(s, &to, len, flags);
+	if (ret < 0)
+		return ret;
+	msg->msg_namelen = 0;
+	msg->msg_controllen = 0;
+	msg->msg_flags = 0;
+	return ret;
+}

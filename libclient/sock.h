@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sock.h - a virtual socket as the library sees it.
+ *
+ *                 listen                                accept
+ *        +--------------------> LISTENING                 |
+ *        |                                                v
+ *   NEW -+--> CONNECTING ----------------------------> CONNECTED ----> (close) FREE
+ *    ^    connect  |  slot FAILED                 slot OPEN
+ *    +-- FAILED <--+
+ *  connect again
+ *
+ * Ownership: the memory is the socket table's and never freed, so that a stale number finds a lock
+ *   and not a hole. Each open socket holds a reference to its attachment.
+ * Threading: tx fields under tx.lock, rx fields under rx.lock, the rest under lock, unless atomic.
+ *   A thread that sleeps for a socket holds none of its locks but is counted in `sleepers`;
+ * nc_close sets `closing`, wakes until nobody sleeps, and takes all locks before it lets the slot
+ * go.
+ *
+ * Ordering:
+ *   PHASE    under lock: fields set, then phase stored (release) -> loaded (acquire): they are
+ * seen. CLOSING  closer: closing = 1 (seq_cst), looks at sleepers (seq_cst), wakes. Sleeper:
+ * ++sleepers (seq_cst), looks at closing (seq_cst), sleeps. DEAD     see attach.h: `seq` names the
+ * word that the threads of this socket sleep on. slot words: STATE, TXBYTES, TXSPACE, RXBYTES,
+ * RXSPACE, KICK, NOTIFY of ncd/shm_abi.h.
+ */
+#ifndef NC_SOCK_H
+#define NC_SOCK_H
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "ncd/shm_abi.h"
+
+#include "attach.h"
+#include "lock.h"
+
+enum phase {
+	PHASE_FREE = 0,
+	PHASE_NEW,
+	PHASE_LISTENING,
+	PHASE_CONNECTING,
+	PHASE_CONNECTED,
+	PHASE_FAILED
+};
+
+/* An address and port, as the daemon speaks of them. */
+struct endpoint {
+	uint8_t addr[16]; /* IPv6, or v4-mapped; all zero: any */
+	uint16_t port;
+};
+
+/* A listening socket's accept queues, one for each worker. */
+struct acceptor { /* rx.lock of its socket */
+	uint32_t number;
+	uint32_t turn; /* worker to look at first */
+	struct listener_shm *shm;
+	struct ring ring[];
+};
+
+struct sock_tx {
+	struct lock lock;
+	_Atomic bool shut;
+	uint32_t bytes; /* set when connected, then const */
+	uint8_t *base;
+	uint8_t *view;      /* mapped twice in a row; NULL until wanted */
+	uint64_t head_seen; /* last tx_head */
+	uint64_t origin;    /* tx_base: the offset at the ring's first byte */
+	uint64_t reserved;  /* nc_reserve's length */
+	bool raised;        /* the descriptor is writable by a larger buffer; see pollfd.c */
+};
+
+struct sock_rx {
+	struct lock lock;
+	_Atomic bool shut;
+	uint32_t bytes;
+	uint8_t *base;
+	uint8_t *view;
+	uint64_t tail_seen; /* last rx_tail */
+	uint64_t origin;    /* rx_base behind it */
+	uint64_t told;      /* rx_head at the last kick for it */
+};
+
+struct nc_sock {
+	/* Set when the number is given out. */
+	alignas(NCD_CACHE_LINE) int number;
+	int domain;
+	struct attachment *att;
+	struct nc_sock *next_free; /* table lock */
+
+	_Atomic uint32_t phase; /* enum phase */
+	_Atomic bool closing;
+	_Atomic bool nonblock;
+	_Atomic bool error_taken; /* the stream's error has been reported */
+	_Atomic uint32_t sleepers;
+	_Atomic uint32_t cq_events; /* POLL* wanted of its queue; 0 if in none */
+	_Atomic int pollfd;         /* our end of the pair, or -1 */
+	int pollfd_peer;            /* the daemon's end until it has it, or -1; under lock */
+	_Atomic uint64_t recv_timeout_ns, send_timeout_ns; /* 0: none */
+
+	/* The meeting place: set before phase CONNECTING or CONNECTED. */
+	struct app_port *port;
+	uint32_t slot_nr;
+	bool deferred; /* the slot may fail after it was CONNECTED */
+	_Atomic(struct slot_shm *) slot;
+	_Atomic(_Atomic uint32_t *) seq; /* DEAD */
+
+	struct sock_tx tx;
+	struct sock_rx rx;
+
+	/* Slow path. */
+	alignas(NCD_CACHE_LINE) struct lock lock;
+	bool bound;
+	bool connect_told; /* connect() has returned 0 once */
+	bool reuseaddr, reuseport, keepalive, nodelay, quickack, cork, fastopen, linger;
+	uint8_t class; /* NC_CLASS_* */
+	int32_t priority;
+	int32_t maxseg;
+	uint32_t linger_s;
+	uint32_t tx_want, rx_want; /* ring sizes asked for; 0: default */
+	struct endpoint local, remote;
+	struct acceptor *acceptor;
+
+	/* cq->lock; cq itself changes only with attachment.cq_lock held too. */
+	struct nc_cq *cq;
+	struct nc_sock *cq_next, **cq_prev, *ready_next;
+	uint64_t cq_data;
+	bool ready_queued;
+};
+
+/* ---- socket_table.c, process.c ---- */
+
+/* The socket with @number, or NULL. It may be closed any time until one of its locks is held. */
+struct nc_sock *sock_find(int number);
+/* The same, with its `lock` taken. */
+struct nc_sock *sock_find_locked(int number);
+/* A new socket of @att, phase NEW, on which it takes a reference. -EMFILE, -ENOMEM. */
+int sock_create(struct attachment *att, int domain, struct nc_sock **ret_sock);
+/* All locks held by the caller; gives the number, and the reference, back. */
+void sock_destroy(struct nc_sock *s);
+
+/* ---- state.c ---- */
+
+/* CONNECTING becomes CONNECTED or FAILED if the daemon has answered. With `lock` held.
+ * Returns 0 (connected), -EINPROGRESS, or why it failed. */
+int sock_settle(struct nc_sock *s);
+/* The same, taking the lock. */
+int sock_settle_unlocked(struct nc_sock *s);
+/* Of a socket with its slot OPEN: its rings. Phase is CONNECTED afterwards. With `lock` held. */
+int sock_establish(struct nc_sock *s);
+/* True once the daemon has answered, for a socket that is CONNECTING. */
+bool connect_look(struct nc_sock *s);
+/* Why the stream has ended by force: negative errno; 0 if it has not. */
+int sock_broken(struct nc_sock *s);
+/* The same, reported only once: 0 afterwards. */
+int sock_take_error(struct nc_sock *s);
+/* POLL* that are true now; settles what connects. Whether it is writable is looked at only if that
+ * is
+ * @wanted. */
+short sock_poll(struct nc_sock *s, uint32_t wanted);
+/* Of a CONNECTING socket: waits until the daemon has taken its SQ_OPEN. */
+void slot_await_taken(struct nc_sock *s);
+/* Lets the slot go; the socket must not touch it afterwards. With all locks held. */
+void sock_drop_slot(struct nc_sock *s, uint32_t close_arg);
+
+/* ---- wait.c ---- */
+
+/* When a call that starts now with @timeout_ns (0: none) must end. */
+static inline uint64_t wait_until(uint64_t timeout_ns)
+{
+	return timeout_ns == 0 ? NC_FOREVER : clock_now_ns() + timeout_ns;
+}
+
+/*
+ * Sleeps until the slot's EV_* @events, with @held released meanwhile; @look answers whether there
+ * is a reason to sleep no more. Returns 0 (look again), -EINTR, -EAGAIN (@until_ns), -EBADF
+ * (closed).
+ */
+int sock_sleep(struct nc_sock *s, struct lock *held, uint32_t events,
+	       bool (*look)(struct nc_sock *), uint64_t until_ns);
+/* The same for a listening socket. */
+int sock_sleep_listener(struct nc_sock *s, struct lock *held, bool (*look)(struct nc_sock *),
+			uint64_t until_ns);
+/* Closer: wakes this socket's sleepers until there are none. `closing` is set. */
+void sock_wake_sleepers(struct nc_sock *s);
+
+/* ---- submit.c ---- */
+
+/* Puts a word on the worker's submission queue and wakes the worker if it sleeps. Waits for room;
+ * gives up only if the daemon is gone. */
+void port_submit(struct app_port *p, uint64_t word);
+/* A lower slot that is FREE: its number, or -ENOBUFS. */
+int port_slot_take(struct app_port *p, uint32_t *ret_slot);
+/* It was closed: to be given out again once the daemon has written SLOT_FREE. */
+void port_slot_give(struct app_port *p, uint32_t slot);
+
+/* ---- tx.c, rx.c ---- */
+
+bool tx_look(struct nc_sock *s);
+bool rx_look(struct nc_sock *s);
+/* Under tx.lock: room of at least 1 byte, waiting for it as @flags and options say. */
+ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns);
+void tx_publish(struct nc_sock *s, uint64_t bytes);
+/* Under rx.lock: bytes that can be read, 0 at the end, or an error; waits if @wait. */
+ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns);
+/* Where in the ring the next byte is put or taken. */
+uint32_t tx_place(struct nc_sock *s);
+uint32_t rx_place(struct nc_sock *s);
+/* Before @bytes are put into a ring that is empty: lets them begin where the cache is warm. */
+void tx_rebase(struct nc_sock *s, size_t bytes);
+/* Bytes in the ring; looks for more only if it knows of less than @want. */
+uint64_t rx_available(struct nc_sock *s, size_t want);
+void rx_release(struct nc_sock *s, uint64_t bytes);
+
+/* ---- listen.c ---- */
+
+bool acceptor_look(struct nc_sock *s);
+/* Stops listening; the daemon resets what nobody accepted. With all locks held. */
+void acceptor_close(struct nc_sock *s);
+
+/* ---- pollfd.c: the pollable descriptor ---- */
+
+/* Nothing is left to read: not readable any more. Under rx.lock (of a listening socket too). */
+void pollfd_sync_in(struct nc_sock *s);
+/* No room: not writable until the daemon says so. Under tx.lock. */
+void pollfd_sync_out(struct nc_sock *s);
+/* The socket has got its slot or listener: tells the daemon. With `lock` held. */
+int pollfd_join(struct nc_sock *s);
+/* Its end, with the table lock held. */
+void pollfd_close(struct nc_sock *s);
+
+/* ---- sockaddr.c ---- */
+
+/* -EINVAL (too short), -EAFNOSUPPORT (not @domain). */
+int endpoint_from_sockaddr(int domain, const struct sockaddr *addr, socklen_t len,
+			   struct endpoint *ret_endpoint);
+/* As the socket calls give addresses: cut to *len, *len set to the whole. */
+void endpoint_to_sockaddr(const struct endpoint *e, int domain, struct sockaddr *addr,
+			  socklen_t *len);
+bool endpoint_is_any(const struct endpoint *e);
+
+/* ---- small, hot ---- */
+
+static inline uint32_t sock_phase(struct nc_sock *s)
+{
+	/* PHASE, reading end. */
+	return atomic_load_explicit(&s->phase, memory_order_acquire);
+}
+
+static inline void sock_set_phase(struct nc_sock *s, enum phase phase)
+{
+	/* PHASE, writing end. */
+	atomic_store_explicit(&s->phase, phase, memory_order_release);
+}
+
+static inline struct slot_shm *sock_slot(struct nc_sock *s)
+{
+	/* Relaxed: the acquire of phase ordered it. */
+	return atomic_load_explicit(&s->slot, memory_order_relaxed);
+}
+
+/* True if @s is open; one of its locks is held, so it stays so. */
+static inline bool sock_open(struct nc_sock *s)
+{
+	/* Relaxed: closing only matters early here; nc_close waits for our lock in any case. */
+	return sock_phase(s) != PHASE_FREE &&
+	       !atomic_load_explicit(&s->closing, memory_order_relaxed);
+}
+
+/* Tells the worker that tx_tail or rx_head has moved. */
+static inline void sock_kick(struct nc_sock *s)
+{
+	/* KICK, application end. */
+	if (atomic_exchange_explicit(&sock_slot(s)->kick, 1, memory_order_acq_rel) == 0)
+		port_submit(s->port, sq_word(SQ_KICK, s->slot_nr, 0));
+}
+
+/* Says what to be told about; the caller looks (seq_cst) behind it. */
+static inline void sock_notify(struct nc_sock *s, uint32_t wish)
+{
+	/* NOTIFY, application end. */
+	atomic_fetch_or_explicit(&sock_slot(s)->notify, wish, memory_order_seq_cst);
+}
+
+static inline bool flag_get(_Atomic bool *flag)
+{
+	/* Relaxed: a lone fact; nothing else is ordered by it. */
+	return atomic_load_explicit(flag, memory_order_relaxed);
+}
+
+#endif /* NC_SOCK_H */

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * socket.c - the life of a virtual socket: nc_socket, nc_bind, nc_shutdown, nc_close, its names.
+ */
+#include <string.h>
+
+#include "cq.h"
+#include "ncclient.h"
+#include "process.h"
+#include "sock.h"
+
+int nc_socket(int domain, int type, int protocol)
+{
+	int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct attachment *att;
+	struct nc_sock *s;
+	int ret;
+
+	if (domain != AF_INET && domain != AF_INET6)
+		return -EAFNOSUPPORT;
+	if ((type & ~flags) != SOCK_STREAM)
+		return -EPROTOTYPE;
+	if (protocol != 0 && protocol != IPPROTO_TCP)
+		return -EPROTONOSUPPORT;
+	ret = process_attach(&att);
+	if (ret < 0)
+		return ret;
+	ret = sock_create(att, domain, &s);
+	if (ret == 0) {
+		ret = s->number;
+		s->nonblock = (flags & SOCK_NONBLOCK) != 0;
+	}
+	attachment_put(att); /* the socket has its own reference */
+	return ret;
+}
+
+int nc_bind(int number, const struct sockaddr *addr, socklen_t addrlen)
+{
+	struct nc_sock *s = sock_find_locked(number);
+	struct ctl_addr msg = { .head.type = CTL_BIND };
+	struct endpoint e;
+	uint32_t port;
+	int ret;
+
+	if (!s)
+		return -EBADF;
+	ret = endpoint_from_sockaddr(s->domain, addr, addrlen, &e);
+	if (ret == 0 && (s->bound || sock_phase(s) != PHASE_NEW))
+		ret = -EINVAL;
+	if (ret == 0) {
+		memcpy(msg.addr, e.addr, sizeof(msg.addr));
+		msg.port = e.port;
+		msg.flags = s->reuseport ? CTL_ADDR_REUSEPORT : 0;
+		ret = control_ask(s->att, &msg, sizeof(msg), -1, &port);
+	}
+	if (ret == 0) {
+		s->local = e;
+		s->local.port = (uint16_t)port;
+		s->bound = true;
+	}
+	lock_release(&s->lock);
+	return ret;
+}
+
+int nc_shutdown(int number, int how)
+{
+	struct nc_sock *s = sock_find(number);
+	int ret = 0;
+
+	if (!s)
+		return -EBADF;
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	lock_take(&s->tx.lock);
+	if (!sock_open(s))
+		ret = -EBADF;
+	else if (sock_settle_unlocked(s) < 0 || attachment_dead(s->att))
+		ret = -ENOTCONN;
+	if (ret < 0)
+		goto out;
+	if (how != SHUT_RD && !flag_get(&s->tx.shut)) {
+		/* Relaxed: under tx.lock for senders; for poll a lone fact. */
+		atomic_store_explicit(&s->tx.shut, true, memory_order_relaxed);
+		port_submit(s->port, sq_word(SQ_SHUTDOWN, s->slot_nr, 0));
+		if (s->pollfd >= 0)
+			pollfd_sync_out(s); /* "writable": a send would not block, but fail */
+	}
+	if (how != SHUT_WR) {
+		/* Relaxed: as above. Sleepers look again because they are woken. */
+		atomic_store_explicit(&s->rx.shut, true, memory_order_relaxed);
+		futex_wake_shared(&sock_slot(s)->seq);
+		if (s->pollfd >= 0)
+			(void)shutdown(s->pollfd, SHUT_RD); /* readable from now on */
+	}
+out:
+	lock_release(&s->tx.lock);
+	return ret;
+}
+
+static bool close_done(struct nc_sock *s)
+{
+	/* NOTIFY, application end. */
+	uint32_t flags = atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst);
+
+	return flags & (SLOT_F_TX_DONE | SLOT_F_RESET) || attachment_dead(s->att);
+}
+
+/*
+ * SO_LINGER: until the peer has everything, or the time is over. No event is promised for "all is
+ * acknowledged" beyond EV_OUT, so the sleeps are short. Returns 0 or -EWOULDBLOCK.
+ */
+static int close_linger(struct nc_sock *s)
+{
+	uint64_t end_ns = clock_now_ns() + (uint64_t)s->linger_s * 1000000000u;
+	struct slot_shm *slot = sock_slot(s);
+
+	if (!flag_get(&s->tx.shut))
+		port_submit(s->port, sq_word(SQ_SHUTDOWN, s->slot_nr, 0));
+	while (!close_done(s)) {
+		/* NOTIFY, application end. */
+		uint32_t value = atomic_load_explicit(&slot->seq, memory_order_seq_cst);
+		uint64_t now_ns = clock_now_ns();
+
+		if (now_ns >= end_ns)
+			return -EWOULDBLOCK;
+		sock_notify(s, NOTIFY_FUTEX(EV_OUT | EV_ERR));
+		if (close_done(s))
+			break;
+		now_ns += 5000000;
+		(void)futex_wait_shared(&slot->seq, value, now_ns < end_ns ? now_ns : end_ns);
+	}
+	return 0;
+}
+
+/* What the phase needs before the number is given back; with all locks held. */
+static int close_phase(struct nc_sock *s)
+{
+	uint32_t arg = CLOSE_GRACEFUL;
+	int ret = 0;
+
+	if (s->linger && s->linger_s == 0)
+		arg = CLOSE_ABORT;
+	else if (s->linger && sock_phase(s) == PHASE_CONNECTED)
+		ret = close_linger(s);
+	if (sock_phase(s) == PHASE_LISTENING)
+		acceptor_close(s);
+	sock_drop_slot(s, arg);
+	if (s->bound) {
+		struct ctl_addr msg = { .head.type = CTL_UNBIND, .port = s->local.port };
+
+		memcpy(msg.addr, s->local.addr, sizeof(msg.addr));
+		(void)control_ask(s->att, &msg, sizeof(msg), -1, NULL); /* gone daemon: unbound */
+	}
+	return ret;
+}
+
+int nc_close(int number)
+{
+	struct nc_sock *s = sock_find_locked(number);
+	int ret;
+
+	if (!s)
+		return -EBADF;
+	/* CLOSING, closer's end: of two closers one gets here. */
+	atomic_store_explicit(&s->closing, true, memory_order_seq_cst);
+	lock_release(&s->lock);
+	sock_wake_sleepers(s);
+	cq_detach(s);
+	lock_take(&s->tx.lock);
+	lock_take(&s->rx.lock);
+	lock_take(&s->lock);
+	ret = close_phase(s);
+	sock_destroy(s);
+	lock_release(&s->lock);
+	lock_release(&s->rx.lock);
+	lock_release(&s->tx.lock);
+	return ret;
+}
+
+int nc_getsockname(int number, struct sockaddr *addr, socklen_t *addrlen)
+{
+	struct nc_sock *s = sock_find_locked(number);
+
+	if (!s)
+		return -EBADF;
+	(void)sock_settle(s); /* a name is known once connected */
+	endpoint_to_sockaddr(&s->local, s->domain, addr, addrlen);
+	lock_release(&s->lock);
+	return 0;
+}
+
+int nc_getpeername(int number, struct sockaddr *addr, socklen_t *addrlen)
+{
+	struct nc_sock *s = sock_find_locked(number);
+	int ret;
+
+	if (!s)
+		return -EBADF;
+	ret = sock_settle(s) == 0 ? 0 : -ENOTCONN;
+	if (ret == 0)
+		endpoint_to_sockaddr(&s->remote, s->domain, addr, addrlen);
+	lock_release(&s->lock);
+	return ret;
+}
+
+const char *nc_version(void)
+{
+	return NCD_RELEASE;
+}

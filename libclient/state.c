@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * state.c - a socket's phase, its error and its readiness, read from its slot.
+ */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "sock.h"
+
+/* The ring's place in its segment, checked. */
+static int ring_place(struct nc_sock *s, uint32_t segment_nr, uint64_t off, uint32_t bytes,
+		      uint8_t **ret_base)
+{
+	struct segment *seg;
+	int ret = attachment_segment(s->att, segment_nr, &seg);
+
+	if (ret < 0)
+		return ret;
+	if (bytes < NCD_RING_MIN || bytes > NCD_RING_MAX || (bytes & (bytes - 1)) != 0 ||
+	    off % NCD_PAGE != 0 || off > seg->bytes || bytes > seg->bytes - off)
+		return -EPROTO;
+	*ret_base = seg->base + off;
+	return 0;
+}
+
+int sock_establish(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+	uint8_t *tx, *rx;
+	int ret;
+
+	ret = ring_place(s, slot->tx_segment, slot->tx_off, slot->tx_bytes, &tx);
+	if (ret == 0)
+		ret = ring_place(s, slot->rx_segment, slot->rx_off, slot->rx_bytes, &rx);
+	if (ret < 0)
+		return ret;
+	s->tx.base = tx;
+	s->tx.bytes = slot->tx_bytes;
+	s->rx.base = rx;
+	s->rx.bytes = slot->rx_bytes;
+	memcpy(s->local.addr, slot->local_addr, sizeof(s->local.addr));
+	memcpy(s->remote.addr, slot->peer_addr, sizeof(s->remote.addr));
+	s->local.port = slot->local_port;
+	s->remote.port = slot->peer_port;
+	sock_set_phase(s, PHASE_CONNECTED);
+	return 0;
+}
+
+/* slot.error, which is set if the daemon says that there is one. */
+static int slot_error(struct slot_shm *slot)
+{
+	/* STATE, application end: read behind a state or flag that was loaded in order. */
+	int error = atomic_load_explicit(&slot->error, memory_order_acquire);
+
+	return error < 0 ? error : -ECONNRESET;
+}
+
+bool connect_look(struct nc_sock *s)
+{
+	/* STATE, application end; NOTIFY, application end. */
+	uint32_t state = atomic_load_explicit(&sock_slot(s)->state, memory_order_seq_cst);
+
+	return state > SLOT_OPENING || (state == SLOT_OPENING && s->deferred) ||
+	       attachment_dead(s->att);
+}
+
+int sock_settle(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+	uint32_t state;
+	int ret;
+
+	switch (sock_phase(s)) {
+	case PHASE_CONNECTED:
+		return 0;
+	case PHASE_FAILED:
+		return sock_broken(s);
+	case PHASE_CONNECTING:
+		break;
+	default:
+		return -ENOTCONN;
+	}
+	if (!connect_look(s))
+		return -EINPROGRESS;
+	/* STATE, application end. */
+	state = atomic_load_explicit(&slot->state, memory_order_acquire);
+	ret = state == SLOT_FAILED || attachment_dead(s->att) ? -ECONNREFUSED : sock_establish(s);
+	if (ret == 0)
+		return 0;
+	sock_set_phase(s, PHASE_FAILED);
+	return sock_broken(s);
+}
+
+int sock_settle_unlocked(struct nc_sock *s)
+{
+	int ret;
+
+	lock_take(&s->lock);
+	ret = sock_settle(s);
+	lock_release(&s->lock);
+	return ret;
+}
+
+int sock_broken(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+	uint32_t phase = sock_phase(s);
+
+	if (slot && phase == PHASE_CONNECTED) {
+		/* STATE, application end: error is written before the flag. */
+		if (atomic_load_explicit(&slot->flags, memory_order_acquire) & SLOT_F_RESET)
+			return slot_error(slot);
+		/* STATE, application end. */
+		if (s->deferred &&
+		    atomic_load_explicit(&slot->state, memory_order_acquire) == SLOT_FAILED)
+			return slot_error(slot);
+	}
+	if (attachment_dead(s->att))
+		return -ECONNRESET;
+	return phase == PHASE_FAILED ? slot_error(slot) : 0;
+}
+
+int sock_take_error(struct nc_sock *s)
+{
+	int error = sock_broken(s);
+
+	/* Relaxed: of several threads one gets it; nothing else is ordered by it. */
+	if (error < 0 && !atomic_exchange_explicit(&s->error_taken, true, memory_order_relaxed))
+		return error;
+	return 0;
+}
+
+static short connected_poll(struct nc_sock *s, uint32_t wanted)
+{
+	struct slot_shm *slot = sock_slot(s);
+	bool tx_shut = flag_get(&s->tx.shut);
+	uint32_t flags;
+	short ev = 0;
+
+	if (sock_broken(s) < 0) {
+		ev = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP | POLLHUP;
+		return (short)(flag_get(&s->error_taken) ? ev : ev | POLLERR);
+	}
+	/* NOTIFY, application end: flags before rx_tail, which is final once EOF is set. */
+	flags = atomic_load_explicit(&slot->flags, memory_order_seq_cst);
+	if (rx_look(s))
+		ev |= POLLIN | POLLRDNORM;
+	if (flags & SLOT_F_EOF || flag_get(&s->rx.shut))
+		ev |= POLLIN | POLLRDNORM | POLLRDHUP;
+	if (wanted & (POLLOUT | POLLWRNORM) && (tx_shut || tx_look(s)))
+		ev |= POLLOUT | POLLWRNORM;
+	if (tx_shut && ev & POLLRDHUP)
+		ev |= POLLHUP;
+	return ev;
+}
+
+static short listening_poll(struct nc_sock *s)
+{
+	bool ready;
+
+	lock_take(&s->rx.lock); /* another thread may accept */
+	ready = acceptor_look(s);
+	lock_release(&s->rx.lock);
+	return ready ? POLLIN | POLLRDNORM : 0;
+}
+
+short sock_poll(struct nc_sock *s, uint32_t wanted)
+{
+	if (sock_phase(s) == PHASE_CONNECTING && sock_settle_unlocked(s) == -EINPROGRESS)
+		return 0;
+	switch (sock_phase(s)) {
+	case PHASE_NEW:
+		if (attachment_dead(s->att))
+			return POLLERR | POLLHUP | POLLOUT | POLLWRNORM;
+		return POLLOUT | POLLWRNORM | POLLHUP;
+	case PHASE_LISTENING:
+		if (attachment_dead(s->att))
+			return POLLERR | POLLHUP | POLLIN | POLLRDNORM;
+		return listening_poll(s);
+	case PHASE_CONNECTED:
+		return connected_poll(s, wanted);
+	case PHASE_FAILED:
+		return (short)(POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP | POLLHUP |
+			       (flag_get(&s->error_taken) ? 0 : POLLERR));
+	default:
+		return POLLNVAL;
+	}
+}
+
+/*
+ * Until the daemon has taken the OPEN: SLOT_FREE must not mean "not opened yet" to who takes the
+ * slot next. The worker is awake or rung, so this is short; no event is promised, hence the short
+ * sleeps.
+ */
+void slot_await_taken(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+
+	/* STATE, application end. */
+	while (atomic_load_explicit(&slot->state, memory_order_acquire) == SLOT_FREE &&
+	       !attachment_dead(s->att)) {
+		/* NOTIFY, application end. */
+		uint32_t value = atomic_load_explicit(&slot->seq, memory_order_seq_cst);
+
+		sock_notify(s, NOTIFY_FUTEX(EV_OUT | EV_ERR));
+		/* Looks again, even if a worker says nothing. */
+		if (!connect_look(s))
+			(void)futex_wait_shared(&slot->seq, value, clock_now_ns() + 1000000);
+	}
+}
+
+void sock_drop_slot(struct nc_sock *s, uint32_t close_arg)
+{
+	if (s->tx.view)
+		(void)munmap(s->tx.view, 2 * (size_t)s->tx.bytes);
+	if (s->rx.view)
+		(void)munmap(s->rx.view, 2 * (size_t)s->rx.bytes);
+	s->tx.view = s->rx.view = s->tx.base = s->rx.base = NULL;
+	if (!sock_slot(s))
+		return;
+	if (sock_phase(s) == PHASE_CONNECTING)
+		slot_await_taken(s);
+	/* Relaxed: a completion of a slot without owner is dropped; cq->lock orders the rest. */
+	if (atomic_load_explicit(&s->port->owner[s->slot_nr], memory_order_relaxed) == s)
+		atomic_store_explicit(&s->port->owner[s->slot_nr], NULL, memory_order_relaxed);
+	/* Relaxed: sleepers have been woken, and the watcher may bump a word of no use. */
+	atomic_store_explicit(&s->seq, NULL, memory_order_relaxed);
+	atomic_store_explicit(&s->slot, NULL, memory_order_relaxed);
+	port_submit(s->port, sq_word(SQ_CLOSE, s->slot_nr, close_arg));
+	if (s->slot_nr < s->att->layout.slots / 2)
+		port_slot_give(s->port, s->slot_nr);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * submit.c - the submission queue to a worker, and the slots that are ours to give out.
+ */
+#include <sched.h>
+#include <sys/eventfd.h>
+
+#include "sock.h"
+
+#define SLOT_TRIES 8u /* slots of the queue looked at before a fresh one is taken */
+
+static void port_ring_doorbell(struct app_port *p)
+{
+	ring_publish(&p->sq);
+	if (doorbell_due(p->need_wakeup))
+		(void)eventfd_write(p->doorbell_fd,
+				    1); /* fails only when the counter is full: awake */
+}
+
+void port_submit(struct app_port *p, uint64_t word)
+{
+	lock_take(&p->sq_lock);
+	while (ring_push(&p->sq, word) == -EAGAIN) {
+		port_ring_doorbell(p);
+		if (attachment_dead(p->att))
+			break;
+		lock_release(&p->sq_lock);
+		(void)sched_yield(); /* the worker wants the core */
+		lock_take(&p->sq_lock);
+	}
+	port_ring_doorbell(p);
+	lock_release(&p->sq_lock);
+}
+
+static bool slot_free(struct app_port *p, uint32_t nr)
+{
+	/* STATE, application end: the daemon has let go of it. */
+	return atomic_load_explicit(&p->slot[nr].state, memory_order_acquire) == SLOT_FREE;
+}
+
+/* Takes the first of the queue, or with @tries more the first that is free; under slot_lock. */
+static bool fifo_take(struct app_port *p, uint32_t tries, uint32_t *ret_slot)
+{
+	uint32_t size = p->att->layout.slots / 2;
+
+	for (uint32_t i = 0; i < tries && p->fifo_nr > 0; i++) {
+		uint32_t nr = p->fifo[p->fifo_head % size];
+
+		p->fifo_head = (p->fifo_head + 1) % size;
+		if (slot_free(p, nr)) {
+			p->fifo_nr--;
+			*ret_slot = nr;
+			return true;
+		}
+		/* Still finishing: to the end of the queue. */
+		p->fifo[(p->fifo_head + p->fifo_nr - 1) % size] = nr;
+	}
+	return false;
+}
+
+int port_slot_take(struct app_port *p, uint32_t *ret_slot)
+{
+	uint32_t half = p->att->layout.slots / 2;
+	int ret = 0;
+
+	lock_take(&p->slot_lock);
+	if (!fifo_take(p, p->fifo_nr < SLOT_TRIES ? p->fifo_nr : SLOT_TRIES, ret_slot)) {
+		if (p->fresh < half)
+			*ret_slot = p->fresh++;
+		else if (!fifo_take(p, p->fifo_nr, ret_slot))
+			ret = -ENOBUFS;
+	}
+	lock_release(&p->slot_lock);
+	return ret;
+}
+
+void port_slot_give(struct app_port *p, uint32_t slot)
+{
+	uint32_t size = p->att->layout.slots / 2;
+
+	lock_take(&p->slot_lock);
+	p->fifo[(p->fifo_head + p->fifo_nr) % size] = slot;
+	p->fifo_nr++;
+	lock_release(&p->slot_lock);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tx.c - the caller's bytes into the tx ring: nc_send, nc_sendmsg.
+ */
+#include <string.h>
+
+#include "iov.h"
+#include "ncclient.h"
+#include "sock.h"
+
+/* A large send is published in such pieces, so that the worker sends while the rest is copied. */
+#define TX_PIECE_BYTES (128u << 10)
+
+static inline uint64_t tx_tail(struct slot_shm *slot)
+{
+	/* Relaxed: this side alone writes it, under tx.lock. */
+	return atomic_load_explicit(&slot->tx_tail, memory_order_relaxed);
+}
+
+bool tx_look(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+
+	if (sock_phase(s) != PHASE_CONNECTED)
+		return sock_phase(s) != PHASE_CONNECTING || connect_look(s);
+	/* TXSPACE and NOTIFY, application end. */
+	return tx_tail(slot) - atomic_load_explicit(&slot->tx_head, memory_order_seq_cst) <
+		       s->tx.bytes ||
+	       sock_broken(s) < 0 || flag_get(&s->tx.shut);
+}
+
+/* 0 if bytes may go into the ring, -EAGAIN while it connects, or why they never may. */
+static int tx_check(struct nc_sock *s)
+{
+	int error;
+
+	if (sock_phase(s) != PHASE_CONNECTED) {
+		if (sock_settle_unlocked(s) == -EINPROGRESS)
+			return -EAGAIN;
+		if (sock_phase(s) != PHASE_CONNECTED && sock_phase(s) != PHASE_FAILED)
+			return attachment_dead(s->att) ? -ECONNRESET : -EPIPE;
+	}
+	if (sock_broken(s) == 0)
+		return flag_get(&s->tx.shut) ? -EPIPE : 0;
+	error = sock_take_error(s);
+	return error < 0 ? error : -EPIPE;
+}
+
+/* Room, from the last tx_head seen if that is enough. */
+static uint64_t tx_room(struct nc_sock *s, size_t want)
+{
+	struct slot_shm *slot = sock_slot(s);
+	uint64_t tail = tx_tail(slot);
+	uint64_t room = s->tx.bytes - (tail - s->tx.head_seen);
+
+	if (room < want) {
+		/* TXSPACE, application end. */
+		s->tx.head_seen = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
+		room = s->tx.bytes - (tail - s->tx.head_seen);
+	}
+	return room;
+}
+
+/* The caller will not wait: whoever watches for it is told when there is room. */
+static bool tx_still_full(struct nc_sock *s)
+{
+	/* Relaxed: a queue joined just now looks for itself. */
+	if (atomic_load_explicit(&s->cq_events, memory_order_relaxed) & POLLOUT)
+		sock_notify(s, NOTIFY_CQ(EV_OUT));
+	if (s->pollfd >= 0)
+		pollfd_sync_out(s);
+	return !tx_look(s);
+}
+
+ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns)
+{
+	for (;;) {
+		int ret = tx_check(s);
+
+		if (ret == 0) {
+			uint64_t room = tx_room(s, want);
+
+			if (room > 0)
+				return (ssize_t)room;
+		} else if (ret != -EAGAIN) {
+			return ret;
+		}
+		if (!wait) {
+			if (tx_still_full(s))
+				return -EAGAIN;
+			continue;
+		}
+		if (*until_ns == 0)
+			*until_ns = wait_until(s->send_timeout_ns);
+		ret = sock_sleep(s, &s->tx.lock, EV_OUT | EV_ERR, tx_look, *until_ns);
+		if (ret < 0)
+			return ret;
+	}
+}
+
+void tx_publish(struct nc_sock *s, uint64_t bytes)
+{
+	struct slot_shm *slot = sock_slot(s);
+
+	/* TXBYTES, application end. */
+	atomic_store_explicit(&slot->tx_tail, tx_tail(slot) + bytes, memory_order_release);
+	sock_kick(s);
+}
+
+uint32_t tx_place(struct nc_sock *s)
+{
+	return (uint32_t)(tx_tail(sock_slot(s)) - s->tx.origin) & (s->tx.bytes - 1);
+}
+
+void tx_rebase(struct nc_sock *s, size_t bytes)
+{
+	struct slot_shm *slot = sock_slot(s);
+	uint64_t tail = tx_tail(slot);
+
+	if (tx_place(s) + bytes <= NCD_PAGE || tx_place(s) == 0)
+		return;
+	/* TXSPACE, application end: allowed only when all is acknowledged. */
+	s->tx.head_seen = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
+	if (s->tx.head_seen != tail)
+		return;
+	s->tx.origin = tail;
+	/* Relaxed: TXBYTES orders it. */
+	atomic_store_explicit(&slot->tx_base, tail, memory_order_relaxed);
+}
+
+static void tx_copy(struct nc_sock *s, struct iov_cursor *from, size_t bytes)
+{
+	uint32_t at = tx_place(s);
+	size_t first = s->tx.bytes - at;
+
+	if (first >= bytes) {
+		iov_gather(from, s->tx.base + at, bytes);
+		return;
+	}
+	iov_gather(from, s->tx.base + at, first);
+	iov_gather(from, s->tx.base, bytes - first);
+}
+
+static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flags)
+{
+	struct nc_sock *s = sock_find(number);
+	uint64_t until_ns = 0;
+	size_t done = 0;
+	ssize_t ret = 0;
+	bool wait;
+
+	if (!s)
+		return -EBADF;
+	if (flags & (MSG_OOB | MSG_FASTOPEN))
+		return -EOPNOTSUPP;
+	lock_take(&s->tx.lock);
+	if (!sock_open(s)) {
+		lock_release(&s->tx.lock);
+		return -EBADF;
+	}
+	wait = !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock);
+	if (len == 0) {
+		ret = tx_check(s);
+		ret = ret == -EAGAIN ? 0 : ret;
+	}
+	while (done < len) {
+		size_t piece = len - done < TX_PIECE_BYTES ? len - done : TX_PIECE_BYTES;
+
+		ret = tx_wait_room(s, piece, wait, &until_ns);
+		if (ret < 0)
+			break;
+		if ((size_t)ret < piece)
+			piece = (size_t)ret;
+		tx_rebase(s, piece);
+		tx_copy(s, from, piece);
+		tx_publish(s, piece);
+		done += piece;
+	}
+	if (s->pollfd >= 0 && done > 0 && !tx_look(s))
+		pollfd_sync_out(s);
+	lock_release(&s->tx.lock);
+	return done > 0 ? (ssize_t)done : ret;
+}
+
+ssize_t nc_send(int s, const void *buf, size_t len, int flags)
+{
+	union {
+		const void *in;
+		void *out; /* struct iovec has no const; it is only read */
+	} u = { .in = buf };
+	struct iovec iov = { u.out, len };
+	struct iov_cursor from = { .iov = &iov, .iov_nr = 1 };
+
+	if (len > SSIZE_MAX)
+		len = SSIZE_MAX;
+	return tx_send(s, &from, len, flags);
+}
+
+ssize_t nc_sendmsg(int s, const struct msghdr *msg, int flags)
+{
+	struct iov_cursor from;
+	size_t len;
+	int ret;
+
+	if (!sock_find(s))
+		return -EBADF;
+	if (msg->msg_controllen > 0)
+		return -EOPNOTSUPP;
+	ret = iov_cursor_init(&from, msg->msg_iov, msg->msg_iovlen, &len);
+	return ret < 0 ? ret : tx_send(s, &from, len, flags);
+}

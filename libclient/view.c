@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * view.c - zero copy: the caller works in the rings themselves.
+ *
+ * At the first use of a direction its ring is mapped a second time, twice in a row, so that a view
+ * that crosses the end of the ring is contiguous all the same.
+ */
+#include <sys/mman.h>
+
+#include "ncclient.h"
+#include "sock.h"
+
+/* Maps @bytes at @off of @segment_nr twice in a row. */
+static int view_map(struct nc_sock *s, uint32_t segment_nr, uint64_t off, uint32_t bytes,
+		    uint8_t **ret_view)
+{
+	struct segment *seg;
+	uint8_t *view;
+	int ret;
+
+	ret = attachment_segment(s->att, segment_nr, &seg);
+	if (ret < 0)
+		return ret;
+	view = mmap(NULL, 2 * (size_t)bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		    -1, 0);
+	if (view == MAP_FAILED)
+		return -ENOMEM;
+	for (int i = 0; i < 2; i++) {
+		void *p = mmap(view + (size_t)i * bytes, bytes, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_FIXED, seg->fd, (off_t)off);
+
+		if (p == MAP_FAILED) {
+			(void)munmap(view, 2 * (size_t)bytes);
+			return -ENOMEM;
+		}
+	}
+	(void)madvise(view, 2 * (size_t)bytes, MADV_DONTFORK); /* as the segments */
+	*ret_view = view;
+	return 0;
+}
+
+static int tx_view(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+
+	return s->tx.view ? 0
+			  : view_map(s, slot->tx_segment, slot->tx_off, s->tx.bytes, &s->tx.view);
+}
+
+static int rx_view(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+
+	return s->rx.view ? 0
+			  : view_map(s, slot->rx_segment, slot->rx_off, s->rx.bytes, &s->rx.view);
+}
+
+ssize_t nc_reserve(int number, size_t len, void **ret_buf, int flags)
+{
+	struct nc_sock *s = sock_find(number);
+	uint64_t until_ns = 0;
+	ssize_t ret;
+	int err;
+
+	if (!s)
+		return -EBADF;
+	if (len == 0)
+		return -EINVAL;
+	lock_take(&s->tx.lock);
+	ret = sock_open(s)
+		      ? tx_wait_room(s, len, !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock),
+				     &until_ns)
+		      : -EBADF;
+	err = ret > 0 ? tx_view(s) : 0;
+	if (err < 0)
+		ret = err;
+	if (ret > 0) {
+		if ((size_t)ret > len)
+			ret = (ssize_t)len;
+		tx_rebase(s, (size_t)ret);
+		s->tx.reserved = (uint64_t)ret;
+		*ret_buf = s->tx.view + tx_place(s);
+	}
+	lock_release(&s->tx.lock);
+	return ret;
+}
+
+int nc_commit(int number, size_t len)
+{
+	struct nc_sock *s = sock_find(number);
+	int ret = 0;
+
+	if (!s)
+		return -EBADF;
+	lock_take(&s->tx.lock);
+	if (!sock_open(s))
+		ret = -EBADF;
+	else if (len > s->tx.reserved)
+		ret = -EINVAL;
+	else if (flag_get(&s->tx.shut))
+		ret = -EPIPE;
+	if (ret == 0) {
+		s->tx.reserved = 0;
+		if (len > 0)
+			tx_publish(s, len);
+		if (s->pollfd >= 0 && len > 0 && !tx_look(s))
+			pollfd_sync_out(s);
+	}
+	lock_release(&s->tx.lock);
+	return ret;
+}
+
+ssize_t nc_peek(int number, size_t len, const void **ret_buf, int flags)
+{
+	struct nc_sock *s = sock_find(number);
+	uint64_t until_ns = 0;
+	ssize_t ret;
+	int err;
+
+	if (!s)
+		return -EBADF;
+	if (len == 0)
+		return -EINVAL;
+	lock_take(&s->rx.lock);
+	ret = sock_open(s) ? rx_wait_bytes(s, 1, !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock),
+					   &until_ns)
+			   : -EBADF;
+	err = ret > 0 ? rx_view(s) : 0;
+	if (err < 0)
+		ret = err;
+	if (ret > 0) {
+		ret = (ssize_t)rx_available(s, len);
+		if ((size_t)ret > len)
+			ret = (ssize_t)len;
+		*ret_buf = s->rx.view + rx_place(s);
+	}
+	lock_release(&s->rx.lock);
+	return ret;
+}
+
+int nc_consume(int number, size_t len)
+{
+	struct nc_sock *s = sock_find(number);
+	int ret = 0;
+
+	if (!s)
+		return -EBADF;
+	lock_take(&s->rx.lock);
+	if (!sock_open(s))
+		ret = -EBADF;
+	else if (sock_phase(s) != PHASE_CONNECTED)
+		ret = -ENOTCONN;
+	else if (len > rx_available(s, len))
+		ret = -EINVAL;
+	if (ret == 0 && len > 0) {
+		rx_release(s, len);
+		if (s->pollfd >= 0 && !rx_look(s))
+			pollfd_sync_in(s);
+	}
+	lock_release(&s->rx.lock);
+	return ret;
+}

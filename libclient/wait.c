@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wait.c - sleeping until a socket's slot or listener changes, and waking who sleeps so.
+ *
+ * Nothing is missed: the word is read first, then the wish is announced, then everything that could
+ * have happened is looked at; whatever happens behind that look moves the word.
+ */
+#include <sched.h>
+
+#include "sock.h"
+
+/* Sleeps on *seq, which a closer leaves alone while we are counted. @held is free meanwhile. */
+static int sleep_counted(struct nc_sock *s, struct lock *held, _Atomic uint32_t *seq,
+			 uint32_t value, uint64_t until_ns)
+{
+	int ret = 0;
+
+	/* CLOSING, sleeper's end: before the lock is free, so that the closer counts us. */
+	atomic_fetch_add_explicit(&s->sleepers, 1, memory_order_seq_cst);
+	lock_release(held);
+	/* CLOSING, sleeper's end; DEAD, looking end. */
+	if (!atomic_load_explicit(&s->closing, memory_order_seq_cst) && !attachment_dead(s->att))
+		ret = futex_wait_shared(seq, value, until_ns);
+	lock_take(held);
+	/* CLOSING, sleeper's end. */
+	if (atomic_load_explicit(&s->closing, memory_order_seq_cst))
+		ret = -EBADF;
+	/* CLOSING, sleeper's end: the lock keeps s ours until the caller releases it. */
+	atomic_fetch_sub_explicit(&s->sleepers, 1, memory_order_seq_cst);
+	return ret == -ETIMEDOUT ? -EAGAIN : ret;
+}
+
+int sock_sleep(struct nc_sock *s, struct lock *held, uint32_t events,
+	       bool (*look)(struct nc_sock *), uint64_t until_ns)
+{
+	struct slot_shm *slot = sock_slot(s);
+	/* NOTIFY, application end: before the wish, so that its serving moves it. */
+	uint32_t value = atomic_load_explicit(&slot->seq, memory_order_seq_cst);
+
+	sock_notify(s, NOTIFY_FUTEX(events));
+	if (look(s))
+		return 0;
+	return sleep_counted(s, held, &slot->seq, value, until_ns);
+}
+
+int sock_sleep_listener(struct nc_sock *s, struct lock *held, bool (*look)(struct nc_sock *),
+			uint64_t until_ns)
+{
+	struct listener_shm *l = s->acceptor->shm;
+	/* NOTIFY, application end. */
+	uint32_t value = atomic_load_explicit(&l->seq, memory_order_seq_cst);
+
+	/* NOTIFY, application end. */
+	atomic_fetch_or_explicit(&l->notify, NOTIFY_FUTEX(EV_IN), memory_order_seq_cst);
+	if (look(s))
+		return 0;
+	return sleep_counted(s, held, &l->seq, value, until_ns);
+}
+
+void sock_wake_sleepers(struct nc_sock *s)
+{
+	/* Relaxed: set by a call that has returned before, or nobody sleeps yet. */
+	_Atomic uint32_t *seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
+
+	/*
+	 * The word is the daemon's, so it is not moved: a thread that looked before we set
+	 * `closing` and is not asleep yet is woken in a later round.
+	 */
+	/* CLOSING, closer's end. */
+	while (seq && atomic_load_explicit(&s->sleepers, memory_order_seq_cst) > 0) {
+		futex_wake_shared(seq);
+		(void)sched_yield(); /* cannot fail */
+	}
+}

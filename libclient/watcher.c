@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * watcher.c - the thread that waits for the daemon: answers, new segments, and its end.
+ *
+ * It sleeps in recvmsg, with all signals blocked, and holds a reference to the attachment until the
+ * daemon has gone. Then it marks the attachment dead and wakes whoever sleeps on any word of it.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "attach.h"
+#include "cq.h"
+#include "process.h"
+
+#define WATCHER_STACK_BYTES (256u << 10) /* it calls little; thread-local storage counts too */
+
+/* One message; false when the connection is of no use any more. */
+static bool message_handle(struct attachment *att, const union ctl_message *msg, size_t bytes,
+			   int fd)
+{
+	bool fd_wanted = msg->head.type == CTL_SEGMENT;
+
+	if (fd >= 0 && !fd_wanted) {
+		close(fd);
+		return false;
+	}
+	switch (msg->head.type) {
+	case CTL_REPLY:
+		if (bytes == sizeof(msg->reply))
+			(void)control_answer(att, &msg->reply); /* a late answer harms nobody */
+		return bytes == sizeof(msg->reply);
+	case CTL_SEGMENT:
+		if (bytes == sizeof(msg->segment) && fd >= 0 &&
+		    attachment_segment_add(att, msg->segment.segment, msg->segment.bytes, fd) == 0)
+			return true;
+		if (fd >= 0)
+			close(fd);
+		return false;
+	case CTL_LEAVING:
+		/* Relaxed: advice; nothing is ordered by it. */
+		atomic_store_explicit(&att->leaving, true, memory_order_relaxed);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Waits for one message and handles it; false at the end of the connection. */
+static bool message_receive(struct attachment *att)
+{
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	union ctl_message msg = { 0 };
+	struct iovec iov = { &msg, sizeof(msg) };
+	struct msghdr mh = { .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control) };
+	struct cmsghdr *c;
+	ssize_t n = recvmsg(att->ctl_fd, &mh, MSG_CMSG_CLOEXEC);
+	int fd = -1;
+
+	if (n < 0)
+		return errno == EINTR;
+	c = CMSG_FIRSTHDR(&mh);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	if (n < (ssize_t)sizeof(msg.head)) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	return message_handle(att, &msg, (size_t)n, fd);
+}
+
+static void *watcher_run(void *arg)
+{
+	struct attachment *att = arg;
+
+	while (message_receive(att))
+		;
+	/* DEAD, setting end. */
+	atomic_store_explicit(&att->dead, true, memory_order_seq_cst);
+	/* A message that broke ctl_proto.h ends here too: the daemon must see that we left. */
+	(void)shutdown(att->ctl_fd, SHUT_RDWR);
+	control_fail(att);
+	/* DEAD, setting end. */
+	atomic_fetch_add_explicit(&att->segment_seq, 1, memory_order_seq_cst);
+	futex_wake_private(&att->segment_seq, INT_MAX);
+	process_wake_sockets(att);
+	cq_wake_all(att);
+	attachment_put(att);
+	return NULL;
+}
+
+int watcher_start(struct attachment *att)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	pthread_t thread;
+	int ret;
+
+	if (pthread_attr_init(&attr) != 0)
+		return -ENOMEM;
+	(void)pthread_attr_setstacksize(&attr, WATCHER_STACK_BYTES); /* else it is merely larger */
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED); /* cannot fail */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	attachment_get(att);
+	ret = pthread_create(&thread, &attr, watcher_run, att);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	if (ret != 0)
+		attachment_put(att);
+	return -ret;
+}
