@@ -407,4 +407,8 @@ void config_adopt(struct config *fresh, const struct config *running,
 			differs(ctx, keys[i].section, keys[i].name);
 		memcpy(to, from, keys[i].bytes);
 	}
+	/* Peers without a port of their own follow ours, which may just have been put back. */
+	for (i = 1; i < fresh->peer_nr; i++)
+		if (fresh->peer[i].port_line == 0)
+			fresh->peer[i].port = fresh->port;
 }

@@ -159,11 +159,14 @@ const char *config_section_like(const char *wrong)
 {
 	const char *best = NULL;
 	uint32_t i, edits = 1000;
+	char word[8] = "";
 
+	/* "pear NAME": the name must not count. */
+	memcpy(word, wrong, strnlen(wrong, sizeof(word) - 1));
+	word[strcspn(word, " ")] = '\0';
+	word_nearer(word, "peer", &best, &edits);
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		word_nearer(wrong, keys[i].section, &best, &edits);
-	word_nearer(wrong, "peer NAME", &best, &edits);
-	word_nearer(wrong, "peer", &best, &edits);
 	return best && strcmp(best, "peer") == 0 ? "peer NAME" : best;
 }
 

@@ -31,7 +31,7 @@ void log_line(const struct log *l, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Lets LOG_BURST lines through, then one in LOG_REFILL_NS; belongs to one kind of message. */
-#define LOG_BURST     5u
+#define LOG_BURST     10u
 #define LOG_REFILL_NS 10000000000ull
 struct log_limit {
 	uint64_t refilled_ns;

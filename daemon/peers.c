@@ -381,8 +381,7 @@ static void peers_left(struct peers *ps, uint32_t index)
 	if (entry == NULL || entry->left || entry->links == 0)
 		return;
 	entry->left = true;
-	log_limited(ps->log, &entry->limit, LOG_LEVEL_INFO, "peer %s is shutting down",
-		    entry->config.name);
+	log_line(ps->log, LOG_LEVEL_DEBUG, "peer %s is shutting down", entry->config.name);
 }
 
 void peers_event(struct peers *ps, uint32_t worker, const struct worker_event *ev)
