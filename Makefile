@@ -117,6 +117,9 @@ $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libdaemon.a $(OUT)/l
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(DAEMON_LIBS)
 
 $(OUT)/tests/unit/test_ncd_stat: | $(OUT)/ncd-stat
+$(OUT)/tests/unit/test_hist: $(OUT)/bench/perf/hist.o
+$(OUT)/tests/unit/test_ratio: $(OUT)/bench/perf/ratio.o
+$(OUT)/tests/unit/test_pattern: $(OUT)/bench/perf/pattern.o
 
 $(OUT)/tests/client/test_%: $(OUT)/tests/client/test_%.o $(OUT)/tests/client/fake_daemon.o \
 			    $(OUT)/libncclient.a

@@ -14,6 +14,8 @@ struct metric {
 	const char *title;
 	bool higher_is_better;
 	bool in_stream; /* latency is not */
+	bool in_text_of_stream; /* of throughput and messages/s one says it all */
+	bool in_text_of_rest;
 	double (*value)(const struct report *r);
 };
 
@@ -54,12 +56,12 @@ static double value_cpu(const struct report *r)
 }
 
 static const struct metric metrics[] = {
-	{ "bytes_per_s", "throughput, bytes/s", true, true, value_throughput },
-	{ "msgs_per_s", "messages/s", true, true, value_messages },
-	{ "p50_us", "latency p50, us", false, false, value_p50 },
-	{ "p99_us", "latency p99, us", false, false, value_p99 },
-	{ "p99_9_us", "latency p99.9, us", false, false, value_p99_9 },
-	{ "cpu_cores", "CPU of applications and daemons, cores", false, true, value_cpu },
+	{ "bytes_per_s", "throughput, bytes/s", true, true, true, false, value_throughput },
+	{ "msgs_per_s", "messages/s", true, true, false, true, value_messages },
+	{ "p50_us", "latency p50, us", false, false, false, true, value_p50 },
+	{ "p99_us", "latency p99, us", false, false, false, true, value_p99 },
+	{ "p99_9_us", "latency p99.9, us", false, false, false, true, value_p99_9 },
+	{ "cpu_cores", "CPU cores, all in all", false, true, true, true, value_cpu },
 };
 
 #define METRIC_NR (sizeof(metrics) / sizeof(metrics[0]))
@@ -85,10 +87,20 @@ static const char *winner_name(const struct options *o, const struct ratio_summa
 	}
 }
 
+static void print_winner(FILE *out, const struct options *o, const struct ratio_summary *s)
+{
+	const char *winner = winner_name(o, s);
+
+	if (winner)
+		fprintf(out, "%s wins\n", winner);
+	else
+		fprintf(out, "undecided, %zu pairs to %zu\n", s->b_better_nr, s->a_better_nr);
+}
+
 static void print_metric(FILE *out, const struct metric *m, const struct options *o,
 			 const struct report *reports)
 {
-	const char *a = o->via[0]->name, *b = o->via[1]->name, *winner;
+	const char *a = o->via[0]->name, *b = o->via[1]->name;
 	struct ratio_pair pairs[RATIO_PAIRS_MAX];
 	struct ratio_summary s;
 
@@ -101,12 +113,39 @@ static void print_metric(FILE *out, const struct metric *m, const struct options
 		fprintf(out, "  %4u %18.2f %18.2f %9.3f\n", i + 1, pairs[i].a, pairs[i].b,
 			ratio_of(&pairs[i]));
 	fprintf(out, "  median ratio %s / %s: %.3f (%.3f .. %.3f): ", b, a, s.median, s.min, s.max);
-	winner = winner_name(o, &s);
-	if (winner)
-		fprintf(out, "%s wins\n", winner);
-	else
-		fprintf(out, "undecided (%s better in %zu pairs, %s in %zu)\n", a, s.a_better_nr, b,
-			s.b_better_nr);
+	print_winner(out, o, &s);
+}
+
+static double median_of(const struct ratio_pair *pairs, size_t nr, bool b)
+{
+	double values[RATIO_PAIRS_MAX];
+
+	for (size_t i = 0; i < nr; i++)
+		values[i] = b ? pairs[i].b : pairs[i].a;
+	return ratio_median(values, nr);
+}
+
+/* One line a metric. */
+static void print_metric_brief(FILE *out, const struct metric *m, const struct options *o,
+			       const struct report *reports)
+{
+	struct ratio_pair pairs[RATIO_PAIRS_MAX];
+	struct ratio_summary s;
+	char spread[32];
+
+	metric_pairs(m, o, reports, pairs);
+	if (ratio_summarise(pairs, o->pairs, m->higher_is_better, &s) < 0)
+		return;
+	snprintf(spread, sizeof(spread), "(%.2f .. %.2f)", s.min, s.max);
+	fprintf(out, "  %-22s %16.2f %16.2f %8.2fx %-18s ", m->title,
+		median_of(pairs, o->pairs, false), median_of(pairs, o->pairs, true), s.median,
+		spread);
+	print_winner(out, o, &s);
+}
+
+static bool metric_in_text(const struct metric *m, const struct options *o)
+{
+	return o->shape.mode == MODE_STREAM ? m->in_text_of_stream : m->in_text_of_rest;
 }
 
 static double median_cores(const struct options *o, const struct report *reports, uint32_t first,
@@ -123,10 +162,10 @@ static double median_cores(const struct options *o, const struct report *reports
 
 static void print_cores(FILE *out, const struct options *o, const struct report *reports)
 {
-	fprintf(out, "\ncores used (median)  %8s %8s %10s %10s\n", "client", "server",
+	fprintf(out, "\n  cores, median       %8s %8s %10s %10s\n", "client", "server",
 		"ncd here", "ncd there");
 	for (uint32_t v = 0; v < 2; v++) {
-		fprintf(out, "  %-18s", o->via[v]->name);
+		fprintf(out, "    %-17s", o->via[v]->name);
 		for (int i = 0; i < REPORT_CPU_NR; i++) {
 			double cores = median_cores(o, reports, v, i);
 			int width = i < REPORT_CPU_NCD_CLIENT ? 8 : 10;
@@ -149,13 +188,21 @@ void compare_print(FILE *out, const struct options *o, const struct report *repo
 		"%u pairs of %.1f s\n", mode_name(s->mode), o->via[1]->name, o->via[0]->name,
 		s->flows, s->flows == 1 ? "" : "s", s->threads, s->threads == 1 ? "" : "s", s->size,
 		s->depth, o->pairs, o->seconds);
-	for (size_t i = 0; i < METRIC_NR; i++)
-		if (s->mode != MODE_STREAM || metrics[i].in_stream)
+	if (o->brief)
+		fprintf(out, "  %-22s %16s %16s %9s\n", "medians", o->via[0]->name, o->via[1]->name,
+			"ratio");
+	for (size_t i = 0; i < METRIC_NR; i++) {
+		if (!metric_in_text(&metrics[i], o))
+			continue;
+		if (o->brief)
+			print_metric_brief(out, &metrics[i], o, reports);
+		else
 			print_metric(out, &metrics[i], o, reports);
+	}
 	print_cores(out, o, reports);
 	for (uint32_t i = 0; i < 2 * o->pairs; i++)
 		errors += reports[i].errors;
-	fprintf(out, "\nerrors: %" PRIu64 "\n", errors);
+	fprintf(out, "  errors: %" PRIu64 "\n", errors);
 }
 
 /* JSON has no NaN. */

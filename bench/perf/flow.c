@@ -11,6 +11,12 @@
 #define RX_WANT_MIN (64u << 10)
 #define RX_WANT_MAX (1u << 20)
 
+/*
+ * A non-blocking send of more than any socket takes at once would only be filled for nothing, again
+ * and again.
+ */
+#define TX_NONBLOCKING_MAX (1u << 20)
+
 /* Returns bytes sent, 0 if it has to wait, or -errno. */
 static ssize_t flow_send_some(struct loop *l, struct flow *f, size_t want)
 {
@@ -18,6 +24,8 @@ static ssize_t flow_send_some(struct loop *l, struct flow *f, size_t want)
 	void *view;
 	ssize_t n;
 
+	if (!l->blocking && want > TX_NONBLOCKING_MAX)
+		want = TX_NONBLOCKING_MAX;
 	n = via->tx_view(&f->conn, want, &view);
 	if (n > 0) {
 		pattern_fill(&f->tx_pattern, f->tx_off, view, (size_t)n);
@@ -85,7 +93,7 @@ static int flow_receive(struct loop *l, struct flow *f)
 			return (int)n;
 		if (l->blocking)
 			return 0;
-		if (f->conn.via->short_is_drained && (size_t)n < want)
+		if (f->conn.via->short_is_drained && (size_t)n < want && !f->conn.hung_up)
 			return 0;
 	}
 	return 1;

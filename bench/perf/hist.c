@@ -2,8 +2,6 @@
 /* hist.c - reading the latency histogram. */
 #include "hist.h"
 
-#include <math.h>
-
 void hist_merge(struct hist *into, const struct hist *from)
 {
 	into->count += from->count;
@@ -28,13 +26,14 @@ uint64_t hist_bucket_top(uint32_t index)
 
 uint64_t hist_percentile(const struct hist *h, double percent)
 {
-	uint64_t rank, seen = 0;
+	/* 99.9 has no exact double: without the slack, 99.9 % of 1000 would be 999.0000000000001. */
+	double exact = percent * (double)h->count / 100 * (1 - 1e-12);
+	uint64_t rank = (uint64_t)exact, seen = 0;
 
 	if (h->count == 0)
 		return 0;
-	rank = (uint64_t)ceil(percent / 100.0 * (double)h->count);
-	if (rank < 1)
-		rank = 1;
+	if ((double)rank < exact || rank == 0)
+		rank++;
 	for (uint32_t i = 0; i < HIST_BUCKETS; i++) {
 		seen += h->bucket[i];
 		if (seen >= rank) {

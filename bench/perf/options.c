@@ -15,7 +15,7 @@
 
 enum option_id {
 	OPT_VIA = 256, OPT_TO, OPT_LISTEN, OPT_PORT, OPT_FLOWS, OPT_THREADS, OPT_SIZE, OPT_DEPTH,
-	OPT_SECONDS, OPT_JSON, OPT_VERIFY, OPT_NO_VERIFY, OPT_CPU, OPT_PAIRS, OPT_CLIENT_CPU,
+	OPT_SECONDS, OPT_JSON, OPT_BRIEF, OPT_VERIFY, OPT_NO_VERIFY, OPT_CPU, OPT_PAIRS, OPT_CLIENT_CPU,
 	OPT_SERVER_CPU, OPT_CLIENT_SOCKET, OPT_SERVER_SOCKET, OPT_CLIENT_ADDR, OPT_HELP,
 	OPT_VERSION,
 };
@@ -31,6 +31,7 @@ static const struct option long_options[] = {
 	{ "depth", required_argument, NULL, OPT_DEPTH },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "brief", no_argument, NULL, OPT_BRIEF },
 	{ "verify", no_argument, NULL, OPT_VERIFY },
 	{ "no-verify", no_argument, NULL, OPT_NO_VERIFY },
 	{ "cpu", required_argument, NULL, OPT_CPU },
@@ -53,7 +54,7 @@ static const char help_text[] =
 	"                      [--cpu N] [--client-addr ADDR] [--json]\n"
 	"ncd-perf compare MODE --via A,B [--pairs N] [--server-addr ADDR] [--client-addr ADDR]\n"
 	"                      [--client-socket PATH] [--server-socket PATH]\n"
-	"                      [--client-cpu N] [--server-cpu N] and those of MODE\n"
+	"                      [--client-cpu N] [--server-cpu N] [--brief] and those of MODE\n"
 	"\n"
 	"MODE:  stream   one way, as fast as it goes (default size 131072)\n"
 	"       rpc      round trips, D outstanding in each flow (default size 64)\n"
@@ -228,6 +229,9 @@ static int option_apply(struct options *o, int id, const char *arg)
 		return parse_verify(o, id == OPT_VERIFY);
 	case OPT_JSON:
 		o->json = true;
+		return 0;
+	case OPT_BRIEF:
+		o->brief = true;
 		return 0;
 	case OPT_HELP:
 		help_print();

@@ -38,6 +38,7 @@ struct options {
 	const char *client_socket; /* NULL: NCD_SOCKET as it is; so the next */
 	const char *server_socket;
 	bool json;
+	bool brief; /* compare: medians only */
 };
 
 const char *mode_name(uint32_t mode);

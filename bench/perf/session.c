@@ -115,6 +115,7 @@ static int session_begin(struct session *s, struct conn *listener)
 /* Answers until END, or until the client is gone. */
 static void session_serve(struct session *s)
 {
+	const char *text;
 	struct hello hello;
 	struct reply reply;
 	int r;
@@ -123,11 +124,14 @@ static void session_serve(struct session *s)
 		bool end = hello.kind == HELLO_END, flows = s->shape.mode != MODE_CONNECT;
 
 		r = crew_wait(s->crew, end && flows ? clock_now_ns() + FINISH_NS : 0);
-		if (end && flows && r == 0)
+		text = r < 0 ? crew_error_what(s->crew) : "";
+		if (end && flows && r == 0) {
+			text = "the end of a flow did not arrive";
 			r = -ETIMEDOUT;
+		}
 		if (end)
 			crew_abort(s->crew);
-		reply_fill(s, &reply, r < 0 ? r : 0, r < 0 ? crew_error_what(s->crew) : "");
+		reply_fill(s, &reply, r < 0 ? r : 0, text);
 		if (session_send(s, &reply) < 0 || end)
 			return;
 	}

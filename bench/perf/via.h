@@ -75,6 +75,7 @@ struct conn {
 	int fd;      /* descriptor, or number of a virtual socket */
 	bool blocking;
 	bool attached;
+	bool hung_up; /* the end is known to be near: read up to it, even if drained by short */
 	enum conn_kind kind;
 };
 

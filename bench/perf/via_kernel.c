@@ -34,8 +34,12 @@ static int hub_wait(struct hub *hub, struct conn **ret_ready, int max, int timeo
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		ret_ready[i] = ev[i].data.ptr;
+		/* A short read would hide an end that arrived together with the last bytes. */
+		if (ev[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+			ret_ready[i]->hung_up = true;
+	}
 	return n;
 }
 
