@@ -8,6 +8,7 @@
 
 #include "engine_state.h"
 
+#define OPENED_MIN 4096u /* openers' places remembered, at least */
 #define SETS_MAX 4096u /* streams with holes at once; beyond: the channel is given up */
 
 /* ---- memory ---- */
@@ -22,10 +23,17 @@ static uint32_t set_count(const struct engine_config *cfg)
 	return cfg->streams < SETS_MAX ? cfg->streams : SETS_MAX;
 }
 
+/* Room for the openers' places of some peers; what is not used costs no memory. */
+static uint32_t opened_count(const struct engine_config *cfg)
+{
+	return cfg->streams < OPENED_MIN / 4 ? OPENED_MIN : cfg->streams * 4;
+}
+
 size_t engine_bytes(const struct engine_config *cfg)
 {
 	return align64(sizeof(struct engine)) + align64(cfg->streams * sizeof(struct stream)) +
 	       align64(cfg->streams * 2 * sizeof(struct stream *)) +
+	       align64(opened_count(cfg) * sizeof(struct opened)) +
 	       align64(cfg->channels * sizeof(struct channel)) +
 	       align64(cfg->listeners * sizeof(struct listener)) +
 	       align64(set_count(cfg) * sizeof(struct interval_set)) +
@@ -53,6 +61,8 @@ struct engine *engine_create(void *mem, const struct engine_config *cfg,
 	e->stream = carve(&at, cfg->streams * sizeof(struct stream));
 	e->ids.place = carve(&at, cfg->streams * 2 * sizeof(struct stream *));
 	e->ids.mask = cfg->streams * 2 - 1;
+	e->opened.at = carve(&at, opened_count(cfg) * sizeof(struct opened));
+	e->opened.mask = opened_count(cfg) - 1;
 	e->channel = carve(&at, cfg->channels * sizeof(struct channel));
 	e->listeners.at = carve(&at, cfg->listeners * sizeof(struct listener));
 	e->listeners.capacity = cfg->listeners;
@@ -73,6 +83,8 @@ void engine_peer_set(struct engine *e, uint32_t index, const struct address *add
 
 	if (addr_nr > NCD_ADDRS_MAX)
 		addr_nr = NCD_ADDRS_MAX;
+	if (!p->known)
+		p->epoch++;
 	p->known = true;
 	p->addr_nr = addr_nr;
 	if (addr_nr > 0)
@@ -112,6 +124,7 @@ void engine_peer_reset(struct engine *e, uint32_t index, uint64_t now_ns)
 {
 	(void)now_ns;
 	end_streams(e, index, -ECONNRESET, false);
+	e->peer[index].epoch++;
 	e->peer[index].leaving = false;
 	e->peer[index].left = false;
 }
@@ -357,6 +370,7 @@ static void tick_orphans(struct engine *e)
 	while (e->orphan_head != NULL && e->orphan_head->orphan_due_ns <= e->now_ns) {
 		struct stream *s = e->orphan_head;
 
+		/* Never accepted: if it is after all, the answer is that nobody knows it. */
 		if (s->state == STREAM_RESETTING)
 			stream_die(e, s, 0);
 		else

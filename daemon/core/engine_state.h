@@ -13,6 +13,7 @@
 #include "engine.h"
 #include "id_table.h"
 #include "listener.h"
+#include "opened_table.h"
 #include "stream.h"
 
 #define TX_IOV_MAX    128  /* of one gathered send */
@@ -90,6 +91,7 @@ struct engine_peer {
 	uint32_t up;      /* bits */
 	uint32_t turn[3]; /* round robin, by class */
 	uint32_t streams;
+	uint32_t epoch;   /* counts its incarnations */
 	uint64_t down_ns; /* since when no channel is up; meaningful if streams > 0 && up == 0 */
 	struct stream_queue waiting; /* streams with something to say and no channel */
 };
@@ -102,6 +104,7 @@ struct engine {
 	uint32_t stream_high; /* streams ever used: [0, stream_high) */
 	struct stream *free_head, *free_tail; /* FIFO by stream.next: ids come back late */
 	struct id_table ids;
+	struct opened_table opened;
 	struct channel *channel;
 	struct listener_table listeners;
 	struct port_pool ports;
@@ -163,7 +166,9 @@ void stream_finish_if_done(struct engine *e, struct stream *s);
 void stream_progress(struct engine *e, struct stream *s);
 void stream_ack_disarm(struct engine *e, struct stream *s);
 void stream_ack_arm(struct engine *e, struct stream *s, uint64_t now_ns);
-/* Begins to reset: RESET until RESET_ACK. */
+/* RESET until RESET_ACK; the peer's id is known. */
+void stream_reset_say(struct engine *e, struct stream *s);
+/* Begins to reset. */
 void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error, uint64_t now_ns);
 /* Credit or ack have moved so far that the peer must hear of it. */
 void stream_credit_check(struct engine *e, struct stream *s, uint64_t now_ns);

@@ -205,9 +205,16 @@ void stream_progress(struct engine *e, struct stream *s)
 	stream_finish_if_done(e, s);
 }
 
+void stream_reset_say(struct engine *e, struct stream *s)
+{
+	orphan_disarm(e, s);
+	s->want = WANT_RESET;
+	sched_activate(e, s);
+}
+
 void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error, uint64_t now_ns)
 {
-	bool said = s->state != STREAM_OPENING || s->used != 0;
+	bool said = s->state != STREAM_OPENING || s->said;
 
 	if (s->state == STREAM_DEAD || s->state == STREAM_RESETTING || s->state == STREAM_REFUSING)
 		return;
@@ -220,10 +227,12 @@ void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error,
 	}
 	s->state = STREAM_RESETTING;
 	s->wire_error = (uint8_t)wire_error;
-	s->want = s->remote_id != 0 ? WANT_RESET : 0;
-	orphan_arm(e, s, now_ns);
-	if (s->want != 0)
-		sched_activate(e, s);
+	s->want = 0;
+	/* Until it is answered, however long: a peer that has nothing to send would never ask. */
+	if (s->remote_id != 0)
+		stream_reset_say(e, s);
+	else
+		orphan_arm(e, s, now_ns);
 }
 
 void engine_stream_free(struct engine *e, struct stream *s)

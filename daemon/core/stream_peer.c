@@ -204,6 +204,9 @@ static int peer_open(struct engine *e, struct channel *c, const struct frame *f,
 	s = id_table_find(&e->ids, c->peer, o.stream);
 	if (s != NULL)
 		return open_again(e, c, s);
+	/* A copy that comes late. Its opener has heard the answer, unless that was a refusal. */
+	if (!opened_first(&e->opened, c->peer, e->peer[c->peer].epoch, o.stream))
+		return reply_refuse(c, o.stream, WIRE_E_REFUSED);
 	l = listener_find(&e->listeners, &o.destination, o.destination_port);
 	if (l == NULL || e->leaving) {
 		e->counters.refused++;
@@ -239,8 +242,7 @@ static int peer_accept(struct engine *e, struct channel *c, struct stream *s,
 	s->remote_id = id;
 	id_table_insert(&e->ids, s);
 	if (s->state == STREAM_RESETTING) {
-		s->want |= WANT_RESET;
-		sched_activate(e, s);
+		stream_reset_say(e, s);
 		return 0;
 	}
 	s->state = STREAM_ESTABLISHED;
@@ -342,7 +344,7 @@ static int stream_frame(struct engine *e, struct channel *c, const struct frame 
 		struct reply r = { .type = FRAME_RESET, .flags = FRAME_F_UNKNOWN };
 
 		r.offset = f->stream;
-		if (f->type != FRAME_ACCEPT && f->type != FRAME_FIN)
+		if (f->type != FRAME_ACCEPT && f->type != FRAME_FIN && f->type != FRAME_CREDIT)
 			return 0;
 		e->counters.unknown_streams++;
 		return channel_reply(c, &r);

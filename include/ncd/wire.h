@@ -21,6 +21,7 @@
  *   | window (bytes beyond ack)       | CRC32C of bytes 0..35             | 32
  *   +---------------------------------+-----------------------------------+ 40
  *
+ * A stream id's low half may be used again, its high half has grown then (RFC 1982 arithmetic).
  * Credit is the absolute offset ack + window: how far the sender of this frame lets its
  * peer's stream go. Both are monotonic, so frames from different channels may land in any order.
  * A FIN occupies one offset after the last byte, as in TCP (RFC 9293 3.4): it is acknowledged

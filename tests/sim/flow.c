@@ -224,7 +224,7 @@ int flow_incoming(void *ctx, struct stream *stream, void *listener_user)
 	f = &s->flow[i];
 	if (port != f->to_port)
 		sim_fail(s, "flow %u for port %u comes to the listener of port %u", i, f->to_port, port);
-	if (f->accepted || !f->side[1].gone)
+	if (f->accepted)
 		sim_fail(s, "flow %u is accepted twice", i);
 	if (port == PORT_REFUSES || (port == PORT_LATER && pending_on(s, node) >= BACKLOG)) {
 		f->why |= WHY_REFUSED;
@@ -232,7 +232,6 @@ int flow_incoming(void *ctx, struct stream *stream, void *listener_user)
 	}
 	sim_log(s, "flow %u comes in", i);
 	f->accepted = true;
-	f->side[1].closed = false;
 	f->side[1].stream = stream;
 	side_rings(s, &f->side[1]);
 	if (port == PORT_LATER) {
@@ -262,8 +261,6 @@ void flow_admit(struct sim *s, uint32_t flow)
 		sim_log(s, "flow %u is refused late", flow);
 		engine_stream_refuse(n->engine, sd->stream, node_now(s));
 		sd->closed = true;
-		/* If the refusal is lost, the opener asks again, and may be lucky. */
-		f->accepted = false;
 		return;
 	}
 	sim_log(s, "flow %u is admitted late", flow);

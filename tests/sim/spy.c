@@ -59,6 +59,7 @@ static void spy_open(struct sim *s, uint32_t node, const struct frame *f, const 
 		if (flow->side[0].node != node || flow->port != info.source_port)
 			continue;
 		name_side(s, node, info.stream, i, 0);
+		sim_log(s, "    it is flow %u, id %" PRIx64, i, info.stream);
 		give_credit(&flow->side[1], f);
 		return;
 	}
