@@ -380,16 +380,20 @@ void engine_stream_admit(struct engine *e, struct stream *s, uint64_t now_ns)
 void engine_stream_refuse(struct engine *e, struct stream *s, uint64_t now_ns)
 {
 	struct reply r = { .type = FRAME_REFUSE, .code = WIRE_E_NOBUFS, .stream = s->remote_id };
+	uint32_t bits = s->used;
+	bool said = true;
 
 	(void)now_ns;
 	if (s->state != STREAM_INCOMING)
 		return;
 	e->counters.refused++;
 	/*
-	 * On the channel that brought the OPEN: if it dies, the opener has used it, and opens again.
-	 * If it is dead already, that is what the opener does anyway.
+	 * On every channel that brought the OPEN: of one that dies the opener knows that it had used
+	 * it, and opens again.
 	 */
-	if (s->last == NULL || channel_reply(s->last, &r) == 0) {
+	for (; bits != 0; bits &= bits - 1)
+		said &= channel_reply(e->peer[s->peer].channel[__builtin_ctz(bits)], &r) == 0;
+	if (said) {
 		stream_die(e, s, 0);
 		return;
 	}

@@ -153,17 +153,10 @@ static void take_open_data(struct engine *e, struct stream *s, const struct fram
 		set_final(e, s, bytes);
 }
 
-/* @c brought the OPEN of @s: what is answered to it goes there. */
-static void opened_on(struct stream *s, struct channel *c)
-{
-	s->last = c;
-	s->used |= 1u << c->bit;
-}
-
 static int open_again(struct engine *e, struct channel *c, struct stream *s)
 {
 	if (s->state == STREAM_INCOMING)
-		opened_on(s, c);
+		s->used |= 1u << c->bit;
 	if (s->state == STREAM_ESTABLISHED && !s->dialled) {
 		s->want |= WANT_ACCEPT;
 		sched_activate(e, s);
@@ -217,7 +210,7 @@ static int peer_open(struct engine *e, struct channel *c, const struct frame *f,
 		e->counters.refused++;
 		return reply_refuse(c, o.stream, WIRE_E_NOBUFS);
 	}
-	opened_on(s, c);
+	s->used |= 1u << c->bit; /* where a refusal goes */
 	r = e->ops->incoming(e->ctx, s, l->user);
 	if (r == 0) {
 		engine_stream_admit(e, s, now_ns);
