@@ -104,6 +104,7 @@ static inline void rig_pump(struct rig *r)
 			case EVT_CHANNEL_DEAD:
 				h->dead++;
 				close(ev.link->fd);
+				ev.link->fd = -1;
 				break;
 			case EVT_CLIENT_BAD:
 				h->bad++;
@@ -289,8 +290,8 @@ static inline void rig_stop(struct rig *r)
 		close(h->doorbell_fd);
 	}
 	for (int i = 0; i < 2; i++)
-		if (r->host[i].dead == 0)
-			for (uint32_t k = 0; k < r->links; k++)
+		for (uint32_t k = 0; k < r->links; k++)
+			if (r->link[i][k].fd >= 0)
 				close(r->link[i][k].fd);
 }
 
