@@ -174,6 +174,8 @@ static int end_frame(struct engine *e, struct channel *c)
 	} else if (s != NULL) {
 		s->placing--;
 		r = stream_peer_data_end(e, c, s, &rx->frame);
+		/* It may have held the credit back. */
+		stream_credit_check(e, s, e->now_ns);
 	}
 	return r != 0 ? fail(c, "frame does not fit its stream") : 0;
 }

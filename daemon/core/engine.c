@@ -269,12 +269,15 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 
 	if (now_ns > e->now_ns)
 		e->now_ns = now_ns;
-	if (c->rx.stream != NULL) {
-		c->rx.stream->placing--;
-		c->rx.stream = NULL;
-	}
 	p->up &= ~(1u << c->bit);
 	p->channel[c->bit] = NULL;
+	if (c->rx.stream != NULL) {
+		struct stream *s = c->rx.stream;
+
+		c->rx.stream = NULL;
+		s->placing--;
+		stream_credit_check(e, s, e->now_ns);
+	}
 	if (p->up == 0)
 		p->down_ns = e->now_ns;
 	c->up = false;
