@@ -23,7 +23,7 @@ uint32_t sim_at(struct sim *s, uint64_t after_ns, enum event_kind kind, uint32_t
 
 uint64_t node_now(struct sim *s)
 {
-	return rng_chance(&s->rng, 30) ? s->now_ns - rng_below(&s->rng, 1000) : s->now_ns;
+	return rng_chance(&s->rng, 30) ? s->now_ns - rng_below(&s->rng, CLOCK_LAG_NS) : s->now_ns;
 }
 
 uint32_t peer_index(uint32_t host, uint32_t other)
@@ -197,7 +197,7 @@ static void give_up(struct sim *s, uint32_t node, struct channel *dead)
 
 	if (end == &s->node[node].loop[0] || end == &s->node[node].loop[1])
 		sim_fail(s, "node %u gives its own loop channel up", node);
-	if (s->now_ns - end->heard_ns < s->plan.engine.ping_dead_ns)
+	if (s->now_ns - end->heard_ns + CLOCK_LAG_NS < s->plan.engine.ping_dead_ns)
 		sim_fail(s, "node %u gives a channel up that spoke %lu ns ago", node,
 			 (unsigned long)(s->now_ns - end->heard_ns));
 	for (uint32_t c = 0; c < CONNS_MAX; c++)

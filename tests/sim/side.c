@@ -79,9 +79,11 @@ static void check_error(struct sim *s, uint32_t flow, uint32_t side, int error)
 		&n->peer[peer_index(n->host, s->node[other->node].host)];
 	bool ok = false;
 
-	if (view->channels == 0 && s->now_ns - view->none_since_ns >= s->plan.engine.unreachable_ns)
+	/* The engine's clock may lag by what node_now() takes off. */
+	if (view->channels == 0 &&
+	    s->now_ns - view->none_since_ns + CLOCK_LAG_NS >= s->plan.engine.unreachable_ns)
 		f->why |= WHY_UNREACHABLE;
-	if (other->closed && s->now_ns - other->closed_ns >= s->plan.engine.orphan_ns)
+	if (other->closed && s->now_ns - other->closed_ns + CLOCK_LAG_NS >= s->plan.engine.orphan_ns)
 		f->why |= WHY_ORPHAN;
 	switch (error) {
 	case -ECONNREFUSED:

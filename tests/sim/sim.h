@@ -37,6 +37,7 @@
 #define GUARD      32 /* bytes before and behind each piece of memory, that nobody may write */
 
 #define MS     UINT64_C(1000000)
+#define CLOCK_LAG_NS 1000 /* a worker may have read its clock so long ago */
 #define SECOND (1000 * MS)
 
 enum event_kind {
