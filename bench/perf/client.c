@@ -61,17 +61,24 @@ static int client_fail(struct client_run *run, int err, const char *format, ...)
 
 static const char *connect_remedy(const struct via *via, int err)
 {
-	if (err == -ECONNREFUSED && !via->uses_daemon)
+	if (err == -ECONNREFUSED)
 		return "; is 'ncd-perf server' running there, with the same --via and --port?";
-	if (err == -ECONNREFUSED || err == -ENOENT)
-		return "; is ncd running (NCD_SOCKET), and 'ncd-perf server' there with this --via?";
-	if (err == -EACCES)
-		return "; NCD_SOCKET must be accessible, see [access] in ncd.conf";
 	if (err == -ENETUNREACH && via->uses_daemon)
 		return "; no [peer] in ncd.conf has this address";
 	if (err == -EMFILE)
 		return "; raise ulimit -n, or use fewer flows";
 	return "";
+}
+
+static int client_fail_connect(struct client_run *run, int err)
+{
+	char buf[128];
+	const char *why = via_why(run->via, buf, sizeof(buf), strerror(-err));
+	/* What the transport says about itself has its own remedy. */
+	const char *remedy = why == buf ? "" : connect_remedy(run->via, err);
+
+	return client_fail(run, err, "cannot connect to %s via %s: %s%s", run->to.text,
+			   run->via->name, why, remedy);
 }
 
 /* A connection that has said @hello. */
@@ -85,8 +92,7 @@ static int client_connect(struct client_run *run, const struct hello *hello, str
 		r = conn_send_all(&c, hello, sizeof(*hello), clock_now_ns() + ASK_NS);
 	if (r < 0) {
 		control->close(&c);
-		return client_fail(run, r, "cannot connect to %s via %s: %s%s", run->to.text,
-				   run->via->name, strerror(-r), connect_remedy(run->via, r));
+		return client_fail_connect(run, r);
 	}
 	*ret_conn = c;
 	return 0;

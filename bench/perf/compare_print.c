@@ -232,7 +232,9 @@ static void print_metric_json(FILE *out, const struct metric *m, const struct op
 		print_number(out, ",\"ratio\":", ratio_of(&pairs[i]));
 		fputc('}', out);
 	}
-	print_number(out, "],\"median_ratio\":", s.median);
+	print_number(out, "],\"median_a\":", median_of(pairs, o->pairs, false));
+	print_number(out, ",\"median_b\":", median_of(pairs, o->pairs, true));
+	print_number(out, ",\"median_ratio\":", s.median);
 	print_number(out, ",\"min_ratio\":", s.min);
 	print_number(out, ",\"max_ratio\":", s.max);
 	winner = winner_name(o, &s);

@@ -91,19 +91,16 @@ static void server_on_hello(void *arg, struct accepted *a)
 static int server_fail(const struct server *s, int err, const char *what)
 {
 	const char *remedy = "";
+	char why[128];
 
 	if (err == -EADDRINUSE)
 		remedy = "; another one runs there: choose another --port";
 	else if (err == -EADDRNOTAVAIL)
 		remedy = "; --listen must be an address of this host";
-	else if (s->via->uses_daemon && (err == -ENOENT || err == -ECONNREFUSED))
-		remedy = "; start ncd, or set NCD_SOCKET to its socket";
-	else if (s->via->uses_daemon && err == -EACCES)
-		remedy = "; see [access] in ncd.conf";
 	else if (err == -EMFILE)
 		remedy = "; raise ulimit -n";
 	fprintf(stderr, "ncd-perf: server via %s at %s: %s: %s%s\n", s->via->name,
-		s->listen.text, what, strerror(-err), remedy);
+		s->listen.text, what, via_why(s->via, why, sizeof(why), strerror(-err)), remedy);
 	return err;
 }
 

@@ -31,6 +31,14 @@ const struct via *via_find(const char *name, size_t len)
 	return NULL;
 }
 
+const char *via_why(const struct via *via, char *buf, size_t len, const char *otherwise)
+{
+	buf[0] = '\0';
+	if (via->why)
+		(void)via->why(buf, len); /* cut is as well */
+	return buf[0] ? buf : otherwise;
+}
+
 static void endpoint_describe(struct endpoint *ep)
 {
 	char host[INET6_ADDRSTRLEN] = "?";

@@ -114,6 +114,8 @@ struct via {
 	/* The whole view has been read. */
 	int (*rx_done)(struct conn *c, size_t len);
 
+	/* One line on why the transport itself is not there, "" if it is; may be NULL. */
+	size_t (*why)(char *buf, size_t len);
 	int (*finish)(struct conn *c); /* shutdown(SHUT_WR) */
 	void (*close)(struct conn *c);
 };
@@ -124,6 +126,9 @@ extern const struct via via_tcp, via_unix, via_tcp_uring, via_ncd, via_ncd_zc;
 const struct via *via_find(const char *name, size_t len);
 /* All of them; NULL at the end of the list. */
 const struct via *via_at(size_t index);
+
+/* What via->why says, or @otherwise. @buf of @len bytes (not 0) may be used for it. */
+const char *via_why(const struct via *via, char *buf, size_t len, const char *otherwise);
 
 /*
  * @addr is a numeric address or a name; for unix it is ignored: the socket has an abstract name made

@@ -193,7 +193,8 @@ static void conn_close(struct conn *c)
 	.uses_daemon = true, .hub_open = hub_open, .hub_close = hub_close, .wait = hub_wait,       \
 	.listen = conn_listen, .accept = conn_accept, .connect = conn_connect,                     \
 	.connected = conn_connected, .bound = conn_bound, .attach = conn_attach,                   \
-	.detach = conn_detach, .finish = conn_finish, .close = conn_close
+	.detach = conn_detach, .why = nc_attach_why, .finish = conn_finish,                        \
+	.close = conn_close
 
 const struct via via_ncd = {
 	.name = "ncd",
