@@ -102,7 +102,7 @@ static void emit_open(struct engine *e, struct channel *c, struct stream *s)
 	f.length = WIRE_OPEN_BYTES + (uint32_t)data;
 	if (s->shutdown && data == s->tx_tail) {
 		f.flags = FRAME_F_FIN;
-		s->fin_sent = true;
+		s->fin_sent = s->fin_said = true;
 	}
 	put_credit(e, s, &f);
 	put_header(c, &f);
@@ -155,7 +155,7 @@ static void emit_data(struct engine *e, struct channel *c, struct stream *s)
 	if (s->shutdown && s->tx_next + bytes == s->tx_tail) {
 		f.type = bytes > 0 ? FRAME_DATA : FRAME_FIN;
 		f.flags = bytes > 0 ? FRAME_F_FIN : 0;
-		s->fin_sent = true;
+		s->fin_sent = s->fin_said = true;
 	}
 	if (bytes > 0 && s->tx_next + bytes - s->tx_asked >= s->tx.bytes / 4) {
 		f.flags |= FRAME_F_ACK;

@@ -19,7 +19,7 @@ int stream_acked(struct stream *s, uint64_t ack, uint32_t window)
 	if (limit < ack)
 		return -EPROTO;
 	if (s->shutdown && ack == s->tx_tail + 1) {
-		if (!s->fin_sent && !s->fin_acked && s->tx_sent < s->tx_tail)
+		if (!s->fin_said)
 			return -EPROTO;
 		ack--;
 		if (!s->fin_acked) {

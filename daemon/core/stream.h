@@ -75,6 +75,7 @@ struct stream {
 	uint8_t wire_error;  /* for REFUSE and RESET */
 	bool shutdown;       /* tx_tail is final */
 	bool fin_sent, fin_acked;
+	bool fin_said; /* fin_sent, once: not taken back when a channel dies */
 	bool rx_end_told; /* an ack that covers the peer's FIN has been built */
 	bool closed;      /* the application has let go */
 	bool reset_after; /* RESET once everything is acknowledged */

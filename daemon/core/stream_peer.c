@@ -294,7 +294,7 @@ static int peer_unknown(struct engine *e, uint32_t peer, uint64_t remote_id)
 
 	if (s == NULL || s->state == STREAM_DEAD)
 		return 0;
-	if (s->state == STREAM_ESTABLISHED && s->fin_sent && stream_rx_complete(s)) {
+	if (s->state == STREAM_ESTABLISHED && s->fin_said && stream_rx_complete(s)) {
 		s->tx_acked = s->tx_next = s->tx_tail;
 		s->fin_acked = true;
 		s->rx_end_told = true;
