@@ -199,15 +199,20 @@ static int reader_key(void *ctx, const char *section, const char *name, const ch
 	return 1;
 }
 
-static uint32_t key_line(const struct config *c, const char *section, const char *name)
+/* Line of the key, or if it is not given of the one that stands against it. */
+static uint32_t key_line(const struct config *c, const char *section, const char *name,
+			 const char *against)
 {
-	uint32_t i, nr;
+	uint32_t i, nr, line = 0, other = 0;
 	const struct config_key *keys = config_keys(&nr);
 
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
 		if (key_matches(&keys[i], false, section, name))
-			return c->line[i];
-	return 0;
+			line = c->line[i];
+		if (key_matches(&keys[i], false, section, against))
+			other = c->line[i];
+	}
+	return line ? line : other;
 }
 
 /* Two peers with one address, or a peer that is this host. */
@@ -251,16 +256,17 @@ static void check_peers(struct config_reader *r)
 static void check_together(struct config_reader *r)
 {
 	const struct config *c = r->config;
+	const char *share = c->throughput > c->latency ? "throughput" : "latency";
 
 	if (c->socket[0] == '\0')
-		reader_fail(r, key_line(c, "daemon", "socket"),
+		reader_fail(r, key_line(c, "daemon", "socket", "socket"),
 			    "socket is empty; give a path, or remove the key");
 	if (c->channels_max < c->latency + c->throughput)
-		reader_fail(r, key_line(c, "channels", "max"),
+		reader_fail(r, key_line(c, "channels", "max", share),
 			    "[channels] max = %" PRIu32 ": is less than latency + throughput = %" PRIu32
 			    "; raise it", c->channels_max, c->latency + c->throughput);
 	if (c->backoff_max_ms < c->backoff_min_ms)
-		reader_fail(r, key_line(c, "channels", "backoff_max_ms"),
+		reader_fail(r, key_line(c, "channels", "backoff_max_ms", "backoff_min_ms"),
 			    "[channels] backoff_max_ms = %" PRIu32 ": is less than backoff_min_ms = %"
 			    PRIu32 "; raise it", c->backoff_max_ms, c->backoff_min_ms);
 	check_peers(r);
