@@ -30,7 +30,7 @@ static uint32_t worker_tick(struct worker *w)
 	}
 	if (w->now_ns - w->sweep_ns >= STATS_EVERY_NS)
 		worker_sweep(w);
-	if (w->now_ns < engine_deadline(w->engine))
+	if (!engine_tick_due(w->engine, w->now_ns))
 		return 0;
 	do {
 		engine_tick(w->engine, w->now_ns, &dead);

@@ -436,6 +436,13 @@ void engine_tick(struct engine *e, uint64_t now_ns, struct channel **ret_dead)
 		e->slow_due_ns = e->now_ns + SLOW_TICK_NS;
 }
 
+bool engine_tick_due(const struct engine *e, uint64_t now_ns)
+{
+	return (e->ack_head != NULL && e->ack_head->ack_due_ns <= now_ns) ||
+	       (e->orphan_head != NULL && e->orphan_head->orphan_due_ns <= now_ns) ||
+	       e->slow_due_ns <= now_ns;
+}
+
 static void sooner(uint64_t *deadline, uint64_t due_ns)
 {
 	if (due_ns < *deadline)

@@ -217,7 +217,9 @@ uint32_t stream_index(const struct stream *s); /* 0..streams-1 */
 
 /* Does what is due; a channel to give up is returned through @ret_dead (or NULL), call again. */
 void engine_tick(struct engine *e, uint64_t now_ns, struct channel **ret_dead);
-/* When engine_tick is next needed, UINT64_MAX if never. */
+/* True if engine_tick may find something; cheap enough to ask at every turn. */
+bool engine_tick_due(const struct engine *e, uint64_t now_ns);
+/* When engine_tick is next needed, UINT64_MAX if never. Looks at every channel: ask before sleeping. */
 uint64_t engine_deadline(const struct engine *e);
 
 /* No new streams in or out; peers hear GOAWAY. */
