@@ -19,13 +19,17 @@ enum tag { TAG_RECV = 0, TAG_SEND, TAG_WATCH, TAG_NONE, TAG_MASK = 3 };
 #define REARM_PATIENT 16u   /* turns that a receive may wait for company */
 #define SMALL_RECEIVE 4096  /* only after one of at most this: bulk does not wait */
 
+/* Not in older headers. */
+#define ENTER_NO_IOWAIT (1u << 7)
+#define FEAT_NO_IOWAIT  (1u << 17)
+
 struct uring {
 	struct io io;
 	struct io_uring ring;
 	uint32_t urgent;  /* queued, to be submitted at the next poll */
 	uint32_t patient; /* queued receives that may wait */
 	uint32_t waited;  /* polls since the first of them */
-	bool flagged;     /* the kernel says in sq.kflags when there is work for it to do */
+	bool no_iowait;   /* the kernel can sleep for us without calling it waiting for a disk */
 };
 
 static struct uring *uring_of(struct io *io)
@@ -200,6 +204,30 @@ static void uring_poll(struct io *io)
 	uring_reap(u);
 }
 
+/*
+ * liburing's wait makes an idle daemon look like one that waits for a disk all the time (iowait in
+ * top, and in the frequency governor). Kernels from 6.15 on can be told otherwise.
+ */
+static void wait_without_iowait(struct uring *u, const struct __kernel_timespec *ts)
+{
+	struct io_uring_getevents_arg arg = { .ts = (uint64_t)(uintptr_t)ts };
+	union {
+		struct io_uring_getevents_arg *arg;
+		sigset_t *sig;
+	} u_arg = { .arg = &arg }; /* what EXT_ARG makes of the parameter */
+
+	if (io_uring_sq_ready(&u->ring)) {
+		u->io.calls++;
+		(void)io_uring_submit_and_get_events(&u->ring);
+		if (io_uring_cq_ready(&u->ring))
+			return;
+	}
+	u->io.calls++;
+	(void)io_uring_enter2((unsigned int)u->ring.ring_fd, 0, 1,
+			      IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | ENTER_NO_IOWAIT,
+			      u_arg.sig, sizeof(arg));
+}
+
 static void uring_wait(struct io *io, uint64_t timeout_ns)
 {
 	struct uring *u = uring_of(io);
@@ -207,13 +235,17 @@ static void uring_wait(struct io *io, uint64_t timeout_ns)
 		.tv_sec = (int64_t)(timeout_ns / 1000000000u),
 		.tv_nsec = (int64_t)(timeout_ns % 1000000000u),
 	};
+	struct __kernel_timespec *limit = timeout_ns == UINT64_MAX ? NULL : &ts;
 	struct io_uring_cqe *cqe;
 
 	u->urgent = u->patient = u->waited = 0;
-	io->calls++;
 	/* -ETIME, -EINTR: the caller looks around either way. */
-	(void)io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1,
-					       timeout_ns == UINT64_MAX ? NULL : &ts, NULL);
+	if (u->no_iowait) {
+		wait_without_iowait(u, limit);
+	} else {
+		io->calls++;
+		(void)io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, limit, NULL);
+	}
 	uring_reap(u);
 }
 
@@ -268,6 +300,7 @@ int io_uring_create(uint32_t links_max, struct io **ret_io)
 		};
 
 		ret = io_uring_queue_init_params(SQ_ENTRIES, &u->ring, &p);
+		u->no_iowait = p.features & FEAT_NO_IOWAIT;
 		/* Sleeping with a timeout needs it, and so do completions that must not be lost
 		 * (5.11). */
 		if (ret == 0 && (p.features & (IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP)) !=

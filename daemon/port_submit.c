@@ -12,7 +12,7 @@
 #include "port_state.h"
 
 #define BATCH        32u
-#define WORDS_A_TURN 1024u /* of one port */
+#define WORDS_A_TURN 256u /* of one port: the first of them should leave before the last is read */
 #define SELDOM       16u   /* turns between two looks at a queue that was never used */
 
 int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
