@@ -121,8 +121,8 @@ $(OUT)/tests/unit/test_hist: $(OUT)/bench/perf/hist.o
 $(OUT)/tests/unit/test_ratio: $(OUT)/bench/perf/ratio.o
 $(OUT)/tests/unit/test_pattern: $(OUT)/bench/perf/pattern.o
 
-$(OUT)/tests/client/test_%: $(OUT)/tests/client/test_%.o $(OUT)/tests/client/fake_daemon.o \
-			    $(OUT)/libncclient.a
+$(OUT)/tests/client/test_%: $(OUT)/tests/client/test_%.o \
+			    $(call objects,$(wildcard tests/client/fake_*.c)) $(OUT)/libncclient.a
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
 

@@ -71,16 +71,16 @@ static int rx_end(struct nc_sock *s)
 	/* NOTIFY, application end. */
 	uint32_t flags = atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst);
 
-	if (sock_broken(s) < 0)
-		return sock_take_error(s);
+	int error = sock_broken(s);
+
+	if (error < 0)
+		return error;
 	return flags & SLOT_F_EOF || flag_get(&s->rx.shut) ? 0 : -EAGAIN;
 }
 
 /* Not CONNECTED: 0 if it is by now, -EAGAIN while it connects, or an error. */
 static int rx_check(struct nc_sock *s)
 {
-	int error;
-
 	switch (sock_settle_unlocked(s)) {
 	case 0:
 		return 0;
@@ -91,8 +91,19 @@ static int rx_check(struct nc_sock *s)
 	}
 	if (sock_phase(s) != PHASE_FAILED)
 		return attachment_dead(s->att) ? -ECONNRESET : -ENOTCONN;
+	return sock_broken(s);
+}
+
+ssize_t rx_result(struct nc_sock *s, ssize_t ret)
+{
+	int error;
+
+	if (ret >= 0 || ret == -EAGAIN || ret == -EINTR || ret == -EBADF || sock_broken(s) == 0)
+		return ret;
 	error = sock_take_error(s);
-	return error < 0 ? error : -ENOTCONN;
+	if (error < 0)
+		return error;
+	return sock_phase(s) == PHASE_CONNECTED ? 0 : -ENOTCONN;
 }
 
 /* -EAGAIN, 0 at the end, bytes, or an error; never waits. */
@@ -253,6 +264,7 @@ static ssize_t rx_receive(int number, struct iov_cursor *to, size_t len, int fla
 	} else {
 		ret = rx_take(s, to, len, flags, wait);
 	}
+	ret = rx_result(s, ret);
 	lock_release(&s->rx.lock);
 	return ret;
 }

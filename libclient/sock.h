@@ -206,9 +206,13 @@ bool tx_look(struct nc_sock *s);
 bool rx_look(struct nc_sock *s);
 /* Under tx.lock: room of at least 1 byte, waiting for it as @flags and options say. */
 ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns);
+/* What a call returns that has done nothing: a stream's error only once, -EPIPE afterwards. */
+ssize_t tx_result(struct nc_sock *s, ssize_t ret);
 void tx_publish(struct nc_sock *s, uint64_t bytes);
 /* Under rx.lock: bytes that can be read, 0 at the end, or an error; waits if @wait. */
 ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns);
+/* As tx_result: the error only once, the end of the stream afterwards. */
+ssize_t rx_result(struct nc_sock *s, ssize_t ret);
 /* Where in the ring the next byte is put or taken. */
 uint32_t tx_place(struct nc_sock *s);
 uint32_t rx_place(struct nc_sock *s);

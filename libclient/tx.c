@@ -40,8 +40,16 @@ static int tx_check(struct nc_sock *s)
 		if (sock_phase(s) != PHASE_CONNECTED && sock_phase(s) != PHASE_FAILED)
 			return attachment_dead(s->att) ? -ECONNRESET : -EPIPE;
 	}
-	if (sock_broken(s) == 0)
-		return flag_get(&s->tx.shut) ? -EPIPE : 0;
+	error = sock_broken(s);
+	return error == 0 && flag_get(&s->tx.shut) ? -EPIPE : error;
+}
+
+ssize_t tx_result(struct nc_sock *s, ssize_t ret)
+{
+	int error;
+
+	if (ret >= 0 || ret == -EAGAIN || ret == -EINTR || ret == -EBADF || sock_broken(s) == 0)
+		return ret;
 	error = sock_take_error(s);
 	return error < 0 ? error : -EPIPE;
 }
@@ -178,8 +186,9 @@ static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flag
 	}
 	if (s->pollfd >= 0 && done > 0 && !tx_look(s))
 		pollfd_sync_out(s);
+	ret = done > 0 ? (ssize_t)done : tx_result(s, ret);
 	lock_release(&s->tx.lock);
-	return done > 0 ? (ssize_t)done : ret;
+	return ret;
 }
 
 ssize_t nc_send(int s, const void *buf, size_t len, int flags)

@@ -71,6 +71,7 @@ ssize_t nc_reserve(int number, size_t len, void **ret_buf, int flags)
 		      ? tx_wait_room(s, len, !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock),
 				     &until_ns)
 		      : -EBADF;
+	ret = tx_result(s, ret);
 	err = ret > 0 ? tx_view(s) : 0;
 	if (err < 0)
 		ret = err;
@@ -125,6 +126,7 @@ ssize_t nc_peek(int number, size_t len, const void **ret_buf, int flags)
 	ret = sock_open(s) ? rx_wait_bytes(s, 1, !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock),
 					   &until_ns)
 			   : -EBADF;
+	ret = rx_result(s, ret);
 	err = ret > 0 ? rx_view(s) : 0;
 	if (err < 0)
 		ret = err;

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fake_worker.c - the fake daemon as a worker: it pulls submissions and pushes readiness.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../ncd_test.h"
+#include "fake_state.h"
+
+/* ---- waking ---- */
+
+static void futex_wake(_Atomic uint32_t *seq)
+{
+	atomic_fetch_add(seq, 1);
+	syscall(SYS_futex, seq, FUTEX_WAKE, INT_MAX);
+}
+
+static void pollfd_signal(int fd, uint32_t events)
+{
+	char buf[4096];
+
+	if (fd < 0)
+		return;
+	if (events & (EV_IN | EV_HUP | EV_ERR))
+		(void)send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* full: readable */
+	if (events & (EV_OUT | EV_ERR))
+		while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+			;
+	if (events & EV_ERR)
+		shutdown(fd, SHUT_WR);
+}
+
+static uint32_t take(_Atomic uint32_t *notify, uint32_t bits)
+{
+	return atomic_fetch_and(notify, ~bits) & bits;
+}
+
+static void cq_push(struct fake *f, uint32_t worker, uint32_t qp, uint64_t word)
+{
+	struct ring *r = &f->cq[worker][qp];
+
+	assert_int_equal(ring_push(r, word), 0);
+	ring_publish(r);
+	if (!doorbell_due(&fake_qp(f, qp)->need_wakeup))
+		return;
+	futex_wake(&fake_qp(f, qp)->seq);
+	if (f->cqfd[qp] > 0)
+		eventfd_write(f->cqfd[qp], 1);
+}
+
+static void slot_notify(struct fake *f, struct fake_slot s, uint32_t events)
+{
+	struct slot_shm *shm = fake_shm(f, s);
+	uint32_t got = take(&shm->notify, NOTIFY_CQ(events)) >> 8;
+
+	if (got)
+		cq_push(f, s.worker, atomic_load(&shm->qp),
+			cq_word(s.slot, got | (events & (EV_ERR | EV_HUP))));
+	if (take(&shm->notify, NOTIFY_FUTEX(events)))
+		futex_wake(&shm->seq);
+	got = take(&shm->notify, NOTIFY_FD(events)) >> 16;
+	if (got)
+		pollfd_signal(fake_flow(f, s)->pollfd, got | (events & (EV_ERR | EV_HUP)));
+}
+
+static void listener_notify(struct fake *f, uint32_t worker, uint32_t listener)
+{
+	struct listener_shm *shm = fake_listener(f, listener);
+
+	if (take(&shm->notify, NOTIFY_CQ(EV_IN)))
+		cq_push(f, worker, atomic_load(&shm->qp), cq_word(listener | CQ_LISTENER, EV_IN));
+	if (take(&shm->notify, NOTIFY_FUTEX(EV_IN)))
+		futex_wake(&shm->seq);
+	if (take(&shm->notify, NOTIFY_FD(EV_IN)))
+		pollfd_signal(f->listener_pollfd[listener], EV_IN);
+}
+
+/* ---- with the lock held ---- */
+
+bool slot_pop(struct fake *f, uint64_t *ret_word, uint32_t *ret_worker)
+{
+	for (uint32_t w = 0; f->attached && w < f->cfg.workers; w++) {
+		for (uint32_t q = 0; q < NCD_QP_NR; q++) {
+			if (ring_pop(&f->sq[w][q], ret_word) == 0) {
+				*ret_worker = w;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+void slot_rings(struct fake *f, struct fake_slot s)
+{
+	struct slot_shm *shm = fake_shm(f, s);
+	struct fake_flow *fl = fake_flow(f, s);
+	int pollfd = fl->pollfd;
+
+	fake_send_segment(f);
+	*fl = (struct fake_flow){ .pollfd = pollfd, .bytes = f->cfg.ring_bytes };
+	fl->tx = f->segment + f->segment_used;
+	fl->rx = fl->tx + fl->bytes;
+	shm->tx_segment = shm->rx_segment = 1;
+	shm->tx_off = f->segment_used;
+	shm->rx_off = shm->tx_off + fl->bytes;
+	shm->tx_bytes = shm->rx_bytes = fl->bytes;
+	f->segment_used = (f->segment_used + 2 * (uint64_t)fl->bytes) % FAKE_SEGMENT_BYTES;
+	shm->local_port = 50000;
+	shm->peer_port = shm->open_peer_port;
+	memset(shm->local_addr, 0, sizeof(shm->local_addr));
+	shm->local_addr[10] = shm->local_addr[11] = 0xff;
+	shm->local_addr[12] = 127;
+	shm->local_addr[15] = 1;
+	atomic_store(&shm->tx_head, 0);
+	atomic_store(&shm->rx_tail, 0);
+	atomic_store(&shm->rx_base, 0);
+	atomic_store(&shm->flags, 0);
+	atomic_store(&shm->error, 0);
+	atomic_store(&shm->srtt_ns, 12345000);
+}
+
+void slot_state(struct fake *f, struct fake_slot s, enum slot_state state, uint32_t events)
+{
+	atomic_store(&fake_shm(f, s)->state, state);
+	if (events)
+		slot_notify(f, s, events);
+	else if (atomic_load(&fake_shm(f, s)->notify) & NOTIFY_FUTEX(EV_ALL))
+		futex_wake(&fake_shm(f, s)->seq);
+}
+
+void slot_failed(struct fake *f, struct fake_slot s, int error)
+{
+	atomic_store(&fake_shm(f, s)->error, error);
+	slot_state(f, s, SLOT_FAILED, EV_ERR | EV_OUT | EV_IN);
+}
+
+struct fake_slot slot_incoming(struct fake *f, uint32_t worker, uint32_t listener)
+{
+	uint32_t half = f->cfg.slots / 2;
+	struct fake_slot s = { worker, half + f->upper++ % half };
+	struct slot_shm *shm;
+
+	/* The next one that is free. */
+	while (atomic_load(&fake_shm(f, s)->state) != SLOT_FREE)
+		s.slot = half + f->upper++ % half;
+	shm = fake_shm(f, s);
+	atomic_store(&shm->tx_tail, 0);
+	atomic_store(&shm->tx_base, 0);
+	atomic_store(&shm->rx_head, 0);
+	atomic_store(&shm->kick, 0);
+	atomic_store(&shm->notify, 0);
+	atomic_store(&shm->qp, 0);
+	slot_rings(f, s);
+	memcpy(shm->peer_addr, shm->local_addr, sizeof(shm->peer_addr));
+	shm->peer_addr[15] = 2;
+	shm->peer_port = 60000;
+	shm->listener = listener;
+	atomic_store(&shm->state, SLOT_OPEN);
+	return s;
+}
+
+void slot_announce(struct fake *f, struct fake_slot s, uint32_t listener)
+{
+	struct ring *r = &f->accept[s.worker][listener];
+
+	assert_int_equal(ring_push(r, s.slot), 0);
+	ring_publish(r);
+	listener_notify(f, s.worker, listener);
+}
+
+/* One piece, up to the end of the ring, to or from it. */
+static size_t put_piece(struct fake_flow *fl, struct slot_shm *shm, const uint8_t *data,
+			size_t bytes)
+{
+	size_t room = fl->bytes - (fl->rx_tail - atomic_load(&shm->rx_head));
+	uint32_t at = (uint32_t)(fl->rx_tail - atomic_load(&shm->rx_base)) & (fl->bytes - 1);
+
+	if (bytes > room)
+		bytes = room;
+	if (bytes > fl->bytes - at)
+		bytes = fl->bytes - at;
+	memcpy(fl->rx + at, data, bytes);
+	fl->rx_tail += bytes;
+	return bytes;
+}
+
+size_t slot_put(struct fake *f, struct fake_slot s, const uint8_t *data, size_t bytes)
+{
+	struct slot_shm *shm = fake_shm(f, s);
+	struct fake_flow *fl = fake_flow(f, s);
+	size_t done = 0, n;
+
+	/* A ring found empty is written from its beginning again, now and then. */
+	if (fl->rx_tail == atomic_load(&shm->rx_head) && fl->rx_tail % 3 == 1)
+		atomic_store(&shm->rx_base, fl->rx_tail);
+	while ((n = put_piece(fl, shm, data + done, bytes - done)) > 0)
+		done += n;
+	atomic_store(&shm->rx_tail, fl->rx_tail);
+	if (done > 0)
+		slot_notify(f, s, EV_IN);
+	return done;
+}
+
+size_t slot_take(struct fake *f, struct fake_slot s, uint8_t *buf, size_t bytes)
+{
+	struct slot_shm *shm = fake_shm(f, s);
+	struct fake_flow *fl = fake_flow(f, s);
+	uint64_t tail = atomic_load(&shm->tx_tail);
+	size_t done = 0;
+
+	assert_true(tail - fl->tx_head <= fl->bytes);
+	if (bytes > tail - fl->tx_head)
+		bytes = tail - fl->tx_head;
+	while (done < bytes) {
+		uint32_t at =
+			(uint32_t)(fl->tx_head - atomic_load(&shm->tx_base)) & (fl->bytes - 1);
+		size_t n = bytes - done < fl->bytes - at ? bytes - done : fl->bytes - at;
+
+		memcpy(buf + done, fl->tx + at, n);
+		fl->tx_head += n;
+		done += n;
+	}
+	atomic_store(&shm->tx_head, fl->tx_head);
+	if (done > 0)
+		slot_notify(f, s, EV_OUT);
+	return done;
+}
+
+void slot_flags(struct fake *f, struct fake_slot s, uint32_t flags, uint32_t events)
+{
+	atomic_fetch_or(&fake_shm(f, s)->flags, flags);
+	slot_notify(f, s, events);
+}
+
+void slot_free(struct fake *f, struct fake_slot s)
+{
+	struct fake_flow *fl = fake_flow(f, s);
+
+	if (fl->pollfd >= 0)
+		close(fl->pollfd);
+	fl->pollfd = -1;
+	fl->live = false;
+	atomic_store(&fake_shm(f, s)->state, SLOT_FREE);
+}
+
+/* ---- for tests ---- */
+
+static bool pop(struct fake *f, uint64_t *ret_word, uint32_t *ret_worker)
+{
+	bool got;
+
+	pthread_mutex_lock(&f->lock);
+	got = slot_pop(f, ret_word, ret_worker);
+	if (got && (*ret_word >> 32 & 0xff) == SQ_KICK)
+		atomic_exchange(
+			&fake_shm(f, (struct fake_slot){ *ret_worker, (uint32_t)*ret_word })->kick,
+			0);
+	pthread_mutex_unlock(&f->lock);
+	return got;
+}
+
+struct fake_slot fake_expect_arg(struct fake *f, enum sq_op op, uint32_t *ret_arg)
+{
+	struct fake_slot s = { 0 };
+	uint64_t word = 0;
+
+	FAKE_AWAIT(pop(f, &word, &s.worker));
+	assert_int_equal(word >> 32 & 0xff, op);
+	s.slot = (uint32_t)word;
+	if (ret_arg)
+		*ret_arg = (uint32_t)(word >> 40);
+	return s;
+}
+
+struct fake_slot fake_expect(struct fake *f, enum sq_op op)
+{
+	return fake_expect_arg(f, op, NULL);
+}
+
+bool fake_idle(struct fake *f)
+{
+	bool idle = true;
+
+	pthread_mutex_lock(&f->lock);
+	for (uint32_t w = 0; w < f->cfg.workers; w++)
+		for (uint32_t q = 0; q < NCD_QP_NR; q++)
+			idle = idle && ring_empty(&f->sq[w][q]);
+	pthread_mutex_unlock(&f->lock);
+	return idle;
+}
+
+uint32_t fake_drain(struct fake *f)
+{
+	uint32_t nr = 0, worker;
+	uint64_t word;
+
+	while (pop(f, &word, &worker))
+		nr++;
+	return nr;
+}
+
+void fake_opening(struct fake *f, struct fake_slot s)
+{
+	pthread_mutex_lock(&f->lock);
+	slot_rings(f, s);
+	slot_state(f, s, SLOT_OPENING, 0);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fake_open(struct fake *f, struct fake_slot s)
+{
+	pthread_mutex_lock(&f->lock);
+	if (atomic_load(&fake_shm(f, s)->state) == SLOT_FREE)
+		slot_rings(f, s);
+	slot_state(f, s, SLOT_OPEN, EV_OUT);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fake_fail(struct fake *f, struct fake_slot s, int error)
+{
+	pthread_mutex_lock(&f->lock);
+	slot_failed(f, s, error);
+	pthread_mutex_unlock(&f->lock);
+}
+
+struct fake_slot fake_incoming(struct fake *f, uint32_t worker, uint32_t listener)
+{
+	struct fake_slot s;
+
+	pthread_mutex_lock(&f->lock);
+	s = slot_incoming(f, worker, listener);
+	slot_announce(f, s, listener);
+	pthread_mutex_unlock(&f->lock);
+	return s;
+}
+
+size_t fake_put(struct fake *f, struct fake_slot s, const void *data, size_t bytes)
+{
+	pthread_mutex_lock(&f->lock);
+	bytes = slot_put(f, s, data, bytes);
+	pthread_mutex_unlock(&f->lock);
+	return bytes;
+}
+
+size_t fake_take(struct fake *f, struct fake_slot s, void *buf, size_t bytes)
+{
+	pthread_mutex_lock(&f->lock);
+	bytes = slot_take(f, s, buf, bytes);
+	pthread_mutex_unlock(&f->lock);
+	return bytes;
+}
+
+void fake_eof(struct fake *f, struct fake_slot s)
+{
+	pthread_mutex_lock(&f->lock);
+	slot_flags(f, s, SLOT_F_EOF, EV_IN | EV_HUP);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fake_reset(struct fake *f, struct fake_slot s, int error)
+{
+	pthread_mutex_lock(&f->lock);
+	atomic_store(&fake_shm(f, s)->error, error);
+	slot_flags(f, s, SLOT_F_RESET, EV_ERR | EV_IN | EV_OUT | EV_HUP);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fake_tx_done(struct fake *f, struct fake_slot s)
+{
+	pthread_mutex_lock(&f->lock);
+	slot_flags(f, s, SLOT_F_TX_DONE, EV_OUT);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fake_free(struct fake *f, struct fake_slot s)
+{
+	pthread_mutex_lock(&f->lock);
+	slot_free(f, s);
+	pthread_mutex_unlock(&f->lock);
+}
+
+static bool has_wish(struct fake *f, _Atomic uint32_t *notify, uint32_t wish)
+{
+	bool has;
+
+	pthread_mutex_lock(&f->lock);
+	has = (atomic_load(notify) & wish) == wish;
+	pthread_mutex_unlock(&f->lock);
+	return has;
+}
+
+void fake_await_wish(struct fake *f, struct fake_slot s, uint32_t wish)
+{
+	FAKE_AWAIT(has_wish(f, &fake_shm(f, s)->notify, wish));
+}
+
+void fake_await_listener_wish(struct fake *f, uint32_t listener, uint32_t wish)
+{
+	FAKE_AWAIT(has_wish(f, &fake_listener(f, listener)->notify, wish));
+}
+
+void fake_sleep(struct fake *f, uint32_t worker)
+{
+	eventfd_t count;
+
+	(void)eventfd_read(f->doorbell[worker], &count); /* empty: as it should be */
+	doorbell_arm(&fake_port(f, worker)->need_wakeup);
+}
+
+void fake_await_doorbell(struct fake *f, uint32_t worker)
+{
+	struct pollfd p = { .fd = f->doorbell[worker], .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, 30000), 1);
+	doorbell_disarm(&fake_port(f, worker)->need_wakeup);
+}
+
+void fake_await_qp(struct fake *f, uint32_t qp)
+{
+	FAKE_AWAIT(atomic_load(&fake_qp(f, qp)->need_wakeup) != 0);
+}
