@@ -184,7 +184,8 @@ static int client_wait(struct client_run *run, uint64_t time_ns)
 	if (r < 0)
 		return client_fail(run, r, "%s via %s to %s: %s", crew_error_what(run->crew),
 				   run->via->name, run->to.text,
-				   r == -ECONNRESET ? "the other side closed or reset it" :
+				   r == -ECONNRESET || r == -EPIPE ?
+					   "the other side closed or reset it" :
 						      strerror(-r));
 	return r;
 }

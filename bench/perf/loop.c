@@ -148,6 +148,8 @@ static int loop_set_up(struct loop *l)
 			return loop_fail(l, -r, "pinning to a cpu");
 	}
 	r = hub_init(&l->hub, c->via, l->blocking ? 0 : conn_nr, loop_buf_len(&c->shape));
+	if (r == -EMFILE && c->via->uses_daemon)
+		return loop_fail(l, r, "ncd has 15 queues for a process, use fewer threads");
 	if (r < 0)
 		return loop_fail(l, r, "setting up a thread");
 	for (uint32_t i = 0; i < l->flow_nr; i++) {

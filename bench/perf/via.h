@@ -55,6 +55,7 @@ struct hub {
 	unsigned char *rx_buf;
 	size_t buf_len;      /* of each */
 	int epfd;            /* tcp, unix */
+	bool set_cubic;      /* tcp, tcp-uring: the system's default is another one */
 	struct nc_cq *cq;    /* ncd, ncd-zc */
 	uint64_t turn;       /* ncd: counts waits */
 	struct uring_hub *uring;

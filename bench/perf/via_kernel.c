@@ -1,19 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * via_kernel.c - kernel sockets: tcp and unix, with edge-triggered epoll. One epoll_ctl for the
- * life of a connection, and no read that is known to return EAGAIN (see epoll(7) on short reads):
- * kernel TCP shall do its best. tcp-uring borrows the socket functions.
+ * life of a connection, no read that is known to return EAGAIN (see epoll(7) on short reads), and
+ * cubic whatever the system's default is: kernel TCP shall do its best. tcp-uring borrows the
+ * socket functions.
  */
 #include "via_kernel.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+static const char cubic[] = "cubic";
+
+bool kernel_needs_cubic(void)
+{
+	char name[16] = "";
+	socklen_t len = sizeof(name);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	(void)getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len); /* "" if it has none */
+	(void)close(fd);
+	return strncmp(name, cubic, sizeof(name)) != 0;
+}
+
 static int hub_open(struct hub *hub)
 {
+	hub->set_cubic = !hub->via->is_unix && kernel_needs_cubic();
 	if (hub->conn_nr == 0)
 		return 0;
 	hub->epfd = epoll_create1(EPOLL_CLOEXEC);
@@ -59,6 +77,12 @@ static int socket_create(const struct endpoint *ep, int flags)
 	return fd;
 }
 
+/* Returns 0, or -ENOENT where the kernel has no cubic. */
+static int socket_set_cubic(int fd)
+{
+	return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, cubic, sizeof(cubic) - 1) ? -errno : 0;
+}
+
 static uint16_t socket_port(int fd)
 {
 	struct endpoint ep = { .len = sizeof(ep.addr) };
@@ -95,9 +119,11 @@ int kernel_listen(struct conn *c, const struct endpoint *ep, uint16_t *ret_port)
 
 	if (fd < 0)
 		return fd;
-	/* Accepted sockets inherit TCP_NODELAY. */
+	/* Accepted sockets inherit TCP_NODELAY and the congestion control. */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)))
 		r = -errno;
+	else if (!is_unix && socket_set_cubic(fd) < 0)
+		r = -ENOENT;
 	else if (is_unix && port == 0)
 		r = unix_bind(fd, ep, &port);
 	else if (bind(fd, &ep->addr.any, ep->len))
@@ -142,7 +168,9 @@ int kernel_connect(struct conn *c, const struct endpoint *ep, const struct endpo
 
 	if (fd < 0)
 		return fd;
-	r = socket_bind_from(fd, from);
+	r = c->hub->set_cubic ? socket_set_cubic(fd) : 0;
+	if (r == 0)
+		r = socket_bind_from(fd, from);
 	if (r == 0 && connect(fd, &ep->addr.any, ep->len))
 		r = -errno;
 	if (r < 0 && r != -EINPROGRESS) {

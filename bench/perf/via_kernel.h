@@ -9,6 +9,9 @@
 
 #include "via.h"
 
+/* Whether sockets have to be told to use cubic. */
+bool kernel_needs_cubic(void);
+
 int kernel_listen(struct conn *c, const struct endpoint *ep, uint16_t *ret_port);
 int kernel_accept(struct conn *listener, struct conn *c);
 int kernel_connect(struct conn *c, const struct endpoint *ep, const struct endpoint *from);

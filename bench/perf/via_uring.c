@@ -85,6 +85,7 @@ static int hub_open(struct hub *hub)
 		return r;
 	}
 	hub->uring = u;
+	hub->set_cubic = kernel_needs_cubic();
 	return 0;
 }
 
