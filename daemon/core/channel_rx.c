@@ -148,6 +148,8 @@ static int begin_data(struct engine *e, struct channel *c)
 		/* It may have been the last thing to wait for. */
 		if (s->state != STREAM_ESTABLISHED)
 			return 0;
+	} else {
+		stream_credit_early(s, f->ack, f->window);
 	}
 	/* What it has had before it closed may come again: that is only to be acknowledged. */
 	if (s->closed && f->offset + f->length > s->rx_next) {

@@ -145,6 +145,16 @@ static inline uint64_t stream_ack_out(const struct stream *s)
  */
 int stream_acked(struct stream *s, uint64_t ack, uint32_t window);
 
+/*
+ * Credit that overtook the ACCEPT. Its acknowledgement is not needed: the ACCEPT has the same, since
+ * nothing could be sent behind the OPEN; but the window may have grown.
+ */
+static inline void stream_credit_early(struct stream *s, uint64_t ack, uint32_t window)
+{
+	if (ack + window >= ack && ack + window > s->tx_limit)
+		s->tx_limit = ack + window;
+}
+
 /* May [offset, offset + length), with a FIN behind it if @fin, come? 0 or -EPROTO. */
 int stream_check_data(const struct stream *s, uint64_t offset, uint32_t length, bool fin);
 

@@ -276,7 +276,9 @@ static int peer_fin(struct engine *e, struct channel *c, struct stream *s, const
 		return 0;
 	if (stream_check_data(s, f->offset, 0, true) != 0)
 		return -EPROTO;
-	if (s->state == STREAM_ESTABLISHED && stream_peer_ack(e, s, f) != 0)
+	if (s->state == STREAM_OPENING)
+		stream_credit_early(s, f->ack, f->window);
+	else if (stream_peer_ack(e, s, f) != 0)
 		return -EPROTO;
 	if (s->state != STREAM_ESTABLISHED && s->state != STREAM_OPENING)
 		return 0;
@@ -348,7 +350,9 @@ static int stream_frame(struct engine *e, struct channel *c, const struct frame 
 	case FRAME_REFUSE:
 		return peer_refuse(e, s, payload);
 	case FRAME_CREDIT:
-		if (s->state == STREAM_ESTABLISHED && stream_peer_ack(e, s, f) != 0)
+		if (s->state == STREAM_OPENING)
+			stream_credit_early(s, f->ack, f->window);
+		else if (s->state == STREAM_ESTABLISHED && stream_peer_ack(e, s, f) != 0)
 			return -EPROTO;
 		stream_finish_if_done(e, s);
 		return 0;
