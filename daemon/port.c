@@ -15,7 +15,9 @@
 
 #define REST_NS       50000000ull /* a port without words for this long is no longer polled */
 #define TRIM_KEEP     (8u << 20)  /* free ring memory that a port keeps for what comes next */
-#define TRIM_PER_TURN 4u          /* blocks; a syscall each */
+#define TRIM_PER_TURN 8u          /* blocks; a syscall each */
+#define TRIM_AFTER_NS 1000000000ull /* memory idle for this long is given back */
+#define TRIM_PACE_NS  1000000ull    /* between two turns of it */
 
 static void port_map(struct port *p)
 {
@@ -69,11 +71,13 @@ void port_destroy(struct port *p)
 		return;
 	for (uint32_t i = 0; i < NCD_QP_NR; i++)
 		pollfd_close(&p->cqfd[i]);
-	for (uint32_t i = 0; i < p->layout.slots / 2; i++) {
-		/* Left over only if the worker was stopped with clients attached. */
-		if (p->slot[i].pollfd)
-			pollfd_close(&p->slot[i].pollfd);
-	}
+	/* Of slots that failed, or were in use when the worker was stopped. */
+	for (uint32_t i = 0; i < p->lower_high; i++)
+		pollfd_close(&p->slot[i].pollfd);
+	for (uint32_t i = p->layout.slots / 2; i < p->upper_high; i++)
+		pollfd_close(&p->slot[i].pollfd);
+	for (uint32_t i = 0; i < NCD_LISTENERS_MAX; i++)
+		pollfd_close(&p->listener[i].pollfd);
 	if (p->cfg.doorbell_fd >= 0)
 		close(p->cfg.doorbell_fd);
 	arena_destroy(p->arena);
@@ -179,13 +183,21 @@ void ports_rest(struct worker *w)
 	}
 }
 
+void port_trim_later(struct worker *w, const struct port *p)
+{
+	if (w->trim_ns == UINT64_MAX && arena_idle(p->arena) > TRIM_KEEP)
+		w->trim_ns = w->now_ns + TRIM_AFTER_NS;
+}
+
 void ports_trim(struct worker *w)
 {
-	/* Ports at rest were looked at while they were active. */
-	for (struct port *p = w->active_ports; p; p = p->active_next)
+	for (struct port *p = w->ports; p; p = p->next)
 		if (arena_idle(p->arena) > TRIM_KEEP &&
-		    arena_trim(p->arena, TRIM_KEEP, TRIM_PER_TURN))
+		    arena_trim(p->arena, TRIM_KEEP, TRIM_PER_TURN)) {
+			w->trim_ns = w->now_ns + TRIM_PACE_NS;
 			return;
+		}
+	w->trim_ns = UINT64_MAX;
 }
 
 void flow_touch(struct worker *w, struct flow *f)

@@ -143,6 +143,7 @@ static void flow_free(struct worker *w, struct flow *f)
 	arena_give(p->arena, &f->tx);
 	arena_give(p->arena, &f->rx);
 	f->flags &= FLOW_TOUCHED;
+	port_trim_later(w, p);
 	if (!p->removed)
 		port_unpark(w, p, false);
 }

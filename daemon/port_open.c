@@ -227,6 +227,8 @@ void port_open(struct worker *w, struct port *p, uint32_t slot)
 		port_bad(w, p, "SQ_OPEN of a slot that is not free");
 		return;
 	}
+	if (slot >= p->lower_high)
+		p->lower_high = slot + 1;
 	ret = open_slot(w, p, slot, false);
 	if (ret == -EAGAIN) {
 		sl->use = SLOT_USE_PARKED;

@@ -99,6 +99,7 @@ struct port {
 	int cqfd[NCD_QP_NR]; /* descriptor + 1; 0: none */
 	struct slot *slot;
 	uint32_t upper_free, upper_high; /* free list, first slot never used */
+	uint32_t lower_high;
 	struct listener *listener;
 	struct listener *dirty_listeners;
 	uint32_t pending_head, pending_tail; /* slots whose completion found no room */
@@ -129,7 +130,8 @@ bool ports_quiet(struct worker *w);
 void ports_disarm(struct worker *w);
 /* Ports idle for a while are armed and no longer polled. */
 void ports_rest(struct worker *w);
-/* Gives unused ring memory back to the kernel, a little at a time. */
+/* Ring memory has come back: if it stays unused, ports_trim gives it to the kernel. */
+void port_trim_later(struct worker *w, const struct port *p);
 void ports_trim(struct worker *w);
 void flow_touch(struct worker *w, struct flow *f);
 

@@ -30,6 +30,8 @@ static uint32_t worker_tick(struct worker *w)
 	}
 	if (w->now_ns - w->sweep_ns >= STATS_EVERY_NS)
 		worker_sweep(w);
+	if (w->now_ns >= w->trim_ns)
+		ports_trim(w);
 	if (!engine_tick_due(w->engine, w->now_ns))
 		return 0;
 	do {
@@ -97,6 +99,12 @@ static int worker_set_up(struct worker *w)
 	if (ret < 0)
 		return ret;
 	w->now_ns = w->sweep_ns = w->ports_ns = clock_monotonic_ns();
+	w->trim_ns = UINT64_MAX;
+	if (w->cfg.stats) {
+		w->cfg.stats->cpu = (uint32_t)w->cfg.cpu;
+		(void)snprintf(w->cfg.stats->backend, sizeof(w->cfg.stats->backend), "%s",
+			       io_name(w->io));
+	}
 	return channel_io_loops(w);
 }
 
@@ -106,6 +114,7 @@ static void *worker_main(void *arg)
 	char name[16];
 	int ret;
 
+	w->self = pthread_self();
 	(void)snprintf(name, sizeof(name), "ncd-worker%u", w->cfg.index);
 	(void)pthread_setname_np(pthread_self(), name); /* cosmetic */
 	ret = worker_set_up(w);

@@ -62,6 +62,7 @@ static int command(struct worker *w, const struct worker_cmd *cmd)
 {
 	struct engine *e = w->engine;
 
+	assert_on_worker(w);
 	switch (cmd->type) {
 	case CMD_PEER_SET:
 		if (cmd->peer.index >= w->peer_high)

@@ -48,6 +48,8 @@ static uint64_t sleep_ns(const struct worker *w)
 	at = w->sweep_ns + STATS_EVERY_NS;
 	if (w->touched && deadline > at)
 		deadline = at;
+	if (deadline > w->trim_ns)
+		deadline = w->trim_ns;
 	if (deadline == UINT64_MAX)
 		return UINT64_MAX;
 	return deadline > w->now_ns ? deadline - w->now_ns : 0;
@@ -60,7 +62,6 @@ static void worker_sleep(struct worker *w)
 	if (w->now_ns - w->sweep_ns >= STATS_EVERY_NS)
 		worker_sweep(w);
 	worker_peers_left(w);
-	ports_trim(w);
 	door_flush(&w->door);
 
 	doorbell_arm(&w->door.need_wakeup);

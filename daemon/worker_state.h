@@ -66,6 +66,7 @@ struct worker {
 	struct door door;
 
 	/* worker only */
+	pthread_t self;
 	struct io *io;
 	int io_error;
 	uint64_t now_ns;
@@ -89,6 +90,7 @@ struct worker {
 	uint32_t pending_ports; /* with completions that found no room */
 	uint64_t sweep_ns;     /* of the last statistics */
 	uint64_t ports_ns;     /* of the last look for idle ports */
+	uint64_t trim_ns;      /* when idle ring memory is given back; UINT64_MAX: none is */
 	uint32_t peer_high;    /* peers ever named: [0, peer_high) */
 	uint64_t rtt_ns[NCD_PEERS_MAX];
 	uint64_t busy_turns, sleeps, wakes_sent, wakes_got, spin_ns, region_errors, no_memory;
@@ -107,7 +109,7 @@ struct worker {
 /* Everything below runs on the worker's thread only. */
 static inline void assert_on_worker(const struct worker *w)
 {
-	assert(pthread_equal(w->thread, pthread_self()));
+	assert(pthread_equal(w->self, pthread_self()));
 }
 
 /* worker_door.c */

@@ -51,7 +51,7 @@ struct rig_host {
 	struct slot_shm *slot;
 	struct qp_shm *qp;
 	/* what control has heard */
-	uint32_t done, dead, bad, gone;
+	uint32_t posted, done, dead, bad, gone;
 	int result;
 	const char *reason;
 };
@@ -68,6 +68,7 @@ static inline void rig_post(struct rig_host *h, struct worker_cmd *cmd)
 
 	assert_non_null(copy);
 	*copy = *cmd;
+	h->posted++;
 	worker_post(h->worker, copy);
 }
 
@@ -282,6 +283,7 @@ static inline void rig_stop(struct rig *r)
 	for (int i = 0; i < 2; i++) {
 		struct rig_host *h = &r->host[i];
 
+		rig_until(r, h->done == h->posted);
 		worker_stop(h->worker);
 		port_destroy(h->port);
 		for (uint32_t k = 0; k < h->segments; k++)
