@@ -64,31 +64,11 @@ err_free:
 	return ret;
 }
 
-/* After the thread's end: what control will not hear of any more. */
-static void free_commands(struct door *d)
-{
-	struct worker_cmd *cmd;
-	uint64_t word;
-
-	while ((cmd = d->waiting_head)) {
-		d->waiting_head = cmd->next;
-		free(cmd);
-	}
-	while (ring_pop(&d->cmd_out, &word) == 0)
-		free((struct worker_cmd *)(uintptr_t)word);
-	for (uint32_t i = d->event_out.own; i != d->event_in.own; i++) {
-		const struct worker_event *ev = &d->event[i & (d->event_max - 1)];
-
-		if (ev->type == EVT_DONE)
-			free(ev->cmd);
-	}
-}
-
+/* Commands that are still in here belong to control, which has a list of them (workers.c). */
 void door_destroy(struct door *d)
 {
 	if (!d->event)
 		return;
-	free_commands(d);
 	close(d->cmd_fd);
 	free(d->event);
 	free(d->cmd_mem);
