@@ -160,6 +160,17 @@ static int start_stats(struct daemon *d, uint32_t workers, char error[CONFIG_ERR
 	return 0;
 }
 
+/* What ncd-stat says of a worker and does not change; before anybody can have read it. */
+static void describe_worker(struct daemon *d, uint32_t index, int cpu)
+{
+	struct stats_worker *s = stats_worker_entry(&d->stats, index);
+	const char *why;
+
+	s->cpu = (uint32_t)cpu; /* -1: not pinned */
+	(void)snprintf(s->backend, sizeof(s->backend), "%s",
+		       worker_backend(d->workers.worker[index], &why));
+}
+
 static int start_workers(struct daemon *d, char error[CONFIG_ERROR_BYTES])
 {
 	int cpu[NCD_WORKERS_MAX];
@@ -182,6 +193,7 @@ static int start_workers(struct daemon *d, char error[CONFIG_ERROR_BYTES])
 				       strerror(-r));
 			return r;
 		}
+		describe_worker(d, i, cpu[i]);
 	}
 	backend = worker_backend(d->workers.worker[0], &why);
 	if (why && *why)
