@@ -45,7 +45,7 @@ static void exit_socket(struct nc_sock *s, void *arg)
 		exit_submit(s->port, sq_word(SQ_CLOSE, s->slot_nr, close_arg));
 }
 
-__attribute__((destructor)) static void exit_hook(void)
+void exit_close_sockets(void)
 {
 	process_each_socket(exit_socket, NULL);
 }

@@ -245,6 +245,12 @@ void process_wake_sockets(struct attachment *att)
 	process_each_socket(sock_wake_dead, att);
 }
 
+/* Here, and not in exit.c, because a static link takes only files that somebody calls. */
+__attribute__((destructor)) static void process_end(void)
+{
+	exit_close_sockets();
+}
+
 void process_forget(void (*close_socket)(struct nc_sock *s),
 		    void (*close_attachment)(struct attachment *att))
 {

@@ -26,6 +26,9 @@ void process_table_unlock(void);
 void process_forget(void (*close_socket)(struct nc_sock *s),
 		    void (*close_attachment)(struct attachment *att));
 
+/* exit.c: hands what is open over to the daemon. */
+void exit_close_sockets(void);
+
 /* fork.c: installs the fork handler, once. */
 void process_hooks(void);
 
