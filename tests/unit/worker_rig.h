@@ -280,10 +280,10 @@ static inline void rig_remove_client(struct rig *r, int host)
 
 static inline void rig_stop(struct rig *r)
 {
+	rig_until(r, r->host[0].done == r->host[0].posted && r->host[1].done == r->host[1].posted);
 	for (int i = 0; i < 2; i++) {
 		struct rig_host *h = &r->host[i];
 
-		rig_until(r, h->done == h->posted);
 		worker_stop(h->worker);
 		port_destroy(h->port);
 		for (uint32_t k = 0; k < h->segments; k++)
