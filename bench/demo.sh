@@ -97,6 +97,7 @@ start=$(date +%s%N)
 NCD_SOCKET=$dir/here.sock timeout 60 "$bin/ncd-cat" $there 9000 <"$dir/sent" 2>"$dir/sender.log" ||
 	fail "sending failed"
 wait $receiver || fail "receiving failed"
+unset 'pids[-1]' # it is gone, and its number may be another's by now
 ns=$(($(date +%s%N) - start))
 awk -v b="$file_bytes" -v ns="$ns" 'BEGIN {
 	printf "  %.0f MB in %.2f s: %.1f Gbit/s, disk cache to disk cache\n", b / 1e6, ns / 1e9, b * 8 / ns }'
@@ -117,10 +118,20 @@ compare() {
 	local words=$1
 	shift
 	printf '\n  %s\n' "$words"
-	timeout 60 "$bin/ncd-perf" compare "$@" --via tcp,ncd --pairs $pairs --seconds $seconds \
+	timeout 60 "$bin/ncd-perf" compare "$@" --via tcp,ncd --brief --pairs $pairs --seconds $seconds \
 		--client-socket "$dir/here.sock" --server-socket "$dir/there.sock" \
 		--client-addr $here --server-addr $there >"$dir/perf.log" 2>&1 || fail "ncd-perf failed"
-	sed 's/^/    /' "$dir/perf.log"
+	grep -q '^  errors: 0$' "$dir/perf.log" || fail "ncd-perf counted errors"
+	# Of the medians, what a newcomer asks first; ncd-perf alone says more.
+	awk '
+	/^  medians/ { printf "    %-24s %12s %12s %8s\n", "", "kernel TCP", "ncd", "ratio" }
+	/^  (throughput|messages|latency p50|latency p99,)/ {
+		n = $1 == "messages/s" ? 2 : $1 == "latency" ? 4 : 3
+		title = $1; for (i = 2; i < n; i++) title = title " " $i
+		unit = sub(/bytes\/s/, "GB/s", title) ? 1e9 : 1
+		printf "    %-24s %12.2f %12.2f %8s   ", title, $n / unit, $(n + 1) / unit, $(n + 2)
+		sub(/^.*\) +/, ""); sub(/^tcp/, "kernel TCP"); print
+	}' "$dir/perf.log"
 }
 compare "One stream, as fast as it goes, 128 KiB a write (more bytes a second is better):" \
 	stream --flows 1 --size 131072
