@@ -163,6 +163,8 @@ connections() {
 	line "connect, round trip, close; 1 client" msgs_per_s ncd '>=' - 3
 	compare ncd connect --flows 32
 	line "32 clients" msgs_per_s ncd '>=' - 8
+	compare ncd connect --flows 32 --threads 8
+	line "the same, 8 threads each side" msgs_per_s ncd '>=' - 8
 }
 # CPU time of all threads of process $1, in ns.
 cpu_ns() { cat /proc/"$1"/task/*/schedstat | awk '{ n += $1 } END { printf "%d", n }'; }

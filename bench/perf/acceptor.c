@@ -15,8 +15,11 @@
 int acceptor_init(struct acceptor *a, struct hub *hub, struct conn *listener,
 		  void (*on_hello)(void *arg, struct accepted *a), void *arg)
 {
-	*a = (struct acceptor){ .hub = hub, .listener = *listener, .on_hello = on_hello,
-				.arg = arg, .swept_ns = clock_now_ns() };
+	*a = (struct acceptor){ .hub = hub,
+				.listener = *listener,
+				.on_hello = on_hello,
+				.arg = arg,
+				.swept_ns = clock_now_ns() };
 	LIST_INIT(&a->list);
 	listener->fd = -1;
 	a->listener.hub = hub;
@@ -88,8 +91,9 @@ static int acceptor_accept(struct acceptor *a)
 		acc = calloc(1, sizeof(*acc));
 		if (!acc)
 			return -ENOMEM;
-		acc->conn = (struct conn){ .via = a->listener.via, .hub = a->hub, .owner = acc,
-					   .fd = -1 };
+		acc->conn = (struct conn){
+			.via = a->listener.via, .hub = a->hub, .owner = acc, .fd = -1
+		};
 		LIST_INSERT_HEAD(&a->list, acc, link);
 		r = acc->conn.via->accept(&a->listener, &acc->conn);
 		if (r < 0) {

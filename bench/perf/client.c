@@ -20,7 +20,7 @@
 #define WARM_NS     (200 * NS_PER_MS)
 #define ASK_NS      (10 * NS_PER_S) /* for an answer on the control flow */
 #define BEGIN_NS    (40 * NS_PER_S) /* for the first: thousands of flows may have to arrive */
-#define FINISH_NS   (5 * NS_PER_S)
+#define FINISH_NS   (15 * NS_PER_S) /* for threads to end: longer than they wait themselves */
 #define CONTROL_BUF (64u << 10)
 
 struct client_run {
@@ -100,8 +100,24 @@ static int client_connect(struct client_run *run, const struct hello *hello, str
 
 static struct hello client_hello(const struct client_run *run, enum hello_kind kind)
 {
-	return (struct hello){ .magic = HELLO_MAGIC, .version = HELLO_VERSION, .kind = kind,
-			       .session = run->session, .shape = run->o->shape };
+	return (struct hello){ .magic = HELLO_MAGIC,
+			       .version = HELLO_VERSION,
+			       .kind = kind,
+			       .session = run->session,
+			       .shape = run->o->shape };
+}
+
+static int client_wait(struct client_run *run, uint64_t time_ns)
+{
+	int r = crew_wait(run->crew, time_ns);
+
+	if (r < 0)
+		return client_fail(run, r, "%s via %s to %s: %s", crew_error_what(run->crew),
+				   run->via->name, run->to.text,
+				   r == -ECONNRESET || r == -EPIPE
+					   ? "the other side closed or reset it"
+					   : strerror(-r));
+	return r;
 }
 
 static int client_hear(struct client_run *run, uint64_t wait_ns, struct reply *ret_reply)
@@ -115,10 +131,11 @@ static int client_hear(struct client_run *run, uint64_t wait_ns, struct reply *r
 	ret_reply->text[sizeof(ret_reply->text) - 1] = '\0';
 	if (ret_reply->magic != HELLO_MAGIC || ret_reply->port_nr > PERF_THREADS_MAX)
 		return client_fail(run, -EPROTO, "%s is not an ncd-perf server", run->to.text);
-	if (ret_reply->status < 0)
+	/* What broke here says more than what the other end saw of it. */
+	if (ret_reply->status < 0 && client_wait(run, 0) >= 0)
 		return client_fail(run, ret_reply->status, "the server at %s says: %s: %s",
 				   run->to.text, ret_reply->text, strerror(-ret_reply->status));
-	return 0;
+	return ret_reply->status;
 }
 
 static int client_ask(struct client_run *run, enum hello_kind kind, struct reply *ret_reply)
@@ -175,19 +192,6 @@ static int client_start(struct client_run *run)
 	if (r < 0)
 		return client_fail(run, r, "%s: %s", crew_error_what(run->crew), strerror(-r));
 	return 0;
-}
-
-static int client_wait(struct client_run *run, uint64_t time_ns)
-{
-	int r = crew_wait(run->crew, time_ns);
-
-	if (r < 0)
-		return client_fail(run, r, "%s via %s to %s: %s", crew_error_what(run->crew),
-				   run->via->name, run->to.text,
-				   r == -ECONNRESET || r == -EPIPE ?
-					   "the other side closed or reset it" :
-						      strerror(-r));
-	return r;
 }
 
 static int client_snapshot(struct client_run *run, struct snapshot *ret_snapshot)
@@ -251,7 +255,7 @@ static void client_evaluate(struct client_run *run, const struct snapshot *a,
 		rep->msgs_per_s = (double)sum->count / window;
 		report_set_rtt(rep, sum);
 		if (sum->count == 0)
-			(void)client_fail(run, -ETIMEDOUT, "no round trip in %.1f s", window);
+			(void)client_fail(run, -ETIMEDOUT, "no round trip in %.1f s; give it more --seconds", window);
 	}
 	free(sum);
 }
@@ -325,8 +329,9 @@ static int client_prepare(struct client_run *run)
 
 void client_measure(const struct options *o, const struct via *via, struct report *ret_report)
 {
-	struct client_run run = { .o = o, .via = via, .report = ret_report,
-				  .control = { .fd = -1 } };
+	struct client_run run = {
+		.o = o, .via = via, .report = ret_report, .control = { .fd = -1 }
+	};
 	int r;
 
 	*ret_report = (struct report){ .shape = o->shape };

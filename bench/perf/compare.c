@@ -80,7 +80,7 @@ static int child_start(const struct options *o, const struct via *via, uint16_t 
 	return 0;
 }
 
-/* Exactly @len bytes from the child within @timeout_ms. Returns 0, -EPIPE (it ended), -ETIMEDOUT. */
+/* @len bytes from the child within @timeout_ms. Returns 0, -EPIPE (it ended), -ETIMEDOUT. */
 static int child_read(struct child *child, void *buf, size_t len, int timeout_ms)
 {
 	uint64_t deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;

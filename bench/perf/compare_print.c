@@ -13,7 +13,7 @@ struct metric {
 	const char *name; /* in JSON */
 	const char *title;
 	bool higher_is_better;
-	bool in_stream; /* latency is not */
+	bool in_stream;         /* latency is not */
 	bool in_text_of_stream; /* of throughput and messages/s one says it all */
 	bool in_text_of_rest;
 	double (*value)(const struct report *r);
@@ -162,8 +162,8 @@ static double median_cores(const struct options *o, const struct report *reports
 
 static void print_cores(FILE *out, const struct options *o, const struct report *reports)
 {
-	fprintf(out, "\n  cores, median       %8s %8s %10s %10s\n", "client", "server",
-		"ncd here", "ncd there");
+	fprintf(out, "\n  cores, median       %8s %8s %10s %10s\n", "client", "server", "ncd here",
+		"ncd there");
 	for (uint32_t v = 0; v < 2; v++) {
 		fprintf(out, "    %-17s", o->via[v]->name);
 		for (int i = 0; i < REPORT_CPU_NR; i++) {
@@ -184,10 +184,12 @@ void compare_print(FILE *out, const struct options *o, const struct report *repo
 	const struct shape *s = &o->shape;
 	uint64_t errors = 0;
 
-	fprintf(out, "compare %s: %s against %s; %u flow%s, %u thread%s, %u bytes, depth %u, "
-		"%u pairs of %.1f s\n", mode_name(s->mode), o->via[1]->name, o->via[0]->name,
-		s->flows, s->flows == 1 ? "" : "s", s->threads, s->threads == 1 ? "" : "s", s->size,
-		s->depth, o->pairs, o->seconds);
+	fprintf(out,
+		"compare %s: %s against %s; %u flow%s, %u thread%s, %u bytes, depth %u, "
+		"%u pairs of %.1f s\n",
+		mode_name(s->mode), o->via[1]->name, o->via[0]->name, s->flows,
+		s->flows == 1 ? "" : "s", s->threads, s->threads == 1 ? "" : "s", s->size, s->depth,
+		o->pairs, o->seconds);
 	if (o->brief)
 		fprintf(out, "  %-22s %16s %16s %9s\n", "medians", o->via[0]->name, o->via[1]->name,
 			"ratio");
@@ -249,10 +251,11 @@ void compare_print_json(FILE *out, const struct options *o, const struct report 
 	const struct shape *s = &o->shape;
 	bool first = true;
 
-	fprintf(out, "{\"compare\":\"%s\",\"a\":\"%s\",\"b\":\"%s\",\"flows\":%u,\"threads\":%u,"
-		"\"size\":%u,\"depth\":%u,\"seconds\":%.3f,\"metrics\":{", mode_name(s->mode),
-		o->via[0]->name, o->via[1]->name, s->flows, s->threads, s->size, s->depth,
-		o->seconds);
+	fprintf(out,
+		"{\"compare\":\"%s\",\"a\":\"%s\",\"b\":\"%s\",\"flows\":%u,\"threads\":%u,"
+		"\"size\":%u,\"depth\":%u,\"seconds\":%.3f,\"metrics\":{",
+		mode_name(s->mode), o->via[0]->name, o->via[1]->name, s->flows, s->threads, s->size,
+		s->depth, o->seconds);
 	for (size_t i = 0; i < METRIC_NR; i++) {
 		if (s->mode == MODE_STREAM && !metrics[i].in_stream)
 			continue;

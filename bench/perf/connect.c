@@ -11,7 +11,7 @@
 #include "loop.h"
 
 #define ACCEPT_WAIT_MS 100
-#define LINGER_NS      (3 * NS_PER_S)
+#define LINGER_NS      (10 * NS_PER_S)
 
 struct client {
 	struct conn conn;
@@ -29,10 +29,13 @@ static void client_init(struct loop *l, struct client *cl, uint32_t index)
 	const struct connect_plan *plan = l->run_arg;
 
 	*cl = (struct client){ .to = &plan->to[index % plan->to_nr] };
-	cl->conn = (struct conn){ .via = l->crew->via, .hub = &l->hub, .owner = cl, .fd = -1,
-				  .blocking = l->blocking };
-	cl->hello = (struct hello){ .magic = HELLO_MAGIC, .version = HELLO_VERSION,
-				    .kind = HELLO_SHORT, .session = l->crew->session,
+	cl->conn = (struct conn){
+		.via = l->crew->via, .hub = &l->hub, .owner = cl, .fd = -1, .blocking = l->blocking
+	};
+	cl->hello = (struct hello){ .magic = HELLO_MAGIC,
+				    .version = HELLO_VERSION,
+				    .kind = HELLO_SHORT,
+				    .session = l->crew->session,
 				    .flow = index };
 }
 

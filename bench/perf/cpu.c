@@ -11,8 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "ncd/stats_abi.h"
+
+#include "clock.h"
 
 #define DEFAULT_SOCKET "/run/ncd/ncd.sock"
 
@@ -72,7 +73,7 @@ static uint64_t proc_stat_ns(int pid)
 		return CPU_UNKNOWN;
 	if (fgets(line, sizeof(line), file))
 		after = strrchr(line, ')'); /* the name may hold anything */
-	(void)fclose(file); /* only read */
+	(void)fclose(file);                 /* only read */
 	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
 			     &user, &system) != 2)
 		return CPU_UNKNOWN;

@@ -14,7 +14,7 @@
 
 /* Process id from the counter page beside $NCD_SOCKET, or -errno (-ENOENT: there is none). */
 int cpu_daemon_pid(void);
-/* User and system time that process @pid has used, all threads; CPU_UNKNOWN if it cannot be read. */
+/* User and system time of all threads of process @pid; CPU_UNKNOWN if it cannot be read. */
 uint64_t cpu_of_process_ns(int pid);
 /* Both: of the daemon, or CPU_UNKNOWN. */
 uint64_t cpu_of_daemon_ns(void);

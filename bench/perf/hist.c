@@ -26,7 +26,8 @@ uint64_t hist_bucket_top(uint32_t index)
 
 uint64_t hist_percentile(const struct hist *h, double percent)
 {
-	/* 99.9 has no exact double: without the slack, 99.9 % of 1000 would be 999.0000000000001. */
+	/* 99.9 has no exact double: without the slack, 99.9 % of 1000 would be 999.0000000000001.
+	 */
 	double exact = percent * (double)h->count / 100 * (1 - 1e-12);
 	uint64_t rank = (uint64_t)exact, seen = 0;
 

@@ -9,8 +9,8 @@
 #include "clock.h"
 #include "connect.h"
 
-#define WAIT_MS        100  /* between looks at abort */
-#define LINGER_NS      (3 * NS_PER_S) /* after the end, for what is outstanding */
+#define WAIT_MS        100             /* between looks at abort */
+#define LINGER_NS      (10 * NS_PER_S) /* after the end, for what is outstanding */
 #define JOIN_NS        (3 * NS_PER_S)
 #define BLOCKING_BYTES (32u << 10) /* outstanding bytes that socket buffers hold in any case */
 #define BUF_MIN        (64u << 10)
@@ -214,9 +214,9 @@ static void loop_choose(struct loop *l)
 
 	l->blocking = shape_is_blocking(&c->shape, l->flow_nr, c->is_client);
 	if (c->shape.mode == MODE_CONNECT) {
-		l->run = !c->is_client ? connect_run_server :
-			 l->blocking   ? connect_run_client_blocking :
-					 connect_run_client_hub;
+		l->run = !c->is_client ? connect_run_server
+			 : l->blocking ? connect_run_client_blocking
+				       : connect_run_client_hub;
 		return;
 	}
 	l->run = l->blocking ? loop_run_blocking : loop_run_hub;

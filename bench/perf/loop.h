@@ -73,11 +73,11 @@ struct crew {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	uint32_t up_nr;   /* lock */
-	uint32_t done_nr; /* lock */
-	uint32_t started; /* crew's owner */
-	bool go;          /* lock */
-	int error;        /* lock; the first */
+	uint32_t up_nr;         /* lock */
+	uint32_t done_nr;       /* lock */
+	uint32_t started;       /* crew's owner */
+	bool go;                /* lock */
+	int error;              /* lock; the first */
 	const char *error_what; /* lock */
 };
 

@@ -14,9 +14,27 @@
 #include "ratio.h"
 
 enum option_id {
-	OPT_VIA = 256, OPT_TO, OPT_LISTEN, OPT_PORT, OPT_FLOWS, OPT_THREADS, OPT_SIZE, OPT_DEPTH,
-	OPT_SECONDS, OPT_JSON, OPT_BRIEF, OPT_VERIFY, OPT_NO_VERIFY, OPT_CPU, OPT_PAIRS, OPT_CLIENT_CPU,
-	OPT_SERVER_CPU, OPT_CLIENT_SOCKET, OPT_SERVER_SOCKET, OPT_CLIENT_ADDR, OPT_HELP,
+	OPT_VIA = 256,
+	OPT_TO,
+	OPT_LISTEN,
+	OPT_PORT,
+	OPT_FLOWS,
+	OPT_THREADS,
+	OPT_SIZE,
+	OPT_DEPTH,
+	OPT_SECONDS,
+	OPT_JSON,
+	OPT_BRIEF,
+	OPT_VERIFY,
+	OPT_NO_VERIFY,
+	OPT_CPU,
+	OPT_PAIRS,
+	OPT_CLIENT_CPU,
+	OPT_SERVER_CPU,
+	OPT_CLIENT_SOCKET,
+	OPT_SERVER_SOCKET,
+	OPT_CLIENT_ADDR,
+	OPT_HELP,
 	OPT_VERSION,
 };
 
@@ -296,15 +314,20 @@ static int options_check(struct options *o)
 		return usage_error("connect has a fixed --size 64 and --depth 1");
 	if (!shape_valid(&o->shape))
 		return usage_error("--flows %u --threads %u --depth %u: not more threads than "
-				   "flows, and at most %u flows * depth", o->shape.flows,
-				   o->shape.threads, o->shape.depth, PERF_SLOTS_MAX);
+				   "flows, and at most %u flows * depth",
+				   o->shape.flows, o->shape.threads, o->shape.depth,
+				   PERF_SLOTS_MAX);
 	return 0;
 }
 
 int options_parse(int argc, char **argv, struct options *ret_options)
 {
-	struct options o = { .port = PERF_PORT, .seconds = 5, .pairs = 5, .cpu = -1,
-			     .client_cpu = -1, .server_cpu = -1,
+	struct options o = { .port = PERF_PORT,
+			     .seconds = 5,
+			     .pairs = 5,
+			     .cpu = -1,
+			     .client_cpu = -1,
+			     .server_cpu = -1,
 			     .shape = { .flows = 1, .threads = 1, .size = 64, .depth = 1 } };
 	int id, r = parse_words(argc, argv, &o);
 

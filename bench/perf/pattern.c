@@ -57,7 +57,8 @@ static bool check_range(const struct pattern *p, uint64_t off, const unsigned ch
 			diff |= got ^ word;
 		} else {
 			n = n < len ? n : len;
-			diff |= (uint64_t)(memcmp(buf, (const unsigned char *)&word + inside, n) != 0);
+			diff |= (uint64_t)(memcmp(buf, (const unsigned char *)&word + inside, n) !=
+					   0);
 		}
 		buf += n;
 		len -= n;

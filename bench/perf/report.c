@@ -41,9 +41,9 @@ void report_print(FILE *out, const struct report *r)
 	fprintf(out, "  throughput   %.3f Gbit/s (%.0f bytes/s)\n", r->bytes_per_s * 8 / 1e9,
 		r->bytes_per_s);
 	fprintf(out, "  %s %.0f /s\n",
-		s->mode == MODE_STREAM	? "messages    " :
-		s->mode == MODE_CONNECT ? "connections " :
-					  "round trips ",
+		s->mode == MODE_STREAM    ? "messages    "
+		: s->mode == MODE_CONNECT ? "connections "
+					  : "round trips ",
 		r->msgs_per_s);
 	if (r->has_rtt) {
 		fputs("  latency (us)", out);
@@ -62,8 +62,7 @@ static void print_rtt_json(FILE *out, const struct report *r)
 		return;
 	}
 	for (int i = 0; i < REPORT_RTT_NR; i++)
-		fprintf(out, "%s\"%s\":%.3f", i ? "," : "\"rtt_us\":{", rtt_names[i],
-			r->rtt_us[i]);
+		fprintf(out, "%s\"%s\":%.3f", i ? "," : "\"rtt_us\":{", rtt_names[i], r->rtt_us[i]);
 	fputc('}', out);
 }
 

@@ -35,7 +35,7 @@ enum report_rtt {
 struct report {
 	char via[16];
 	struct shape shape;
-	double seconds; /* measured, without warm-up */
+	double seconds;     /* measured, without warm-up */
 	double bytes_per_s; /* received by the server */
 	double msgs_per_s;
 	uint64_t errors;

@@ -30,8 +30,8 @@ static struct session *server_find(struct server *s, uint64_t id)
 	struct session *session;
 
 	LIST_FOREACH(session, &s->sessions, link)
-		if (session->id == id)
-			return session;
+	if (session->id == id)
+		return session;
 	return NULL;
 }
 
@@ -99,8 +99,8 @@ static int server_fail(const struct server *s, int err, const char *what)
 		remedy = "; --listen must be an address of this host";
 	else if (err == -EMFILE)
 		remedy = "; raise ulimit -n";
-	fprintf(stderr, "ncd-perf: server via %s at %s: %s: %s%s\n", s->via->name,
-		s->listen.text, what, via_why(s->via, why, sizeof(why), strerror(-err)), remedy);
+	fprintf(stderr, "ncd-perf: server via %s at %s: %s: %s%s\n", s->via->name, s->listen.text,
+		what, via_why(s->via, why, sizeof(why), strerror(-err)), remedy);
 	return err;
 }
 

@@ -11,11 +11,11 @@
 #include "cpu.h"
 #include "loop.h"
 
-#define JOIN_NS        (30 * NS_PER_S) /* for all flows to come */
-#define REPLY_NS       (5 * NS_PER_S)
-#define LOOK_NS        (200 * NS_PER_MS) /* between looks at stop while waiting for requests */
-#define FINISH_NS      (5 * NS_PER_S)  /* for all flows to end after END */
-#define CONTROL_BUF    (64u << 10)
+#define JOIN_NS     (30 * NS_PER_S) /* for all flows to come */
+#define REPLY_NS    (5 * NS_PER_S)
+#define LOOK_NS     (200 * NS_PER_MS) /* between looks at stop while waiting for requests */
+#define FINISH_NS   (8 * NS_PER_S)    /* for all flows to end after END */
+#define CONTROL_BUF (64u << 10)
 
 static bool session_stopping(struct session *s)
 {
@@ -28,8 +28,11 @@ static void reply_fill(struct session *s, struct reply *reply, int status, const
 	struct crew_sum sum;
 
 	crew_sum(s->crew, &sum);
-	*reply = (struct reply){ .magic = HELLO_MAGIC, .status = status, .time_ns = sum.time_ns,
-				 .received_bytes = sum.rx_bytes, .errors = sum.errors,
+	*reply = (struct reply){ .magic = HELLO_MAGIC,
+				 .status = status,
+				 .time_ns = sum.time_ns,
+				 .received_bytes = sum.rx_bytes,
+				 .errors = sum.errors,
 				 .cpu_ns = sum.cpu_ns };
 	reply->daemon_cpu_ns = s->via->uses_daemon ? cpu_of_daemon_ns() : CPU_UNKNOWN;
 	snprintf(reply->text, sizeof(reply->text), "%s", text);
@@ -179,8 +182,11 @@ int session_create(const struct via *via, const struct hello *hello, const struc
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	*s = (struct session){ .via = via, .shape = hello->shape, .id = hello->session,
-			       .listen = *listen, .control = *control };
+	*s = (struct session){ .via = via,
+			       .shape = hello->shape,
+			       .id = hello->session,
+			       .listen = *listen,
+			       .control = *control };
 	r = crew_create(via, &s->shape, false, cpu, s->id, &s->crew);
 	if (r < 0)
 		goto err_free;

@@ -39,7 +39,7 @@ struct session {
 	bool closed;           /* lock; the crew is no longer the server's to touch */
 
 	_Atomic bool stop;  /* relaxed: server wants it to end */
-	_Atomic bool ended; /* ENDED: session (release) -> server (acquire): thread can be joined */
+	_Atomic bool ended; /* ENDED: session (release) -> server (acquire): it can be joined */
 	LIST_ENTRY(session) link; /* server */
 };
 
@@ -47,7 +47,7 @@ struct session {
  * Returns 0, -EINVAL (shape), -ENOMEM, -EAGAIN (no thread). */
 int session_create(const struct via *via, const struct hello *hello, const struct conn *control,
 		   const struct endpoint *listen, int cpu, struct session **ret_session);
-/* Gives it flow @index. Takes the descriptor on success. -EINVAL: no such flow, or there already. */
+/* Gives it flow @index. Takes the descriptor on success. -EINVAL: no such flow, or it is there. */
 int session_join(struct session *s, uint32_t index, const struct conn *conn);
 bool session_ended(struct session *s);
 /* Tells it to stop; waits for its thread; frees. */

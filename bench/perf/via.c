@@ -170,7 +170,8 @@ int conn_recv_all(struct conn *c, void *buf, size_t len, uint64_t deadline_ns)
 		n = c->via->rx_view(c, len, &view);
 		if (n > 0) {
 			memcpy(bytes, view, (size_t)n);
-			(void)c->via->rx_done(c, (size_t)n); /* fails only as the next rx_view will */
+			(void)c->via->rx_done(c,
+					      (size_t)n); /* fails only as the next rx_view will */
 			bytes += n;
 			len -= (size_t)n;
 		} else if (n == 0) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * via.h - the transports that are measured. Client and server are written once, against struct
- * via; what differs between kernel TCP, ncd and the others is in the via_*.c files and nowhere else.
+ * via.h - the transports that are measured. Client and server are written once, against
+ * struct via; what differs between kernel TCP, ncd and the others is in the via_*.c files and
+ * nowhere else.
  *
  * Bytes move through views, so that zero copy fits: a sender asks for room (tx_view), fills it, and
  * pushes it; a receiver looks at what is there (rx_view) and gives it back (rx_done). For tcp, unix
@@ -24,10 +25,10 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
-#define VIA_READY_MAX       64  /* connections that one wait reports */
-#define VIA_BLOCK_MS        200 /* a blocking call comes back with -EAGAIN after that */
-#define VIA_CONNECT_MS      5000
-#define VIA_BACKLOG         4096
+#define VIA_READY_MAX  64  /* connections that one wait reports */
+#define VIA_BLOCK_MS   200 /* a blocking call comes back with -EAGAIN after that */
+#define VIA_CONNECT_MS 5000
+#define VIA_BACKLOG    4096
 
 struct nc_cq;
 struct uring_hub;
@@ -43,21 +44,21 @@ struct endpoint {
 		struct sockaddr_storage space;
 	} addr;
 	socklen_t len;
-	uint16_t port; /* 0: any free one */
+	uint16_t port;                    /* 0: any free one */
 	char text[INET6_ADDRSTRLEN + 16]; /* for messages: 127.0.0.1:4799 */
 };
 
 /* What one thread waits with. */
 struct hub {
 	const struct via *via;
-	size_t conn_nr;      /* connections expected; 0: only blocking ones, wait is not called */
+	size_t conn_nr; /* connections expected; 0: only blocking ones, wait is not called */
 	unsigned char *tx_buf;
 	unsigned char *rx_buf;
-	size_t buf_len;      /* of each */
-	int epfd;            /* tcp, unix */
-	bool set_cubic;      /* tcp, tcp-uring: the system's default is another one */
-	struct nc_cq *cq;    /* ncd, ncd-zc */
-	uint64_t turn;       /* ncd: counts waits */
+	size_t buf_len;   /* of each */
+	int epfd;         /* tcp, unix */
+	bool set_cubic;   /* tcp, tcp-uring: the system's default is another one */
+	struct nc_cq *cq; /* ncd, ncd-zc */
+	uint64_t turn;    /* ncd: counts waits */
 	struct uring_hub *uring;
 };
 
@@ -73,7 +74,7 @@ struct conn {
 	void *owner; /* for whoever waits */
 	struct uring_conn *uring;
 	uint64_t turn; /* ncd: last one that reported it */
-	int fd;      /* descriptor, or number of a virtual socket */
+	int fd;        /* descriptor, or number of a virtual socket */
 	bool blocking;
 	bool attached;
 	bool hung_up; /* the end is known to be near: read up to it, even if drained by short */
@@ -83,7 +84,8 @@ struct conn {
 struct via {
 	const char *name;
 	const char *what; /* for --help */
-	const struct via *control; /* carries accept, hello and control flow; these are not measured */
+	const struct via
+		*control; /* carries accept, hello and control flow; these are not measured */
 	bool is_unix;
 	bool uses_daemon;
 	bool short_is_drained; /* a short read or write means: wait now, an event will come */
@@ -132,8 +134,8 @@ const struct via *via_at(size_t index);
 const char *via_why(const struct via *via, char *buf, size_t len, const char *otherwise);
 
 /*
- * @addr is a numeric address or a name; for unix it is ignored: the socket has an abstract name made
- * from @port. NULL: any local address. Returns 0, or -EADDRNOTAVAIL if @addr does not resolve.
+ * @addr is a numeric address or a name; for unix it is ignored: the socket has an abstract name
+ * made from @port. NULL: any local address. Returns 0, or -EADDRNOTAVAIL if @addr does not resolve.
  */
 int endpoint_parse(const struct via *via, const char *addr, uint16_t port, struct endpoint *ret_ep);
 void endpoint_set_port(struct endpoint *ep, uint16_t port);

@@ -89,8 +89,8 @@ static uint16_t socket_port(int fd)
 
 	if (getsockname(fd, &ep.addr.any, &ep.len))
 		return 0;
-	return ntohs(ep.addr.any.sa_family == AF_INET6 ? ep.addr.in6.sin6_port :
-							 ep.addr.in.sin_port);
+	return ntohs(ep.addr.any.sa_family == AF_INET6 ? ep.addr.in6.sin6_port
+						       : ep.addr.in.sin_port);
 }
 
 /* Names of unix sockets have no "any free port": tries some. */
@@ -231,8 +231,8 @@ static ssize_t conn_tx_view(struct conn *c, size_t want, void **ret_buf)
 
 static ssize_t conn_tx_push(struct conn *c, size_t len)
 {
-	ssize_t n = send(c->fd, c->hub->tx_buf, len,
-			 MSG_NOSIGNAL | (c->blocking ? 0 : MSG_DONTWAIT));
+	ssize_t n =
+		send(c->fd, c->hub->tx_buf, len, MSG_NOSIGNAL | (c->blocking ? 0 : MSG_DONTWAIT));
 
 	return n < 0 ? -errno : n;
 }
@@ -266,12 +266,12 @@ void kernel_close(struct conn *c)
 	c->attached = false;
 }
 
-#define KERNEL_OPERATIONS                                                                          \
-	.short_is_drained = true, .hub_open = hub_open, .hub_close = hub_close, .wait = hub_wait,  \
-	.listen = kernel_listen, .accept = kernel_accept, .connect = kernel_connect,               \
-	.connected = kernel_connected, .bound = kernel_bound, .attach = conn_attach,               \
-	.detach = conn_detach, .tx_view = conn_tx_view, .tx_push = conn_tx_push,                   \
-	.rx_view = conn_rx_view, .rx_done = conn_rx_done, .finish = kernel_finish,                 \
+#define KERNEL_OPERATIONS                                                                         \
+	.short_is_drained = true, .hub_open = hub_open, .hub_close = hub_close, .wait = hub_wait, \
+	.listen = kernel_listen, .accept = kernel_accept, .connect = kernel_connect,              \
+	.connected = kernel_connected, .bound = kernel_bound, .attach = conn_attach,              \
+	.detach = conn_detach, .tx_view = conn_tx_view, .tx_push = conn_tx_push,                  \
+	.rx_view = conn_rx_view, .rx_done = conn_rx_done, .finish = kernel_finish,                \
 	.close = kernel_close
 
 const struct via via_tcp = {

@@ -60,8 +60,8 @@ static int conn_listen(struct conn *c, const struct endpoint *ep, uint16_t *ret_
 		return r;
 	}
 	c->fd = s;
-	*ret_port = ntohs(own.addr.any.sa_family == AF_INET6 ? own.addr.in6.sin6_port :
-							       own.addr.in.sin_port);
+	*ret_port = ntohs(own.addr.any.sa_family == AF_INET6 ? own.addr.in6.sin6_port
+							     : own.addr.in.sin_port);
 	return 0;
 }
 
@@ -189,12 +189,11 @@ static void conn_close(struct conn *c)
 	c->attached = false;
 }
 
-#define NCD_OPERATIONS                                                                             \
-	.uses_daemon = true, .hub_open = hub_open, .hub_close = hub_close, .wait = hub_wait,       \
-	.listen = conn_listen, .accept = conn_accept, .connect = conn_connect,                     \
-	.connected = conn_connected, .bound = conn_bound, .attach = conn_attach,                   \
-	.detach = conn_detach, .why = nc_attach_why, .finish = conn_finish,                        \
-	.close = conn_close
+#define NCD_OPERATIONS                                                                       \
+	.uses_daemon = true, .hub_open = hub_open, .hub_close = hub_close, .wait = hub_wait, \
+	.listen = conn_listen, .accept = conn_accept, .connect = conn_connect,               \
+	.connected = conn_connected, .bound = conn_bound, .attach = conn_attach,             \
+	.detach = conn_detach, .why = nc_attach_why, .finish = conn_finish, .close = conn_close
 
 const struct via via_ncd = {
 	.name = "ncd",

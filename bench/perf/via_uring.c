@@ -23,7 +23,12 @@
 #define URING_DRAIN_MS 1000
 
 /* In the low bits of user_data, below the address of the connection. */
-enum uring_op { OP_SEND, OP_RECV, OP_POLL, OP_MASK = 3 };
+enum uring_op {
+	OP_SEND,
+	OP_RECV,
+	OP_POLL,
+	OP_MASK = 3
+};
 
 struct uring_conn {
 	TAILQ_ENTRY(uring_conn) link; /* in hub's ready list while queued */
@@ -224,7 +229,8 @@ static int uring_turn(struct uring_hub *u, int timeout_ms)
 		r = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &ts, NULL);
 	if (r < 0 && r != -ETIME && r != -EINTR && r != -EAGAIN && r != -EBUSY)
 		return r;
-	io_uring_for_each_cqe(&u->ring, head, cqe) {
+	io_uring_for_each_cqe(&u->ring, head, cqe)
+	{
 		cqe_handle(u, cqe);
 		nr++;
 	}

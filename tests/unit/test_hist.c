@@ -3,11 +3,10 @@
  * test_hist.c - Goal: a percentile that ncd-perf prints is never below the true one and at most
  * 1/128 above it. Method: every bucket edge; samples whose sorted order is known.
  */
-#include "../ncd_test.h"
-
 #include <stdlib.h>
 
 #include "../../bench/perf/hist.h"
+#include "../ncd_test.h"
 
 static struct hist *hist_new(void)
 {

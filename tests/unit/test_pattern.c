@@ -3,11 +3,10 @@
  * test_pattern.c - Goal: ncd-perf --verify sees a wrong, lost, repeated or misdirected byte however
  * the stream is cut. Method: fill in pieces of every length, check in others, then break it.
  */
-#include "../ncd_test.h"
-
 #include <string.h>
 
 #include "../../bench/perf/pattern.h"
+#include "../ncd_test.h"
 
 #define LEN 20000u
 

@@ -3,12 +3,11 @@
  * test_ratio.c - Goal: the median, the spread and the winner that ncd-perf compare prints are those
  * of the pairs. Method: pairs whose answer is plain.
  */
-#include "../ncd_test.h"
-
 #include <errno.h>
 #include <math.h>
 
 #include "../../bench/perf/ratio.h"
+#include "../ncd_test.h"
 
 static void median_of_an_odd_number_is_the_middle_one(void **state)
 {
@@ -28,8 +27,9 @@ static void median_of_an_even_number_is_between_the_middle_two(void **state)
 
 static void one_bad_pair_does_not_move_the_median(void **state)
 {
-	const struct ratio_pair pairs[] = { { 10, 20 }, { 10, 21 }, { 10, 0.1 }, { 10, 22 },
-					    { 10, 20.5 } };
+	const struct ratio_pair pairs[] = {
+		{ 10, 20 }, { 10, 21 }, { 10, 0.1 }, { 10, 22 }, { 10, 20.5 }
+	};
 	struct ratio_summary s = { .median = 0 };
 
 	(void)state;
