@@ -143,9 +143,9 @@ bool client_send(struct client *c, const void *msg, size_t bytes, const int *fds
 
 bool client_reply(struct client *c, uint32_t tag, int result, uint32_t value)
 {
-	const struct ctl_reply reply = {
-		.head = { .type = CTL_REPLY, .tag = tag }, .result = result, .value = value
-	};
+	const struct ctl_reply reply = { .head = { .type = CTL_REPLY, .tag = tag },
+					 .result = result,
+					 .value = value };
 
 	return tag == 0 || client_send(c, &reply, sizeof(reply), NULL, 0);
 }
@@ -199,7 +199,9 @@ static bool client_read(struct client *c)
 	} ctrl;
 	union ctl_message msg;
 	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctrl,
+	struct msghdr h = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &ctrl,
 			    .msg_controllen = sizeof(ctrl) };
 	int fds[CLIENT_FDS_MAX];
 	uint32_t i, fd_nr;
@@ -215,7 +217,8 @@ static bool client_read(struct client *c)
 		return false;
 	}
 	fd_nr = message_fds(&h, fds);
-	/* A cut list with no descriptor at all: we are out of them, which client_message() tells. */
+	/* A cut list with no descriptor at all: we are out of them, which client_message() tells.
+	 */
 	if ((size_t)n < sizeof(msg.head) || (h.msg_flags & MSG_TRUNC) ||
 	    ((h.msg_flags & MSG_CTRUNC) && fd_nr > 0))
 		client_garbage(c, "a message of wrong size");
@@ -301,8 +304,9 @@ void client_gone(struct client *c, uint32_t worker)
 /* Size of the next segment for at least @bytes; 0: the limit is reached. */
 static uint64_t segment_size(const struct client *c, uint64_t bytes)
 {
-	uint64_t left = c->segment_bytes < c->ctl->config->region_max ?
-				c->ctl->config->region_max - c->segment_bytes : 0;
+	uint64_t left = c->segment_bytes < c->ctl->config->region_max
+				? c->ctl->config->region_max - c->segment_bytes
+				: 0;
 	uint64_t size = SEGMENT_BYTES_FIRST;
 	uint32_t i;
 

@@ -6,9 +6,9 @@
  *      |                                                         (each worker: EVT_CLIENT_GONE,
  *      +--timeout, refused, garbage--> freed                      and all commands are back)
  *
- * Ownership: control owns clients. Mapped memory, ports and doorbells stay until no worker uses them.
- * Threading: control; workers only hand the pointer back.
- * Trust: client.program and what it asks are the application's words; pid, uid and gid the kernel's.
+ * Ownership: control owns clients. Mapped memory, ports and doorbells stay until no worker uses
+ * them. Threading: control; workers only hand the pointer back. Trust: client.program and what it
+ * asks are the application's words; pid, uid and gid the kernel's.
  */
 #ifndef NCD_CLIENT_H
 #define NCD_CLIENT_H
@@ -24,15 +24,19 @@
 #include "port.h"
 #include "region.h"
 
-#define CLIENT_HELLO_SECONDS  3
-#define CLIENT_GREETING_MAX   64 /* connections that have not said HELLO; more are closed */
-#define CLIENT_MESSAGES_TURN  32
-#define CLIENT_FDS_MAX        4  /* received with one message; one is ever allowed */
-#define CLIENT_GROUPS_MAX     1024 /* looked at for [access] group */
-#define SEGMENT_BYTES_FIRST   (64ull << 20)
-#define SEGMENT_BYTES_LAST    (1ull << 30)
+#define CLIENT_HELLO_SECONDS 3
+#define CLIENT_GREETING_MAX  64 /* connections that have not said HELLO; more are closed */
+#define CLIENT_MESSAGES_TURN 32
+#define CLIENT_FDS_MAX       4    /* received with one message; one is ever allowed */
+#define CLIENT_GROUPS_MAX    1024 /* looked at for [access] group */
+#define SEGMENT_BYTES_FIRST  (64ull << 20)
+#define SEGMENT_BYTES_LAST   (1ull << 30)
 
-enum client_state { CLIENT_GREETING, CLIENT_ATTACHED, CLIENT_LEAVING };
+enum client_state {
+	CLIENT_GREETING,
+	CLIENT_ATTACHED,
+	CLIENT_LEAVING
+};
 
 struct client_listener {
 	bool used;
@@ -62,10 +66,10 @@ struct client {
 	uint32_t segment_nr;
 	uint64_t segment_bytes; /* of all */
 	struct port *port[NCD_WORKERS_MAX];
-	bool in_worker[NCD_WORKERS_MAX]; /* from CMD_CLIENT_ADD to EVT_CLIENT_GONE */
+	bool in_worker[NCD_WORKERS_MAX];            /* from CMD_CLIENT_ADD to EVT_CLIENT_GONE */
 	struct worker_cmd *remove[NCD_WORKERS_MAX]; /* made early: leaving must not fail */
-	uint32_t commands; /* that are under way */
-	uint32_t claims;   /* in the port table */
+	uint32_t commands;                          /* that are under way */
+	uint32_t claims;                            /* in the port table */
 	struct client_listener listener[NCD_LISTENERS_MAX];
 };
 
@@ -81,7 +85,8 @@ struct client_request {
 
 /* client.c */
 struct client *client_create(struct control *ctl, int fd);
-/* Ends the attachment; frees @c at once, or when the workers have let go. @reason is for the log. */
+/* Ends the attachment; frees @c at once, or when the workers have let go. @reason is for the log.
+ */
 void client_end(struct client *c, const char *reason);
 void client_free(struct client *c);
 /* No worker exists any more; the connection ends with the daemon. */

@@ -200,9 +200,10 @@ bool client_attach(struct client *c, const struct ctl_hello *hello)
 	/* The application's words: cut, and never believed to end. */
 	memcpy(c->program, hello->program, sizeof(c->program) - 1);
 	if (hello->version_min > CTL_VERSION || hello->version_max < CTL_VERSION) {
-		(void)snprintf(why, sizeof(why), "library %.31s speaks versions %" PRIu32 " to %" PRIu32
-			       ", this ncd %u", hello->library, hello->version_min,
-			       hello->version_max, CTL_VERSION);
+		(void)snprintf(why, sizeof(why),
+			       "library %.31s speaks versions %" PRIu32 " to %" PRIu32
+			       ", this ncd %u",
+			       hello->library, hello->version_min, hello->version_max, CTL_VERSION);
 		return client_refuse(c, -EPROTONOSUPPORT, why);
 	}
 	if (ctl->leaving)

@@ -211,8 +211,9 @@ static bool client_listen(struct client *c, const struct ctl_addr *msg)
 	cmd.listen.listener = number;
 	cmd.listen.addr = c->listener[number].addr;
 	cmd.listen.port = c->listener[number].port;
-	cmd.listen.backlog = msg->backlog < 1 ? 1 :
-			     msg->backlog > NCD_BACKLOG_MAX ? NCD_BACKLOG_MAX : msg->backlog;
+	cmd.listen.backlog = msg->backlog < 1                 ? 1
+			     : msg->backlog > NCD_BACKLOG_MAX ? NCD_BACKLOG_MAX
+							      : msg->backlog;
 	cmd.listen.tx_bytes = ring_size(msg->tx_bytes);
 	cmd.listen.rx_bytes = ring_size(msg->rx_bytes);
 	cmd.listen.class = msg->class;

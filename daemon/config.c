@@ -29,15 +29,16 @@ struct config_reader {
 	char *error;
 };
 
-__attribute__((format(printf, 3, 4)))
-static void reader_fail(struct config_reader *r, uint32_t line, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void reader_fail(struct config_reader *r,
+							      uint32_t line, const char *fmt, ...)
 {
 	va_list args;
 	int used;
 
 	if (r->failed)
 		return;
-	used = snprintf(r->error, CONFIG_ERROR_BYTES, "%.256s:%" PRIu32 ": ", r->config->file, line);
+	used = snprintf(r->error, CONFIG_ERROR_BYTES, "%.256s:%" PRIu32 ": ", r->config->file,
+			line);
 	va_start(args, fmt);
 	(void)vsnprintf(r->error + used, CONFIG_ERROR_BYTES - (size_t)used, fmt, args);
 	va_end(args);
@@ -62,14 +63,18 @@ static void reader_peer(struct config_reader *r, const char *name)
 	uint32_t i;
 
 	if (!name_valid(name)) {
-		reader_fail(r, r->line, "[peer %s]: the name is not usable; take 1 to %d letters, "
-					"digits, '.', '_' or '-'", name, CONFIG_NAME_BYTES - 1);
+		reader_fail(r, r->line,
+			    "[peer %s]: the name is not usable; take 1 to %d letters, "
+			    "digits, '.', '_' or '-'",
+			    name, CONFIG_NAME_BYTES - 1);
 		return;
 	}
 	for (i = 1; i < c->peer_nr; i++) {
 		if (strcmp(c->peer[i].name, name) == 0) {
-			reader_fail(r, r->line, "[peer %s] is given twice, first in line %" PRIu32
-						"; rename or remove one", name, c->peer[i].line);
+			reader_fail(r, r->line,
+				    "[peer %s] is given twice, first in line %" PRIu32
+				    "; rename or remove one",
+				    name, c->peer[i].line);
 			return;
 		}
 	}
@@ -120,12 +125,14 @@ static char *reader_line(char *out, int room, void *ctx)
 	while ((c = getc(r->stream)) != EOF && c != '\n') {
 		any = true;
 		if (c == '\0')
-			reader_fail(r, r->line + 1, "a byte 0 is in the line; is this a text file?");
+			reader_fail(r, r->line + 1,
+				    "a byte 0 is in the line; is this a text file?");
 		if (used == 0 && (c == ' ' || c == '\t'))
 			continue;
 		if (used >= LINE_BYTES_MAX || used + 2 >= (uint32_t)room) {
-			reader_fail(r, r->line + 1, "the line is longer than %d characters; give a "
-						    "list in several lines of the same key",
+			reader_fail(r, r->line + 1,
+				    "the line is longer than %d characters; give a "
+				    "list in several lines of the same key",
 				    LINE_BYTES_MAX);
 			continue;
 		}
@@ -225,10 +232,12 @@ static void check_peer_addresses(struct config_reader *r, const struct config_pe
 	for (i = 0; i < peer->addresses.nr; i++)
 		for (j = 0; j < others->nr; j++)
 			if (address_equal(&peer->addresses.address[i], &others->address[j]))
-				reader_fail(r, peer->address_line,
-					    "[peer %s] address = %s: is also that of %s; an address "
-					    "belongs to one host", peer->name,
-					    address_format(&others->address[j], text), whose);
+				reader_fail(
+					r, peer->address_line,
+					"[peer %s] address = %s: is also that of %s; an address "
+					"belongs to one host",
+					peer->name, address_format(&others->address[j], text),
+					whose);
 }
 
 static void check_peers(struct config_reader *r)
@@ -263,12 +272,14 @@ static void check_together(struct config_reader *r)
 			    "socket is empty; give a path, or remove the key");
 	if (c->channels_max < c->latency + c->throughput)
 		reader_fail(r, key_line(c, "channels", "max", share),
-			    "[channels] max = %" PRIu32 ": is less than latency + throughput = %" PRIu32
-			    "; raise it", c->channels_max, c->latency + c->throughput);
+			    "[channels] max = %" PRIu32
+			    ": is less than latency + throughput = %" PRIu32 "; raise it",
+			    c->channels_max, c->latency + c->throughput);
 	if (c->backoff_max_ms < c->backoff_min_ms)
 		reader_fail(r, key_line(c, "channels", "backoff_max_ms", "backoff_min_ms"),
-			    "[channels] backoff_max_ms = %" PRIu32 ": is less than backoff_min_ms = %"
-			    PRIu32 "; raise it", c->backoff_max_ms, c->backoff_min_ms);
+			    "[channels] backoff_max_ms = %" PRIu32
+			    ": is less than backoff_min_ms = %" PRIu32 "; raise it",
+			    c->backoff_max_ms, c->backoff_min_ms);
 	check_peers(r);
 }
 
@@ -292,9 +303,9 @@ static struct config *config_defaults(const char *path)
 int config_read(FILE *stream, const char *path, struct config **ret_config,
 		char error[CONFIG_ERROR_BYTES])
 {
-	struct config_reader r = {
-		.stream = stream, .config = config_defaults(path), .error = error
-	};
+	struct config_reader r = { .stream = stream,
+				   .config = config_defaults(path),
+				   .error = error };
 	int bad_line;
 
 	if (r.config == NULL) {
@@ -334,8 +345,10 @@ int config_load(const char *path, bool must_exist, struct config **ret_config,
 	}
 	if (stream == NULL) {
 		r = -errno;
-		(void)snprintf(error, CONFIG_ERROR_BYTES, "%.256s: cannot be opened: %s; check the "
-							  "path and its permissions", path, strerror(-r));
+		(void)snprintf(error, CONFIG_ERROR_BYTES,
+			       "%.256s: cannot be opened: %s; check the "
+			       "path and its permissions",
+			       path, strerror(-r));
 		return r;
 	}
 	r = config_read(stream, path, ret_config, error);

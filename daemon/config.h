@@ -41,11 +41,15 @@ struct config_ports {
 	uint32_t nr;
 };
 
-enum cores_choice { CORES_AUTO, CORES_NUMBER, CORES_LIST };
+enum cores_choice {
+	CORES_AUTO,
+	CORES_NUMBER,
+	CORES_LIST
+};
 
 struct config_cores {
-	uint32_t choice; /* enum cores_choice */
-	uint32_t nr;     /* NUMBER, LIST */
+	uint32_t choice;               /* enum cores_choice */
+	uint32_t nr;                   /* NUMBER, LIST */
 	uint32_t cpu[NCD_WORKERS_MAX]; /* LIST */
 };
 
@@ -53,7 +57,7 @@ struct config_peer {
 	char name[CONFIG_NAME_BYTES];
 	uint32_t line; /* of its section */
 	struct config_addresses addresses;
-	uint32_t port; /* 0: [channels] port */
+	uint32_t port;                    /* 0: [channels] port */
 	uint32_t address_line, port_line; /* 0: not given */
 };
 
@@ -91,9 +95,10 @@ struct config {
 	struct config_ports latency_ports, throughput_ports;
 
 	struct config_peer peer[NCD_PEERS_MAX]; /* 0 is unused: this host itself */
-	uint32_t peer_nr; /* one beyond the last */
+	uint32_t peer_nr;                       /* one beyond the last */
 
-	uint32_t line[CONFIG_KEYS_MAX]; /* where each key was set, by its place in the table; 0 default */
+	uint32_t line[CONFIG_KEYS_MAX]; /* where each key was set, by its place in the table; 0
+					   default */
 };
 
 /*

@@ -12,23 +12,21 @@
 
 #define FIELD(member) \
 	.offset = offsetof(struct config, member), .bytes = sizeof(((struct config *)0)->member)
-#define PEER_FIELD(member)                             \
+#define PEER_FIELD(member)                              \
 	.offset = offsetof(struct config_peer, member), \
 	.bytes = sizeof(((struct config_peer *)0)->member)
 
 static const struct config_choice io_choices[] = {
 	{ "auto", IO_AUTO }, { "io_uring", IO_URING }, { "epoll", IO_EPOLL }, { NULL, 0 }
 };
-static const struct config_choice policy_choices[] = {
-	{ "least-loaded", POLICY_LEAST_LOADED },
-	{ "round-robin", POLICY_ROUND_ROBIN },
-	{ "source-port", POLICY_SOURCE_PORT },
-	{ NULL, 0 }
-};
+static const struct config_choice policy_choices[] = { { "least-loaded", POLICY_LEAST_LOADED },
+						       { "round-robin", POLICY_ROUND_ROBIN },
+						       { "source-port", POLICY_SOURCE_PORT },
+						       { NULL, 0 } };
 static const struct config_choice level_choices[] = {
-	{ "error", LOG_LEVEL_ERROR }, { "warning", LOG_LEVEL_WARNING },
+	{ "error", LOG_LEVEL_ERROR },   { "warning", LOG_LEVEL_WARNING },
 	{ "notice", LOG_LEVEL_NOTICE }, { "info", LOG_LEVEL_INFO },
-	{ "debug", LOG_LEVEL_DEBUG }, { NULL, 0 }
+	{ "debug", LOG_LEVEL_DEBUG },   { NULL, 0 }
 };
 
 static const struct config_key keys[] = {
@@ -50,16 +48,15 @@ static const struct config_key keys[] = {
 	{ "workers", "cores", KIND_CORES, false, FIELD(cores), .value = "auto" },
 	{ "workers", "copy_cores", KIND_NO_CORES, false, FIELD(copy_cores), .value = "" },
 	{ "workers", "spin_us", KIND_NUMBER, false, FIELD(spin_us), 0, 1000000, .value = "50" },
-	{ "workers", "io", KIND_CHOICE, false, FIELD(io), .choices = io_choices,
-	  .value = "auto" },
+	{ "workers", "io", KIND_CHOICE, false, FIELD(io), .choices = io_choices, .value = "auto" },
 
 	{ "channels", "port", KIND_NUMBER, false, FIELD(port), 1, 65535, .value = "4790" },
 	{ "channels", "latency", KIND_NUMBER, false, FIELD(latency), 1, NCD_LANE_CHANNELS_MAX,
 	  .value = "1" },
-	{ "channels", "throughput", KIND_NUMBER, false, FIELD(throughput), 1,
-	  NCD_LANE_CHANNELS_MAX, .value = "2" },
-	{ "channels", "max", KIND_NUMBER, false, FIELD(channels_max), 2,
-	  2 * NCD_LANE_CHANNELS_MAX, .value = "8" },
+	{ "channels", "throughput", KIND_NUMBER, false, FIELD(throughput), 1, NCD_LANE_CHANNELS_MAX,
+	  .value = "2" },
+	{ "channels", "max", KIND_NUMBER, false, FIELD(channels_max), 2, 2 * NCD_LANE_CHANNELS_MAX,
+	  .value = "8" },
 	{ "channels", "congestion", KIND_TEXT, false, FIELD(congestion), .value = "" },
 	{ "channels", "ping_seconds", KIND_NUMBER, false, FIELD(ping_seconds), 1, 3600,
 	  .value = "5" },
@@ -77,8 +74,8 @@ static const struct config_key keys[] = {
 
 	{ "buffers", "send", KIND_POWER, false, FIELD(send_bytes), NCD_RING_MIN, NCD_RING_MAX,
 	  .value = "1M" },
-	{ "buffers", "receive", KIND_POWER, false, FIELD(receive_bytes), NCD_RING_MIN,
-	  NCD_RING_MAX, .value = "1M" },
+	{ "buffers", "receive", KIND_POWER, false, FIELD(receive_bytes), NCD_RING_MIN, NCD_RING_MAX,
+	  .value = "1M" },
 	{ "buffers", "region_max", KIND_SIZE, true, FIELD(region_max), 1ull << 20, 1ull << 40,
 	  .value = "4G" },
 
@@ -122,7 +119,8 @@ bool config_section_known(const char *section)
 /* Edits between @a and @b (Levenshtein), or a large number for words too long to compare. */
 static uint32_t word_distance(const char *a, const char *b)
 {
-	uint32_t row[33], i, j, a_bytes = (uint32_t)strnlen(a, 33), b_bytes = (uint32_t)strnlen(b, 33);
+	uint32_t row[33], i, j, a_bytes = (uint32_t)strnlen(a, 33),
+				b_bytes = (uint32_t)strnlen(b, 33);
 
 	if (a_bytes > 32 || b_bytes > 32)
 		return 1000;

@@ -32,11 +32,11 @@ struct config_choice {
 struct config_key {
 	const char *section, *name;
 	enum config_kind kind;
-	bool reload; /* takes effect by SIGHUP; else by a restart */
+	bool reload;          /* takes effect by SIGHUP; else by a restart */
 	size_t offset, bytes; /* of the field in struct config, or in struct config_peer */
 	uint64_t min, max;
 	const struct config_choice *choices; /* ends with a NULL name */
-	const char *value; /* default */
+	const char *value;                   /* default */
 };
 
 /* All keys outside [peer]; *ret_nr of them. */

@@ -16,8 +16,8 @@
 
 #define ITEM_BYTES 64
 
-__attribute__((format(printf, 2, 3)))
-static int wrong(char why[CONFIG_WHY_BYTES], const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static int wrong(char why[CONFIG_WHY_BYTES], const char *fmt,
+						       ...)
 {
 	va_list args;
 
@@ -52,8 +52,8 @@ static int number_read(const struct config_key *key, const char *text, uint32_t 
 	const char *end = "?";
 
 	if (digits_read(text, &number, &end) < 0 || *end != '\0')
-		return wrong(why, "is not a number; give one from %" PRIu64 " to %" PRIu64, key->min,
-			     key->max);
+		return wrong(why, "is not a number; give one from %" PRIu64 " to %" PRIu64,
+			     key->min, key->max);
 	if (number < key->min || number > key->max)
 		return wrong(why, "is out of range; give a number from %" PRIu64 " to %" PRIu64,
 			     key->min, key->max);
@@ -162,8 +162,10 @@ static int addresses_read(const char *text, struct config_addresses *field,
 
 	while ((r = item_next(&text, item)) > 0) {
 		if (address_parse(item, &a) < 0)
-			return wrong(why, "'%s' is not an address; give IPv4 as 192.0.2.1 or IPv6 "
-					  "as 2001:db8::1, no names", item);
+			return wrong(why,
+				     "'%s' is not an address; give IPv4 as 192.0.2.1 or IPv6 "
+				     "as 2001:db8::1, no names",
+				     item);
 		if (address_is_any(&a))
 			return wrong(why, "'%s' stands for any address; name a certain one", item);
 		for (i = 0; i < field->nr; i++)
@@ -220,8 +222,10 @@ static int ports_read(const char *text, struct config_ports *field, char why[CON
 
 	while ((r = item_next(&text, item)) > 0) {
 		if (range_read(item, 1, 65535, &first, &last) < 0)
-			return wrong(why, "'%s' is no port; give numbers or ranges from 1 to 65535, "
-					  "e.g. 80, 8000-8100", item);
+			return wrong(why,
+				     "'%s' is no port; give numbers or ranges from 1 to 65535, "
+				     "e.g. 80, 8000-8100",
+				     item);
 		if (field->nr == CONFIG_RANGES_MAX)
 			return wrong(why, "has too many ranges; at most %d", CONFIG_RANGES_MAX);
 		field->range[field->nr].first = (uint16_t)first;
@@ -250,11 +254,14 @@ static int cores_read(const char *text, struct config_cores *field, char why[CON
 	}
 	while ((r = item_next(&text, item)) > 0) {
 		if (range_read(item, 0, 65535, &first, &last) < 0)
-			return wrong(why, "'%s' is no core; give 'auto', a number of workers, or a "
-					  "list of cores such as 2,3 or 4-7", item);
+			return wrong(why,
+				     "'%s' is no core; give 'auto', a number of workers, or a "
+				     "list of cores such as 2,3 or 4-7",
+				     item);
 		for (; first <= last; first++) {
 			if (c.nr == NCD_WORKERS_MAX)
-				return wrong(why, "has too many cores; at most %d", NCD_WORKERS_MAX);
+				return wrong(why, "has too many cores; at most %d",
+					     NCD_WORKERS_MAX);
 			c.cpu[c.nr++] = (uint32_t)first;
 		}
 	}
@@ -301,8 +308,8 @@ bool config_value_adds(const struct config_key *key)
 }
 
 /* Appends an item to a list in @out. */
-__attribute__((format(printf, 3, 4)))
-static void item_write(char out[CONFIG_VALUE_BYTES], size_t *used, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void item_write(char out[CONFIG_VALUE_BYTES],
+							     size_t *used, const char *fmt, ...)
 {
 	size_t room = CONFIG_VALUE_BYTES - *used;
 	va_list args;
@@ -339,7 +346,8 @@ static void list_write(const struct config_key *key, const void *field,
 			item_write(out, &used, "%s", names->name[i]);
 	} else if (key->kind == KIND_PORTS) {
 		for (i = 0; i < ports->nr; i++)
-			item_write(out, &used, "%u-%u", ports->range[i].first, ports->range[i].last);
+			item_write(out, &used, "%u-%u", ports->range[i].first,
+				   ports->range[i].last);
 	} else if (cores->choice == CORES_AUTO) {
 		item_write(out, &used, "auto");
 	} else if (cores->choice == CORES_NUMBER) {

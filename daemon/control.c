@@ -12,8 +12,8 @@
 
 #include "client.h"
 
-#define ACCEPTS_A_TURN  64
-#define RESUME_SECONDS  1
+#define ACCEPTS_A_TURN 64
+#define RESUME_SECONDS 1
 
 void control_adopt(struct control *ctl, int fd)
 {
@@ -58,7 +58,7 @@ static void control_accept(int listen_fd, short what, void *ctx)
 			return;
 		log_limited(ctl->log, &ctl->limit_accept, LOG_LEVEL_WARNING,
 			    "control socket: cannot accept: %s; trying again", strerror(errno));
-		(void)event_del(ctl->listen_event); /* cannot fail for an event of ours */
+		(void)event_del(ctl->listen_event);         /* cannot fail for an event of ours */
 		(void)event_add(ctl->resume_event, &later); /* or a client's end resumes */
 		return;
 	}

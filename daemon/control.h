@@ -30,7 +30,7 @@ struct control {
 	struct workers *workers;
 	const struct config *config; /* replaced by a reload */
 	const uint8_t *port_class;   /* [65536] */
-	uint32_t slots;              /* of a port: twice what `sockets` was at start, a power of 2 */
+	uint32_t slots; /* of a port: twice what `sockets` was at start, a power of 2 */
 
 	struct port_table *ports;
 	int listen_fd;
@@ -43,8 +43,8 @@ struct control {
 };
 
 /*
- * Fills in what is not the caller's: base, log, stats, workers, config, port_class and slots must be
- * set, the rest zero. 0 or -ENOMEM.
+ * Fills in what is not the caller's: base, log, stats, workers, config, port_class and slots must
+ * be set, the rest zero. 0 or -ENOMEM.
  */
 int control_init(struct control *ctl);
 /* Accepts on @fd from now on, which becomes control's. 0 or -ENOMEM. */

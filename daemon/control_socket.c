@@ -19,7 +19,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#define LISTEN_BACKLOG 128
+#define LISTEN_BACKLOG  128
 #define LOCK_PATH_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) + 8)
 
 static int socket_fail(const char *path, int error, const char *what, const char *remedy,
@@ -54,15 +54,17 @@ static int lock_take(struct control_socket *cs, char error[CONFIG_ERROR_BYTES])
 	(void)snprintf(path, sizeof(path), "%s.lock", cs->path);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
-		return socket_fail(path, -errno, "cannot be opened",
-				   "make its directory writable, or name another with [daemon] socket",
-				   error);
+		return socket_fail(
+			path, -errno, "cannot be opened",
+			"make its directory writable, or name another with [daemon] socket", error);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		n = read(fd, pid, sizeof(pid) - 1);
 		pid[n > 0 ? n : 0] = '\0';
 		pid[strcspn(pid, "\n")] = '\0';
-		(void)snprintf(error, CONFIG_ERROR_BYTES, "%s: another ncd (process %s) is on this "
-			       "socket; stop it, or name another with [daemon] socket", cs->path, pid);
+		(void)snprintf(error, CONFIG_ERROR_BYTES,
+			       "%s: another ncd (process %s) is on this "
+			       "socket; stop it, or name another with [daemon] socket",
+			       cs->path, pid);
 		(void)close(fd); /* only read */
 		return -EADDRINUSE;
 	}
@@ -80,11 +82,14 @@ static int leftover_remove(const struct sockaddr_un *sa, char error[CONFIG_ERROR
 	int fd, r;
 
 	if (lstat(sa->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : socket_fail(sa->sun_path, -errno, "cannot be looked at",
-							 "check its directory", error);
+		return errno == ENOENT ? 0
+				       : socket_fail(sa->sun_path, -errno, "cannot be looked at",
+						     "check its directory", error);
 	if (!S_ISSOCK(st.st_mode)) {
-		(void)snprintf(error, CONFIG_ERROR_BYTES, "%s: is there and not a socket; remove it, "
-			       "or name another with [daemon] socket", sa->sun_path);
+		(void)snprintf(error, CONFIG_ERROR_BYTES,
+			       "%s: is there and not a socket; remove it, "
+			       "or name another with [daemon] socket",
+			       sa->sun_path);
 		return -EEXIST;
 	}
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -94,8 +99,10 @@ static int leftover_remove(const struct sockaddr_un *sa, char error[CONFIG_ERROR
 	r = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 ? -errno : 0;
 	(void)close(fd); /* nothing was said */
 	if (r == 0 || r == -EAGAIN) {
-		(void)snprintf(error, CONFIG_ERROR_BYTES, "%s: another program listens on it; stop "
-			       "it, or name another with [daemon] socket", sa->sun_path);
+		(void)snprintf(error, CONFIG_ERROR_BYTES,
+			       "%s: another program listens on it; stop "
+			       "it, or name another with [daemon] socket",
+			       sa->sun_path);
 		return -EADDRINUSE;
 	}
 	if (unlink(sa->sun_path) < 0)
@@ -117,9 +124,9 @@ static int socket_make(struct control_socket *cs, char error[CONFIG_ERROR_BYTES]
 	/* Everyone may connect: [access] judges, and the directory's mode. */
 	if (cs->fd < 0 || bind(cs->fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ||
 	    chmod(cs->path, 0666) < 0 || listen(cs->fd, LISTEN_BACKLOG) < 0)
-		return socket_fail(cs->path, -errno, "cannot be made",
-				   "make its directory writable, or name another with [daemon] socket",
-				   error);
+		return socket_fail(
+			cs->path, -errno, "cannot be made",
+			"make its directory writable, or name another with [daemon] socket", error);
 	return 0;
 }
 
@@ -133,15 +140,18 @@ static int socket_passed(struct control_socket *cs, char error[CONFIG_ERROR_BYTE
 	if (nr <= 0)
 		return 0;
 	if (nr > 1 || sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
-		(void)snprintf(error, CONFIG_ERROR_BYTES, "systemd passes %d sockets, or a wrong one; "
-			       "ncd.socket must have one ListenSequentialPacket=", nr);
+		(void)snprintf(error, CONFIG_ERROR_BYTES,
+			       "systemd passes %d sockets, or a wrong one; "
+			       "ncd.socket must have one ListenSequentialPacket=",
+			       nr);
 		return -EINVAL;
 	}
 	cs->fd = SD_LISTEN_FDS_START;
 	cs->passed = true;
 	flags = fcntl(cs->fd, F_GETFL);
 	if (flags < 0 || fcntl(cs->fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return socket_fail("systemd's socket", -errno, "cannot be used", "try again", error);
+		return socket_fail("systemd's socket", -errno, "cannot be used", "try again",
+				   error);
 	if (getsockname(cs->fd, (struct sockaddr *)&sa, &bytes) == 0 && sa.sun_path[0] == '/')
 		(void)snprintf(cs->path, sizeof(cs->path), "%s", sa.sun_path);
 	return 1;

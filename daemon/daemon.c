@@ -150,8 +150,10 @@ static int start_stats(struct daemon *d, uint32_t workers, char error[CONFIG_ERR
 
 	if (r < 0) {
 		stats_path(d->socket.path, path);
-		(void)snprintf(error, CONFIG_ERROR_BYTES, "%s: cannot be made: %s; make its directory "
-			       "writable to the user of ncd, with some MB free", path, strerror(-r));
+		(void)snprintf(error, CONFIG_ERROR_BYTES,
+			       "%s: cannot be made: %s; make its directory "
+			       "writable to the user of ncd, with some MB free",
+			       path, strerror(-r));
 		return r;
 	}
 	d->stats.head->incarnation = d->incarnation;
@@ -188,9 +190,10 @@ static int start_workers(struct daemon *d, char error[CONFIG_ERROR_BYTES])
 
 		r = workers_add(&d->workers, &cfg);
 		if (r < 0) {
-			(void)snprintf(error, CONFIG_ERROR_BYTES, "worker %" PRIu32 " cannot start: "
-				       "%s; see [workers] io (auto falls back to epoll) and cores", i,
-				       strerror(-r));
+			(void)snprintf(error, CONFIG_ERROR_BYTES,
+				       "worker %" PRIu32 " cannot start: "
+				       "%s; see [workers] io (auto falls back to epoll) and cores",
+				       i, strerror(-r));
 			return r;
 		}
 		describe_worker(d, i, cpu[i]);

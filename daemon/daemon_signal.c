@@ -13,8 +13,8 @@
 #include "daemon.h"
 #include "notify.h"
 
-#define DRAIN_LOOK_MS    100
-#define DRAIN_QUIET      2 /* looks without a stream: by then the last frames are out */
+#define DRAIN_LOOK_MS     100
+#define DRAIN_QUIET       2 /* looks without a stream: by then the last frames are out */
 #define DRAIN_EXTEND_USEC 5000000ull
 
 /* ---- drain ---- */
@@ -136,8 +136,8 @@ static void daemon_dump(struct daemon *d)
 
 		/* Relaxed: counters. */
 		log_line(&d->log, LOG_LEVEL_INFO,
-			 "dump: worker %" PRIu32 " (%s): %" PRIu64 " turns%s, %" PRIu64 " streams", i,
-			 worker_backend(d->workers.worker[i], &why), turns,
+			 "dump: worker %" PRIu32 " (%s): %" PRIu64 " turns%s, %" PRIu64 " streams",
+			 i, worker_backend(d->workers.worker[i], &why), turns,
 			 sleeping ? ", asleep" : "",
 			 atomic_load_explicit(&s->streams, memory_order_relaxed));
 	}
@@ -168,7 +168,8 @@ void daemon_status(struct daemon *d)
 		return;
 	peers_count(&d->peers, &peers, &up);
 	(void)snprintf(status, sizeof(status),
-		       "%" PRIu32 " of %" PRIu32 " peers up, %" PRIu32 " clients, %" PRIu64 " streams",
+		       "%" PRIu32 " of %" PRIu32 " peers up, %" PRIu32 " clients, %" PRIu64
+		       " streams",
 		       up, peers, d->control.attached, streams_left(d));
 	if (strcmp(status, d->status) == 0)
 		return;
@@ -224,9 +225,8 @@ int daemon_signals(struct daemon *d)
 	static const int handled[DAEMON_SIGNALS] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 	const struct timeval second = { .tv_sec = 1 };
 	uint64_t usec = notify_watchdog_usec();
-	struct timeval interval = {
-		.tv_sec = (time_t)(usec / 1000000), .tv_usec = (suseconds_t)(usec % 1000000)
-	};
+	struct timeval interval = { .tv_sec = (time_t)(usec / 1000000),
+				    .tv_usec = (suseconds_t)(usec % 1000000) };
 	uint32_t i;
 
 	for (i = 0; i < DAEMON_SIGNALS; i++) {

@@ -35,9 +35,10 @@ void log_init(struct log *l, int fd, enum log_level level)
 	};
 }
 
-__attribute__((format(printf, 4, 0)))
-static void log_vline(const struct log *l, enum log_level level, uint32_t suppressed,
-		      const char *fmt, va_list args)
+__attribute__((format(printf, 4, 0))) static void log_vline(const struct log *l,
+							    enum log_level level,
+							    uint32_t suppressed, const char *fmt,
+							    va_list args)
 {
 	char line[LINE_BYTES];
 	size_t used = 0, begin;

@@ -10,13 +10,13 @@
 
 #include "daemon.h"
 
-#define USAGE                                                                        \
-	"usage: ncd [-c FILE] [-t] [-T] [-V] [-h]\n"                                 \
+#define USAGE                                                                           \
+	"usage: ncd [-c FILE] [-t] [-T] [-V] [-h]\n"                                    \
 	"  -c FILE  read FILE (default " CONFIG_DEFAULT_FILE ", which may be absent)\n" \
-	"  -t       check the file and leave\n"                                      \
-	"  -T       print the configuration as understood and leave\n"               \
-	"  -V       print the version and leave\n"                                   \
-	"  -h       print this and leave\n"                                          \
+	"  -t       check the file and leave\n"                                         \
+	"  -T       print the configuration as understood and leave\n"                  \
+	"  -V       print the version and leave\n"                                      \
+	"  -h       print this and leave\n"                                             \
 	"ncd stays in the foreground. See ncd(8), ncd.conf(5).\n"
 
 struct arguments {

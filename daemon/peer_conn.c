@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peer_conn.c - connects or is connected to, exchanges hellos, and hands the connection to a worker.
+ * peer_conn.c - connects or is connected to, exchanges hellos, and hands the connection to a
+ * worker.
  */
 #include "peer_conn.h"
 
@@ -18,10 +19,10 @@
 #include "clock.h"
 #include "endpoint.h"
 
-#define LATENCY_PRIORITY      6            /* as interactive traffic has it: tc-prio(8) */
-#define LATENCY_LOWAT_BYTES   (16 << 10)   /* unsent bytes in the kernel: what decides late */
+#define LATENCY_PRIORITY       6          /* as interactive traffic has it: tc-prio(8) */
+#define LATENCY_LOWAT_BYTES    (16 << 10) /* unsent bytes in the kernel: what decides late */
 #define THROUGHPUT_LOWAT_BYTES (512 << 10)
-#define KEEPALIVE_PROBES      3
+#define KEEPALIVE_PROBES       3
 
 static const struct timeval conn_timeout = { .tv_sec = CONN_TIMEOUT_SECONDS };
 
@@ -297,7 +298,9 @@ static void conn_refuse(struct peer_conn *conn, const struct hello *h, const str
 	struct peers *ps = conn->peers;
 	char where[ENDPOINT_TEXT_BYTES];
 
-	stats_count(&ps->stats->head->hello_refused);
+	/* The first two are part of two hosts finding each other: neither counted nor logged. */
+	if (reply->reason != WIRE_R_COLLISION && reply->reason != WIRE_R_STALE)
+		stats_count(&ps->stats->head->hello_refused);
 	endpoint_format(&conn->addr, conn->port, where);
 	if (reply->reason == WIRE_R_VERSION)
 		log_limited(ps->log, &ps->limit_refused, LOG_LEVEL_WARNING,
@@ -365,8 +368,8 @@ static void conn_garbage(struct peer_conn *conn, const char *what)
 
 	stats_count(&ps->stats->head->hello_garbage);
 	log_limited(ps->log, &ps->limit_garbage, LOG_LEVEL_WARNING,
-		    "channel port: %s from %s; closed",
-		    what, endpoint_format(&conn->addr, conn->port, where));
+		    "channel port: %s from %s; closed", what,
+		    endpoint_format(&conn->addr, conn->port, where));
 	conn_fail(conn, -EPROTO);
 }
 
@@ -413,8 +416,8 @@ static bool conn_await_hello(struct peer_conn *conn)
 {
 	if (conn->event)
 		event_free(conn->event);
-	conn->event = event_new(conn->peers->base, conn->fd, EV_READ | EV_PERSIST, conn_readable,
-				conn);
+	conn->event =
+		event_new(conn->peers->base, conn->fd, EV_READ | EV_PERSIST, conn_readable, conn);
 	return conn->event && event_add(conn->event, &conn_timeout) == 0;
 }
 
@@ -462,7 +465,8 @@ static int source_choose(const struct peers *ps, const struct address *to, uint1
 	if (connect(fd, (const struct sockaddr *)&sa, bytes) == 0) {
 		bytes = sizeof(sa);
 		if (getsockname(fd, (struct sockaddr *)&sa, &bytes) == 0)
-			(void)endpoint_from_sockaddr((const struct sockaddr *)&sa, &routed, &ignored);
+			(void)endpoint_from_sockaddr((const struct sockaddr *)&sa, &routed,
+						     &ignored);
 	}
 	(void)close(fd); /* nothing was written */
 	for (i = 0; i < ours->nr; i++) {
@@ -513,8 +517,8 @@ err_close:
 void conn_dial(struct peer_entry *entry, struct place *pl)
 {
 	struct peers *ps = entry->peers;
-	struct address to = entry->config.addresses.address[entry->cursor %
-							    entry->config.addresses.nr];
+	struct address to =
+		entry->config.addresses.address[entry->cursor % entry->config.addresses.nr];
 	uint16_t port = (uint16_t)entry->config.port;
 	struct peer_conn *conn;
 	int fd = dial_socket(ps, &to, port);

@@ -21,7 +21,13 @@
 #define CONN_TIMEOUT_SECONDS 3  /* to connect; and to say hello */
 #define CONN_GREETING_MAX    64 /* inbound connections that have not said hello; more are closed */
 
-enum conn_state { CONN_CONNECTING, CONN_ASKED, CONN_HEARING, CONN_UP, CONN_DEAD };
+enum conn_state {
+	CONN_CONNECTING,
+	CONN_ASKED,
+	CONN_HEARING,
+	CONN_UP,
+	CONN_DEAD
+};
 
 struct peer_conn {
 	struct peers *peers;

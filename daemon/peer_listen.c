@@ -96,20 +96,23 @@ int peers_listen(struct peers *ps, char error[CONFIG_ERROR_BYTES])
 
 		endpoint_format(addr, (uint16_t)cfg->port, where);
 		if (fd == -EADDRINUSE) {
-			(void)snprintf(error, CONFIG_ERROR_BYTES, "[channels] port = %" PRIu32
+			(void)snprintf(error, CONFIG_ERROR_BYTES,
+				       "[channels] port = %" PRIu32
 				       ": %s is in use; stop who has it ('ss -ltnp'), or give "
-				       "another port here and in the peers' files", cfg->port, where);
+				       "another port here and in the peers' files",
+				       cfg->port, where);
 			return fd;
 		}
 		if (fd < 0) {
-			(void)snprintf(error, CONFIG_ERROR_BYTES, "[channels] port = %" PRIu32
-				       ": cannot listen on %s: %s; see [host] address", cfg->port,
-				       where, strerror(-fd));
+			(void)snprintf(error, CONFIG_ERROR_BYTES,
+				       "[channels] port = %" PRIu32
+				       ": cannot listen on %s: %s; see [host] address",
+				       cfg->port, where, strerror(-fd));
 			return fd;
 		}
 		ps->listener[i].fd = fd;
-		ps->listener[i].event = event_new(ps->base, fd, EV_READ | EV_PERSIST,
-						  peers_acceptable, ps);
+		ps->listener[i].event =
+			event_new(ps->base, fd, EV_READ | EV_PERSIST, peers_acceptable, ps);
 		ps->listener_nr = i + 1;
 		if (ps->resume_event == NULL || ps->listener[i].event == NULL ||
 		    event_add(ps->listener[i].event, NULL) < 0) {

@@ -94,7 +94,8 @@ void entry_dial_failed(struct peer_entry *entry, struct place *pl, int error)
 	if (entry->links == 0) {
 		if (entry->logged != error && entry->logged > -1000)
 			log_limited(ps->log, &entry->limit, LOG_LEVEL_NOTICE,
-				    "peer %s: cannot reach %s: %s; trying again", entry->config.name,
+				    "peer %s: cannot reach %s: %s; trying again",
+				    entry->config.name,
 				    endpoint_format(a, (uint16_t)entry->config.port, where),
 				    strerror(-error));
 		if (entry->logged > -1000)
@@ -113,8 +114,9 @@ void entry_up(struct peer_entry *entry, const struct peer_conn *conn)
 	entry->logged = 0;
 	entry->left = false;
 	if (!entry->up)
-		log_limited(entry->peers->log, &entry->limit, LOG_LEVEL_INFO, "peer %s is up (%s %s)",
-			    entry->config.name, conn->place->dialled ? "dialled" : "accepted from",
+		log_limited(entry->peers->log, &entry->limit, LOG_LEVEL_INFO,
+			    "peer %s is up (%s %s)", entry->config.name,
+			    conn->place->dialled ? "dialled" : "accepted from",
 			    endpoint_format(&conn->addr, conn->port, where));
 	entry->up = true;
 	peers_dial_soon(entry->peers);
@@ -132,8 +134,9 @@ void entry_lost(struct peer_entry *entry, struct place *pl, const char *reason)
 		if (!entry->removed && !ps->leaving)
 			log_limited(ps->log, &entry->limit, LOG_LEVEL_NOTICE, "peer %s is down: %s",
 				    entry->config.name,
-				    entry->left ? "it has shut down" :
-				    reason ? reason : "its last channel ended");
+				    entry->left ? "it has shut down"
+				    : reason    ? reason
+						: "its last channel ended");
 	}
 	/* That process will not come back: its streams must not wait for it. */
 	if (entry->links == 0 && entry->left && !entry->removed) {
@@ -174,7 +177,8 @@ void peers_dial(struct peers *ps)
 	}
 	if (soonest_ns == UINT64_MAX)
 		return;
-	/* libevent's clock is coarse: without a least wait it would come back too early, and spin. */
+	/* libevent's clock is coarse: without a least wait it would come back too early, and spin.
+	 */
 	soonest_ns = soonest_ns > now_ns ? soonest_ns - now_ns + DIAL_WAIT_MIN_NS : 0;
 	wait.tv_sec = (time_t)(soonest_ns / 1000000000ull);
 	wait.tv_usec = (suseconds_t)(soonest_ns % 1000000000ull / 1000);

@@ -5,8 +5,8 @@
  * Ownership: struct peers is the caller's memory; it owns its peers and connections. A connection
  *   that is up is a worker's from CMD_CHANNEL_ADD to EVT_CHANNEL_DEAD.
  * Threading: control.
- * Trust: a connection is a peer's only if it comes from an address in [peer]; what it says first may
- *   be anything.
+ * Trust: a connection is a peer's only if it comes from an address in [peer]; what it says first
+ * may be anything.
  */
 #ifndef NCD_PEERS_H
 #define NCD_PEERS_H
@@ -32,13 +32,13 @@ struct peer_entry {
 	struct config_peer config; /* its own copy: outlives a reload */
 	uint32_t index;            /* at the workers */
 	struct peer core;
-	uint32_t cursor;  /* which of its addresses is dialled next */
-	uint32_t links;   /* connections that workers have */
-	int told;         /* last error that the workers heard, 0: none */
-	int logged;       /* last failure that was logged, a negative errno or minus a reason; 0: none */
-	bool up;          /* as last logged */
-	bool left;        /* has said GOAWAY */
-	bool removed;     /* no longer configured: freed with its last connection */
+	uint32_t cursor; /* which of its addresses is dialled next */
+	uint32_t links;  /* connections that workers have */
+	int told;        /* last error that the workers heard, 0: none */
+	int logged; /* last failure that was logged, a negative errno or minus a reason; 0: none */
+	bool up;    /* as last logged */
+	bool left;  /* has said GOAWAY */
+	bool removed; /* no longer configured: freed with its last connection */
 	struct log_limit limit;
 };
 

@@ -18,9 +18,8 @@
 static int capabilities_keep(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = {
-		{ .effective = 1u << CAP_SYS_NICE, .permitted = 1u << CAP_SYS_NICE }
-	};
+	struct __user_cap_data_struct data[2] = { { .effective = 1u << CAP_SYS_NICE,
+						    .permitted = 1u << CAP_SYS_NICE } };
 
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
@@ -57,8 +56,7 @@ static int become(const struct passwd *pw, gid_t gid)
 	return capabilities_keep();
 }
 
-int privilege_drop(const struct config *c, const char *made_for,
-		   char error[CONFIG_ERROR_BYTES])
+int privilege_drop(const struct config *c, const char *made_for, char error[CONFIG_ERROR_BYTES])
 {
 	const struct passwd *pw = c->user[0] ? getpwnam(c->user) : NULL;
 	const struct group *gr = c->group[0] ? getgrnam(c->group) : NULL;
@@ -69,16 +67,18 @@ int privilege_drop(const struct config *c, const char *made_for,
 	if (uid == geteuid() && gid == getegid())
 		return 0;
 	if (geteuid() != 0) {
-		(void)snprintf(error, CONFIG_ERROR_BYTES, "[daemon] user = %s, group = %s: only root "
-			       "can become them; start as root, or remove the keys", c->user,
-			       c->group);
+		(void)snprintf(error, CONFIG_ERROR_BYTES,
+			       "[daemon] user = %s, group = %s: only root "
+			       "can become them; start as root, or remove the keys",
+			       c->user, c->group);
 		return -EPERM;
 	}
 	if (made_for)
 		directory_give(made_for, uid, gid);
 	r = become(pw, gid);
 	if (r < 0)
-		(void)snprintf(error, CONFIG_ERROR_BYTES, "[daemon] user = %s, group = %s: cannot "
+		(void)snprintf(error, CONFIG_ERROR_BYTES,
+			       "[daemon] user = %s, group = %s: cannot "
 			       "become them: %s; grant CAP_SETUID, CAP_SETGID, or remove the keys",
 			       c->user, c->group, strerror(-r));
 	return r;

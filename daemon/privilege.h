@@ -13,7 +13,6 @@
  * Becomes @c's user and group, if it names any; keeps CAP_SYS_NICE. Gives them the directory of
  * the file @made_for first (NULL: none). 0, or -errno with one line in @error.
  */
-int privilege_drop(const struct config *c, const char *made_for,
-		   char error[CONFIG_ERROR_BYTES]);
+int privilege_drop(const struct config *c, const char *made_for, char error[CONFIG_ERROR_BYTES]);
 
 #endif /* NCD_PRIVILEGE_H */

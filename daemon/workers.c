@@ -14,7 +14,7 @@
 #define EVENTS_A_TURN 1024
 
 struct command {
-	struct worker_cmd cmd; /* first: the one is the other */
+	struct worker_cmd cmd;      /* first: the one is the other */
 	struct command *next, **at; /* in workers.out */
 };
 _Static_assert(offsetof(struct command, cmd) == 0, "cast between the two");

@@ -2,11 +2,11 @@
 /*
  * peer.c - the places of the channels to one peer: dialling, answering, collisions, backoff.
  */
+#include "peer.h"
+
 #include <assert.h>
 #include <stddef.h>
 #include <string.h>
-
-#include "peer.h"
 
 #define NS_PER_MS 1000000ull
 
@@ -37,8 +37,8 @@ void peer_init(struct peer *p, const struct peer_config *cfg)
 	p->places = PLACES_A_LANE;
 	for (i = 0; i < NCD_WORKERS_MAX * PLACES_A_LANE; i++) {
 		p->place[i].lane = (uint16_t)(i / PLACES_A_LANE);
-		p->place[i].class =
-			i % PLACES_A_LANE < NCD_LANE_CHANNELS_MAX ? CLASS_LATENCY : CLASS_THROUGHPUT;
+		p->place[i].class = i % PLACES_A_LANE < NCD_LANE_CHANNELS_MAX ? CLASS_LATENCY
+									      : CLASS_THROUGHPUT;
 		p->place[i].index = (uint16_t)(i % NCD_LANE_CHANNELS_MAX);
 	}
 }

@@ -45,19 +45,24 @@ void hello_encode(const struct hello *h, uint8_t out[HELLO_FRAME_BYTES]);
 /* -EPROTO: not a hello of any version. A hello of another version is decoded (its ranges tell). */
 int hello_decode(const uint8_t in[HELLO_FRAME_BYTES], struct hello *ret_hello);
 
-enum place_state { PLACE_EMPTY, PLACE_DIALLING, PLACE_HELLO_SENT, PLACE_UP };
+enum place_state {
+	PLACE_EMPTY,
+	PLACE_DIALLING,
+	PLACE_HELLO_SENT,
+	PLACE_UP
+};
 
 struct place {
 	enum place_state state;
 	uint16_t lane, index;
 	uint8_t class;
-	bool dialled;         /* UP: by us */
-	uint64_t attempt;     /* UP, DIALLING, HELLO_SENT: of our dial */
-	uint64_t heard;       /* no dial of the peer up to this one can still be meant for it */
-	uint64_t retry_ns;    /* EMPTY: not before */
-	uint64_t lost_ns;     /* when it was last UP and failed, 0 never */
+	bool dialled;      /* UP: by us */
+	uint64_t attempt;  /* UP, DIALLING, HELLO_SENT: of our dial */
+	uint64_t heard;    /* no dial of the peer up to this one can still be meant for it */
+	uint64_t retry_ns; /* EMPTY: not before */
+	uint64_t lost_ns;  /* when it was last UP and failed, 0 never */
 	uint32_t backoff_ms;
-	void *user;           /* the caller's connection */
+	void *user; /* the caller's connection */
 };
 
 struct peer_config {
@@ -73,7 +78,7 @@ struct peer {
 	uint64_t host_id, incarnation; /* the peer's, 0 until known */
 	uint64_t attempts;             /* our dials */
 	uint64_t random;
-	uint16_t workers;              /* the peer's; lanes = max of both, 1 until known */
+	uint16_t workers; /* the peer's; lanes = max of both, 1 until known */
 	uint16_t lanes;
 	/* By lane, then class, then index; the first `places` belong to lanes that exist. */
 	struct place place[NCD_WORKERS_MAX * 2 * NCD_LANE_CHANNELS_MAX];
@@ -81,7 +86,8 @@ struct peer {
 };
 
 void peer_init(struct peer *p, const struct peer_config *cfg);
-/* The next place to dial now, or NULL; it is DIALLING afterwards. *ret_next_ns: when to ask again. */
+/* The next place to dial now, or NULL; it is DIALLING afterwards. *ret_next_ns: when to ask again.
+ */
 struct place *peer_next_dial(struct peer *p, uint64_t now_ns, uint64_t *ret_next_ns);
 /* Our dial's TCP connection is made: the hello to send. */
 void peer_connected(struct peer *p, struct place *pl, struct hello *ret_hello);

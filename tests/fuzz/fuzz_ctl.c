@@ -32,7 +32,9 @@ static void fuzz_drain(int fd)
 	int i;
 
 	for (i = 0; i < 64; i++) {
-		struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctrl,
+		struct msghdr h = { .msg_iov = &iov,
+				    .msg_iovlen = 1,
+				    .msg_control = &ctrl,
 				    .msg_controllen = sizeof(ctrl) };
 		struct cmsghdr *c;
 		size_t n;

@@ -10,11 +10,12 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "ncd/ctl_proto.h"
+
 #include "client.h"
 #include "config.h"
 #include "control.h"
 #include "fake_worker.h"
-#include "ncd/ctl_proto.h"
 
 #define RIG_WORKERS 2u
 
@@ -58,7 +59,8 @@ static inline struct rig *rig_create(uint32_t slots)
 	if (r == NULL || text == NULL)
 		abort();
 	(void)fputs("[host]\naddress = 127.0.0.1\n[buffers]\nregion_max = 100M\n"
-		    "[daemon]\nclients = 3\n", text);
+		    "[daemon]\nclients = 3\n",
+		    text);
 	rewind(text);
 	if (config_read(text, "rig", &r->config, error) < 0)
 		abort();
@@ -76,8 +78,12 @@ static inline struct rig *rig_create(uint32_t slots)
 		if (workers_add(&r->workers, &worker) < 0)
 			abort();
 	r->control = (struct control){
-		.base = r->base, .log = &r->log, .stats = &r->stats, .workers = &r->workers,
-		.config = r->config, .slots = slots,
+		.base = r->base,
+		.log = &r->log,
+		.stats = &r->stats,
+		.workers = &r->workers,
+		.config = r->config,
+		.slots = slots,
 	};
 	if (control_init(&r->control) < 0)
 		abort();

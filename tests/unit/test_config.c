@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_config.c - goal: each key is read, bounded, printed and reloaded; each mistake is one line with
- * file, line, value and remedy. Method: text in a temporary file, the message compared.
+ * test_config.c - goal: each key is read, bounded, printed and reloaded; each mistake is one line
+ * with file, line, value and remedy. Method: text in a temporary file, the message compared.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,13 +70,14 @@ static void nothing_gives_defaults(void **state)
 
 static void all_kinds_of_values_are_understood(void **state)
 {
-	struct config *c = good("\xef\xbb\xbf# comment\n[host]\naddress = 192.0.2.1, 2001:db8::1\n"
-				"[workers]\n  cores = 4-6,9 ; inline\nio = epoll\nspin_us=0\n"
-				"[buffers]\nsend = 256k\nregion_max=2G\n"
-				"[access]\nuser = a, b\nuser = c\n"
-				"[class]\nlatency_ports = 6379 8000-8100\n"
-				"[peer db-1]\naddress = 192.0.2.2\n[peer db.2]\naddress=::2\nport = 99\n"
-				"[channels]\nport = 5000\n");
+	struct config *c =
+		good("\xef\xbb\xbf# comment\n[host]\naddress = 192.0.2.1, 2001:db8::1\n"
+		     "[workers]\n  cores = 4-6,9 ; inline\nio = epoll\nspin_us=0\n"
+		     "[buffers]\nsend = 256k\nregion_max=2G\n"
+		     "[access]\nuser = a, b\nuser = c\n"
+		     "[class]\nlatency_ports = 6379 8000-8100\n"
+		     "[peer db-1]\naddress = 192.0.2.2\n[peer db.2]\naddress=::2\nport = 99\n"
+		     "[channels]\nport = 5000\n");
 
 	(void)state;
 	assert_int_equal(c->addresses.nr, 2);
@@ -99,14 +100,17 @@ static void all_kinds_of_values_are_understood(void **state)
 static void mistakes_are_named_with_line_value_and_remedy(void **state)
 {
 	(void)state;
-	bad("[channels]\nprot = 1\n", "t.conf:2: prot is not a key of [channels]; do you mean port?");
+	bad("[channels]\nprot = 1\n",
+	    "t.conf:2: prot is not a key of [channels]; do you mean port?");
 	bad("[chanels]\n", "t.conf:1: [chanels] is not a section; do you mean [channels]?");
-	bad("[pear x]\naddress = 1.2.3.4\n", "t.conf:1: [pear x] is not a section; do you mean [peer");
+	bad("[pear x]\naddress = 1.2.3.4\n",
+	    "t.conf:1: [pear x] is not a section; do you mean [peer");
 	bad("[zzzzzzzz]\n", "t.conf:1: [zzzzzzzz] is not a section; see ncd.conf(5)");
 	bad("[channels]\nzzzzzzzz = 1\n", "zzzzzzzz is not a key of [channels]; see ncd.conf(5)");
 	bad("port = 1\n", "t.conf:1: port stands before any [section]");
-	bad("[channels]\n\nport = 70000\n", "t.conf:3: port = 70000: is out of range; give a number "
-					    "from 1 to 65535");
+	bad("[channels]\n\nport = 70000\n",
+	    "t.conf:3: port = 70000: is out of range; give a number "
+	    "from 1 to 65535");
 	bad("[channels]\nport = x\n", "port = x: is not a number");
 	bad("[channels]\nport = -1\n", "port = -1: is not a number");
 	bad("[channels]\nport = 99999999999999999999999\n", "is not a number");
@@ -121,7 +125,8 @@ static void mistakes_are_named_with_line_value_and_remedy(void **state)
 	bad("[buffers]\nsend = 1T\n", "is not a size");
 	bad("[buffers]\nregion_max = 18446744073709551615G\n", "is not a size");
 	bad("[buffers]\nregion_max = 99999999999G\n", "out of range");
-	bad("[workers]\nio = uring\n", "io = uring: is none of the choices; take one of auto io_uring");
+	bad("[workers]\nio = uring\n",
+	    "io = uring: is none of the choices; take one of auto io_uring");
 	bad("[workers]\ncores = 0\n", "cores = 0: is out of range; give 1 to 64 workers");
 	bad("[workers]\ncores = 5-2\n", "'5-2' is no core");
 	bad("[workers]\ncores = ,\n", "names no cores");
@@ -147,7 +152,8 @@ static void peers_are_checked_against_each_other(void **state)
 	    "t.conf:4: [peer b] address = 1.1.1.1: is also that of [peer a]");
 	bad("[host]\naddress = 1.1.1.1\n[peer b]\naddress = 1.1.1.1\n",
 	    "t.conf:4: [peer b] address = 1.1.1.1: is also that of this host");
-	bad("[peer a]\nadress = 1.1.1.1\n", "adress is not a key of [peer a]; do you mean address?");
+	bad("[peer a]\nadress = 1.1.1.1\n",
+	    "adress is not a key of [peer a]; do you mean address?");
 }
 
 static void a_long_line_is_an_error_and_not_cut(void **state)
@@ -207,9 +213,9 @@ static void what_is_printed_reads_back_the_same(void **state)
 	rewind(stream);
 	assert_int_equal(config_read(stream, "again", &again, error), 0);
 	for (i = 0; i < nr; i++)
-		assert_string_equal(config_value_write(&keys[i], (char *)c + keys[i].offset, text),
-				    config_value_write(&keys[i], (char *)again + keys[i].offset,
-						       again_text));
+		assert_string_equal(
+			config_value_write(&keys[i], (char *)c + keys[i].offset, text),
+			config_value_write(&keys[i], (char *)again + keys[i].offset, again_text));
 	assert_int_equal(again->peer_nr, 2);
 	assert_memory_equal(&again->peer[1].addresses, &c->peer[1].addresses,
 			    sizeof(c->peer[1].addresses));
@@ -285,8 +291,9 @@ static void the_machine_is_asked_for_what_it_has(void **state)
 	/* TEST-NET-3 (RFC 5737) is nobody's. */
 	c = good("[host]\naddress = 203.0.113.77\n");
 	assert_true(config_resolve(c, error) < 0);
-	assert_non_null(strstr(error, "t.conf:2: [host] address = 203.0.113.77: is not an address of "
-				      "this machine"));
+	assert_non_null(strstr(error,
+			       "t.conf:2: [host] address = 203.0.113.77: is not an address of "
+			       "this machine"));
 	config_free(c);
 	c = good("[host]\naddress=127.0.0.1\n[workers]\ncores = 4000-4000\n");
 	assert_true(config_resolve(c, error) < 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_control.c - goal: applications attach, ask and go; whatever breaks ctl_proto.h costs that
- * connection only; nothing of a client is freed while a worker may use it. Method: fake applications
- * on socketpairs, fake workers that answer when told.
+ * connection only; nothing of a client is freed while a worker may use it. Method: fake
+ * applications on socketpairs, fake workers that answer when told.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -33,7 +33,9 @@ static ssize_t receive(int fd, union ctl_message *msg, uint32_t *ret_fds)
 		char room[CMSG_SPACE(16 * sizeof(int))];
 	} ctrl;
 	struct iovec iov = { .iov_base = msg, .iov_len = sizeof(*msg) };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctrl,
+	struct msghdr h = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &ctrl,
 			    .msg_controllen = sizeof(ctrl) };
 	ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&h) : NULL;
@@ -111,7 +113,9 @@ static void a_hello_is_welcomed_with_region_and_doorbells(void **state)
 	} ctrl;
 	struct ctl_welcome w;
 	struct iovec iov = { .iov_base = &w, .iov_len = sizeof(w) };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctrl,
+	struct msghdr h = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &ctrl,
 			    .msg_controllen = sizeof(ctrl) };
 	const struct region_shm *region;
 	struct stat st;
@@ -435,9 +439,9 @@ static void segments_double_until_the_limit(void **state)
 	struct rig *r = *state;
 	struct worker *w = r->workers.worker[1];
 	int fd = attach(r);
-	struct worker_event wanted = {
-		.type = EVT_SEGMENT_WANTED, .port = w->last.port, .bytes = 1 << 20
-	};
+	struct worker_event wanted = { .type = EVT_SEGMENT_WANTED,
+				       .port = w->last.port,
+				       .bytes = 1 << 20 };
 	union ctl_message msg;
 	uint32_t fds;
 
@@ -508,9 +512,9 @@ static void a_region_that_lies_ends_that_client_only(void **state)
 	struct rig *r = *state;
 	struct worker *w = r->workers.worker[0];
 	int bad = attach(r), good;
-	struct worker_event lied = {
-		.type = EVT_CLIENT_BAD, .port = w->last.port, .reason = "test"
-	};
+	struct worker_event lied = { .type = EVT_CLIENT_BAD,
+				     .port = w->last.port,
+				     .reason = "test" };
 
 	good = attach(r);
 	fake_event(w, &lied);

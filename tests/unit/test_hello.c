@@ -7,15 +7,23 @@
 #include <string.h>
 
 #include "../ncd_test.h"
-
 #include "core/crc32c.h"
 #include "core/frame.h"
 #include "core/peer.h"
 
 static const struct hello sample = {
-	.host_id = 0x1122334455667788ull, .incarnation = 99, .attempt = 7, .features = 0,
-	.version_min = 1, .version_max = 3, .lane = 5, .index = 2, .workers = 8,
-	.reason = WIRE_R_STALE, .class = 2, .reply = WIRE_REFUSED,
+	.host_id = 0x1122334455667788ull,
+	.incarnation = 99,
+	.attempt = 7,
+	.features = 0,
+	.version_min = 1,
+	.version_max = 3,
+	.lane = 5,
+	.index = 2,
+	.workers = 8,
+	.reason = WIRE_R_STALE,
+	.class = 2,
+	.reply = WIRE_REFUSED,
 };
 
 static void a_hello_comes_out_as_it_went_in(void **state)

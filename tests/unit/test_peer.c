@@ -21,8 +21,13 @@ struct pair {
 static struct peer_config host_config(uint64_t host_id, uint64_t incarnation, uint16_t workers)
 {
 	return (struct peer_config){
-		.host_id = host_id, .incarnation = incarnation, .workers = workers,
-		.latency = 1, .throughput = 2, .backoff_min_ms = 100, .backoff_max_ms = 5000,
+		.host_id = host_id,
+		.incarnation = incarnation,
+		.workers = workers,
+		.latency = 1,
+		.throughput = 2,
+		.backoff_min_ms = 100,
+		.backoff_max_ms = 5000,
 		.seed = host_id * 977,
 	};
 }
@@ -217,12 +222,27 @@ static void hellos_out_of_range_are_refused_with_the_reason(void **state)
 		  WIRE_R_SLOT },
 		{ { .host_id = 10, .version_min = 1, .version_max = 1, .class = 1, .workers = 65 },
 		  WIRE_R_SLOT },
-		{ { .host_id = 10, .version_min = 1, .version_max = 1, .class = 1, .workers = 2,
-		    .lane = 2 }, WIRE_R_SLOT },
-		{ { .host_id = 10, .version_min = 1, .version_max = 1, .class = 1, .workers = 1,
-		    .index = NCD_LANE_CHANNELS_MAX }, WIRE_R_SLOT },
-		{ { .host_id = 10, .version_min = 1, .version_max = 1, .class = 1, .workers = 1,
-		    .reply = WIRE_ACCEPTED }, WIRE_R_SLOT },
+		{ { .host_id = 10,
+		    .version_min = 1,
+		    .version_max = 1,
+		    .class = 1,
+		    .workers = 2,
+		    .lane = 2 },
+		  WIRE_R_SLOT },
+		{ { .host_id = 10,
+		    .version_min = 1,
+		    .version_max = 1,
+		    .class = 1,
+		    .workers = 1,
+		    .index = NCD_LANE_CHANNELS_MAX },
+		  WIRE_R_SLOT },
+		{ { .host_id = 10,
+		    .version_min = 1,
+		    .version_max = 1,
+		    .class = 1,
+		    .workers = 1,
+		    .reply = WIRE_ACCEPTED },
+		  WIRE_R_SLOT },
 	};
 	struct pair *p = *state;
 	struct place *place = NULL;
@@ -294,7 +314,13 @@ struct flight { /* one TCP connection */
 	struct peer *from, *to;
 	struct place *dialler, *acceptor;
 	struct hello h, reply;
-	enum { FLIGHT_NONE, FLIGHT_ASKED, FLIGHT_ANSWERED, FLIGHT_DONE, FLIGHT_CUT } step;
+	enum {
+		FLIGHT_NONE,
+		FLIGHT_ASKED,
+		FLIGHT_ANSWERED,
+		FLIGHT_DONE,
+		FLIGHT_CUT
+	} step;
 	bool accepted;
 };
 #define FLIGHTS 64

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_port_table.c - goal: bind and listen conflict as in the kernel. Method: claims by two owners.
+ * test_port_table.c - goal: bind and listen conflict as in the kernel. Method: claims by two
+ * owners.
  */
 #include <errno.h>
 
