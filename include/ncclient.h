@@ -33,6 +33,9 @@
 extern "C" {
 #endif
 
+/* The library hides whatever is not declared here. */
+#pragma GCC visibility push(default)
+
 #define NC_VERSION_MAJOR 0
 #define NC_VERSION_MINOR 1
 #define NC_SOCKET_BASE   0x40000000
@@ -174,6 +177,8 @@ size_t nc_attach_why(char *buf, size_t len);
 
 /* "0.1.0" */
 const char *nc_version(void);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
