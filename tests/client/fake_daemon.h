@@ -48,6 +48,8 @@ struct fake *fake_start(const struct fake_config *cfg);
 /* Ends the connection, as a daemon that dies; the fake can be attached to again. */
 void fake_hang_up(struct fake *f);
 void fake_stop(struct fake *f);
+/* True if the library is attached to this one. */
+bool fake_attached(struct fake *f);
 /* Uses the library's own mapping from now on, so that TSan sees both sides at one address. */
 void fake_adopt(struct fake *f, uint8_t *segment0, uint8_t *segment1);
 

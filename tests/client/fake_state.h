@@ -58,7 +58,6 @@ struct fake {
 	int cqfd[NCD_QP_NR];
 };
 
-bool fake_attached(struct fake *f);
 struct port_shm *fake_port(struct fake *f, uint32_t worker);
 struct qp_shm *fake_qp(struct fake *f, uint32_t qp);
 struct listener_shm *fake_listener(struct fake *f, uint32_t listener);

@@ -176,13 +176,14 @@ static void child_of_a_fork_has_none_of_it(void **state)
 /* The child is the application: a process of its own with a fake in the parent. */
 static void exit_closes_what_is_open(void **state)
 {
-	struct fake *f = *state;
+	struct fake *f = fake_start(&(struct fake_config){ 0 });
 	struct fake_slot p;
 	uint32_t arg = 99;
 	char got[8];
 	pid_t pid = fork();
 	int status;
 
+	(void)state;
 	if (pid == 0) {
 		int s = nc_socket(AF_INET, SOCK_STREAM, 0);
 
@@ -199,6 +200,7 @@ static void exit_closes_what_is_open(void **state)
 	assert_memory_equal(got, "last", 4);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	fake_stop(f);
 }
 
 int main(void)
@@ -212,7 +214,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			dead_attachment_fails_calls_and_next_socket_attaches, start, stop),
 		cmocka_unit_test_setup_teardown(child_of_a_fork_has_none_of_it, start, stop),
-		cmocka_unit_test_setup_teardown(exit_closes_what_is_open, start, stop),
+		cmocka_unit_test(exit_closes_what_is_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

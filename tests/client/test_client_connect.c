@@ -139,7 +139,7 @@ static void connect_times_out_into_the_background(void **state)
 
 static void no_slot_left_is_enobufs(void **state)
 {
-	struct fake *f = fake_start(&(struct fake_config){ .slots = 4 });
+	struct fake *f = fresh(&(struct fake_config){ .slots = 4 });
 	int s[3];
 
 	(void)state;
@@ -363,7 +363,7 @@ static void accepted_socket_inherits_options(void **state)
 
 static void workers_are_accepted_from_in_turn(void **state)
 {
-	struct fake *f = fake_start(&(struct fake_config){ .workers = 3 });
+	struct fake *f = fresh(&(struct fake_config){ .workers = 3 });
 	int l = listening(81), s[6];
 
 	(void)state;
@@ -427,7 +427,7 @@ static void close_wakes_who_sleeps(void **state)
 
 static void full_submission_queue_is_waited_for(void **state)
 {
-	struct fake *f = fake_start(&(struct fake_config){ .slots = 16384 });
+	struct fake *f = fresh(&(struct fake_config){ .slots = 16384 });
 	struct call c = { .run = run_connect };
 	int s[NCD_SQ_ENTRIES + 1];
 
