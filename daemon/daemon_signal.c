@@ -189,7 +189,10 @@ static void daemon_second(int fd, short what, void *ctx)
 	daemon_status(d);
 }
 
-/* True if every worker has moved on since the last look, or sleeps as it may. */
+/*
+ * True if every worker has moved on since the last look. Sleeping is no excuse: each look wakes
+ * them for a turn, which must have been made by the next.
+ */
 static bool workers_move(struct daemon *d)
 {
 	bool all = true;
@@ -198,9 +201,11 @@ static bool workers_move(struct daemon *d)
 	for (i = 0; i < d->workers.nr; i++) {
 		bool sleeping = false;
 		uint64_t turns = worker_turns(d->workers.worker[i], &sleeping);
-		bool moves = sleeping || turns != d->turns[i];
+		bool moves = turns != d->turns[i];
 
 		d->turns[i] = turns;
+		/* Also one that is awake: it may be about to sleep, in this turn. */
+		worker_nudge(d->workers.worker[i]);
 		if (!moves && !d->hung[i])
 			log_line(&d->log, LOG_LEVEL_ERROR,
 				 "worker %" PRIu32 " hangs: the watchdog is not fed", i);

@@ -218,17 +218,21 @@ err_free:
 	return ret;
 }
 
-void worker_stop(struct worker *w)
+void worker_nudge(struct worker *w)
 {
 	uint64_t one = 1;
-	ssize_t n;
+	ssize_t n = write(w->door.cmd_fd, &one, sizeof(one));
 
+	(void)n; /* fails only at 2^64 unread wakes */
+}
+
+void worker_stop(struct worker *w)
+{
 	if (!w)
 		return;
 	/* Relaxed: the eventfd's write orders it for a sleeper. */
 	atomic_store_explicit(&w->stop, true, memory_order_relaxed);
-	n = write(w->door.cmd_fd, &one, sizeof(one));
-	(void)n; /* fails only at 2^64 unread wakes */
+	worker_nudge(w);
 	pthread_join(w->thread, NULL);
 	worker_free(w);
 }

@@ -42,8 +42,8 @@ struct worker_config {
  * Returns 0, -ENOMEM, or the error of the back end (IO_URING refused).
  */
 int worker_start(const struct worker_config *cfg, int event_fd, struct worker **ret_worker);
-/* Ends the thread (streams are simply dropped: drain first), frees everything, also the commands that
- * have not come back (malloc's). NULL is allowed. */
+/* Ends the thread (streams are simply dropped: drain first), frees everything but the commands that
+ * have not come back. NULL is allowed. */
 void worker_stop(struct worker *w);
 
 /* "io_uring" or "epoll", and why not io_uring ("" if it is). */
@@ -56,5 +56,7 @@ struct worker_event;
 bool worker_event(struct worker *w, struct worker_event *ret_event);
 /* Turns counted by the loop; while the worker sleeps legitimately *ret_sleeping is true. */
 uint64_t worker_turns(const struct worker *w, bool *ret_sleeping);
+/* Wakes it for a turn, if it sleeps: a worker that is well has more turns soon after. */
+void worker_nudge(struct worker *w);
 
 #endif /* NCD_WORKER_H */
