@@ -112,14 +112,6 @@ static int take_payload(struct engine *e, struct channel *c, const uint8_t *data
 	return 0;
 }
 
-static int refuse_unknown(struct engine *e, struct channel *c, uint64_t id)
-{
-	struct reply r = { .type = FRAME_RESET, .flags = FRAME_F_UNKNOWN, .offset = id };
-
-	e->counters.unknown_streams++;
-	return channel_reply(c, &r) != 0 ? -EPROTO : 0;
-}
-
 /*
  * Where an empty ring is written from again: near its beginning, so that small messages stay in a few
  * cache lines, but not at the same place of the page as every other ring's (one set of the cache).
@@ -137,7 +129,7 @@ static int begin_data(struct engine *e, struct channel *c)
 	struct stream *s = stream_by_id(e, c->peer, f->stream);
 
 	if (s == NULL || s->state == STREAM_DEAD || s->state == STREAM_FREE)
-		return refuse_unknown(e, c, f->stream);
+		return reply_unknown(e, c, f->stream);
 	if (s->state != STREAM_ESTABLISHED && s->state != STREAM_OPENING)
 		return 0;
 	if (stream_check_data(s, f->offset, f->length, f->flags & FRAME_F_FIN) != 0)
@@ -145,9 +137,9 @@ static int begin_data(struct engine *e, struct channel *c)
 	if (s->state == STREAM_ESTABLISHED) {
 		if (stream_peer_ack(e, s, f) != 0)
 			return fail(c, "acknowledges what was not sent");
-		/* It may have been the last thing to wait for. */
+		/* If that was the last thing to wait for, this is a copy, to be answered as one. */
 		if (s->state != STREAM_ESTABLISHED)
-			return 0;
+			return reply_unknown(e, c, f->stream);
 	} else {
 		stream_credit_early(s, f->ack, f->window);
 	}

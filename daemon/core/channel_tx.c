@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel_tx.c - streams to frames: what a channel sends next, gathered for one sendmsg. Headers and
- * small payloads lie in the channel's buffer, large payloads stay in the applications' rings.
+ * channel_tx.c - streams to frames: what a channel sends next, gathered for one sendmsg. Headers
+ * and small payloads lie in the channel's buffer, large payloads stay in the applications' rings.
  */
 #include <string.h>
 
@@ -86,7 +86,7 @@ static void note_sent(struct channel *c, struct stream *s, uint32_t bytes)
 	s->deficit = s->deficit > bytes ? s->deficit - bytes : 0;
 }
 
-static void emit_open(struct engine *e, struct channel *c, struct stream *s)
+static void emit_open(struct channel *c, struct stream *s)
 {
 	uint64_t data = s->tx_tail < NCD_OPEN_DATA_MAX ? s->tx_tail : NCD_OPEN_DATA_MAX;
 	struct frame f = { .type = FRAME_OPEN };
@@ -104,7 +104,11 @@ static void emit_open(struct engine *e, struct channel *c, struct stream *s)
 		f.flags = FRAME_F_FIN;
 		s->fin_sent = s->fin_said = true;
 	}
-	put_credit(e, s, &f);
+	/*
+	 * Bytes may have come already, before an ACCEPT that was lost: then the acceptor only sees
+	 * that this OPEN is a copy. They are acknowledged when it has been accepted.
+	 */
+	f.window = (uint32_t)s->rx_limit;
 	put_header(c, &f);
 	open_encode(&o, put_own(&c->tx, WIRE_OPEN_BYTES));
 	if (data > 0)
@@ -186,7 +190,7 @@ static bool emit(struct engine *e, struct channel *c, struct stream *s)
 	case STREAM_OPENING:
 		if (!(s->want & WANT_OPEN))
 			return false;
-		emit_open(e, c, s);
+		emit_open(c, s);
 		return true;
 	case STREAM_RESETTING:
 		if (!(s->want & WANT_RESET) || s->remote_id == 0)
@@ -269,7 +273,8 @@ static void gather_streams(struct engine *e, struct channel *c)
 	e->counters.frames_sent += frames;
 }
 
-int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns, const struct iovec **ret_iov)
+int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns,
+		  const struct iovec **ret_iov)
 {
 	struct channel_tx *tx = &c->tx;
 

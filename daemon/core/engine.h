@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * engine.h - everything a worker decides: streams, credit, scheduling, channels, peers as it sees them.
+ * engine.h - everything a worker decides: streams, credit, scheduling, channels, its view of peers.
  *
  * Pure: bytes, events and the time go in; frames, readiness and callbacks come out. No syscall, no
  * clock, no thread, no allocation: the caller gives all memory at engine_create. Driven by
  * daemon/worker.c against sockets and by tests/sim against simulated pipes.
  *
  * Ownership: the engine owns streams and channels; ring memory belongs to the caller and must stay
- *   mapped while engine_ring_lent() says so. Pointers to streams are valid until engine_stream_free.
+ *   mapped while engine_ring_lent() says so. Pointers to streams live until engine_stream_free.
  * Threading: one thread (the worker).
  * Time: now_ns is monotonic; a call never sees it go back by more than the caller lets it: an
  *   earlier time is treated as no progress of time.
@@ -15,7 +15,7 @@
  *   application                                                          channel
  *   engine_connect/listen ----+                                    +---> engine_tx_iov, engine_sent
  *   engine_tx_published  -----+--> stream --> sched --> frames ----+
- *   engine_rx_consumed   -----+      |                             +---- engine_rx_iov, engine_received
+ *   engine_rx_consumed   -----+      |                             +---- engine_rx_iov, _received
  *                                    v
  *   engine_next_event() <-- readiness of streams
  */
@@ -91,7 +91,8 @@ struct engine *engine_create(void *mem, const struct engine_config *cfg,
 /* ---- peers: index 0 is this host, made by engine_create ---- */
 
 /* Declares peer @index with its addresses; again: replaces the addresses. */
-void engine_peer_set(struct engine *e, uint32_t index, const struct address *addr, uint32_t addr_nr);
+void engine_peer_set(struct engine *e, uint32_t index, const struct address *addr,
+		     uint32_t addr_nr);
 /* The peer is no longer configured: its streams end with ECONNRESET. */
 void engine_peer_remove(struct engine *e, uint32_t index, uint64_t now_ns);
 /* The peer's ncd is another one than before (incarnation), or left: streams end with ECONNRESET. */
@@ -129,7 +130,7 @@ bool engine_channel_wants_tx(const struct channel *c);
 
 /* Where to receive to, up to 4 iovecs, never 0 bytes; valid until engine_received. */
 int engine_rx_iov(struct engine *e, struct channel *c, const struct iovec **ret_iov);
-/* @bytes have been received there. 0, or -EPROTO: close the channel (engine_channel_error says why). */
+/* @bytes have been received there. 0, or -EPROTO: close the channel (engine_channel_error: why). */
 int engine_received(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns);
 const char *engine_channel_error(const struct channel *c);
 
@@ -153,11 +154,13 @@ struct engine_connect {
 	void *user;
 };
 
-/* -ENETUNREACH, -EHOSTUNREACH, -ECONNREFUSED (as engine_peer_unreachable), -ENOBUFS, -EADDRNOTAVAIL. */
+/* -ENETUNREACH, -EHOSTUNREACH, -ECONNREFUSED (as engine_peer_unreachable), -ENOBUFS,
+ * -EADDRNOTAVAIL. */
 int engine_connect(struct engine *e, const struct engine_connect *args, uint64_t now_ns,
 		   struct stream **ret_stream);
 
-/* @backlog is the caller's to count, in incoming(). @addr any: all of the host's. -EADDRINUSE, -ENOBUFS. */
+/* The backlog is the caller's to count, in incoming(). @addr any: all of the host's. -EADDRINUSE,
+ * -ENOBUFS. */
 int engine_listen(struct engine *e, const struct address *addr, uint16_t port, void *user);
 void engine_unlisten(struct engine *e, const struct address *addr, uint16_t port);
 
@@ -166,7 +169,7 @@ void engine_stream_rings(struct stream *s, const struct ring_mem *tx, const stru
 void engine_stream_admit(struct engine *e, struct stream *s, uint64_t now_ns);
 void engine_stream_refuse(struct engine *e, struct stream *s, uint64_t now_ns);
 
-/* The application has put bytes below offset @tail into the ring. -EPROTO if @tail is impossible. */
+/* The application has put bytes below @tail into the ring. -EPROTO if @tail is impossible. */
 int engine_tx_published(struct engine *e, struct stream *s, uint64_t tail, uint64_t now_ns);
 /*
  * The application writes its ring from a new place on: the first byte of the ring stands for offset
@@ -219,7 +222,7 @@ uint32_t stream_index(const struct stream *s); /* 0..streams-1 */
 void engine_tick(struct engine *e, uint64_t now_ns, struct channel **ret_dead);
 /* True if engine_tick may find something; cheap enough to ask at every turn. */
 bool engine_tick_due(const struct engine *e, uint64_t now_ns);
-/* When engine_tick is next needed, UINT64_MAX if never. Looks at every channel: ask before sleeping. */
+/* When engine_tick is next needed, UINT64_MAX if never. Asks every channel: for before a sleep. */
 uint64_t engine_deadline(const struct engine *e);
 
 /* No new streams in or out; peers hear GOAWAY. */

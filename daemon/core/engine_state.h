@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * engine_state.h - the engine's own structs, for the files that make it up; nobody else includes it.
+ * engine_state.h - the engine's own structs, for the files that make it up and nobody else.
  *
  * Ownership: all of it lies in the memory given to engine_create. Threading: the worker.
  *
  * The way of a byte through these files:
- *   stream_app.c -> sched.c -> channel_tx.c -> (transport) -> channel_rx.c -> stream_peer.c -> events
+ *   stream_app.c -> sched.c -> channel_tx.c -> (wire) -> channel_rx.c -> stream_peer.c -> events
  */
 #ifndef NCD_CORE_ENGINE_STATE_H
 #define NCD_CORE_ENGINE_STATE_H
@@ -143,6 +143,7 @@ int stream_peer_frame(struct engine *e, struct channel *c, const struct frame *f
 /* Bytes [offset, offset + bytes) of @s are in its ring. */
 int stream_peer_bytes(struct engine *e, struct stream *s, uint64_t offset, uint32_t bytes,
 		      uint64_t now_ns);
+int reply_unknown(struct engine *e, struct channel *c, uint64_t id);
 int stream_peer_data_end(struct engine *e, struct channel *c, struct stream *s,
 			 const struct frame *f);
 /* Ack and window of a frame for an established stream; it may be DEAD afterwards. */

@@ -2,8 +2,8 @@
 /*
  * frame.h - a frame header and the payloads that have a form, to and from their bytes on the wire.
  *
- * Trust: decoding takes anything, and accepts only what wire.h allows. Whether the stream exists and
- *   the offset lies within credit is for the caller to see.
+ * Trust: decoding takes anything, and accepts only what wire.h allows. Whether the stream exists
+ *   and the offset lies within credit is for the caller to see.
  */
 #ifndef NCD_CORE_FRAME_H
 #define NCD_CORE_FRAME_H

@@ -66,7 +66,8 @@ static struct channel *least_loaded(struct channel **c, uint32_t nr, const struc
 	return best;
 }
 
-static struct channel *by_policy(struct engine *e, struct stream *s, struct channel **c, uint32_t nr)
+static struct channel *by_policy(struct engine *e, struct stream *s, struct channel **c,
+				 uint32_t nr)
 {
 	switch (e->cfg.policy) {
 	case POLICY_ROUND_ROBIN:

@@ -146,8 +146,8 @@ static inline uint64_t stream_ack_out(const struct stream *s)
 int stream_acked(struct stream *s, uint64_t ack, uint32_t window);
 
 /*
- * Credit that overtook the ACCEPT. Its acknowledgement is not needed: the ACCEPT has the same, since
- * nothing could be sent behind the OPEN; but the window may have grown.
+ * Credit that overtook the ACCEPT. Its acknowledgement is not needed: the ACCEPT has the same,
+ * since nothing could be sent behind the OPEN; but the window may have grown.
  */
 static inline void stream_credit_early(struct stream *s, uint64_t ack, uint32_t window)
 {

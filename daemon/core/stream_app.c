@@ -388,8 +388,8 @@ void engine_stream_refuse(struct engine *e, struct stream *s, uint64_t now_ns)
 		return;
 	e->counters.refused++;
 	/*
-	 * On every channel that brought the OPEN: of one that dies the opener knows that it had used
-	 * it, and opens again.
+	 * On every channel that brought the OPEN: of one that dies the opener knows that it had
+	 * used it, and opens again.
 	 */
 	for (; bits != 0; bits &= bits - 1)
 		said &= channel_reply(e->peer[s->peer].channel[__builtin_ctz(bits)], &r) == 0;

@@ -130,6 +130,14 @@ int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f)
 	return 0;
 }
 
+int reply_unknown(struct engine *e, struct channel *c, uint64_t id)
+{
+	struct reply r = { .type = FRAME_RESET, .flags = FRAME_F_UNKNOWN, .offset = id };
+
+	e->counters.unknown_streams++;
+	return channel_reply(c, &r);
+}
+
 static int reply_refuse(struct channel *c, uint64_t id, uint8_t code)
 {
 	struct reply r = { .type = FRAME_REFUSE, .code = code, .stream = id };
@@ -280,15 +288,16 @@ static int peer_fin(struct engine *e, struct channel *c, struct stream *s, const
 		stream_credit_early(s, f->ack, f->window);
 	else if (stream_peer_ack(e, s, f) != 0)
 		return -EPROTO;
+	/* If that was the last thing to wait for, this is a copy, to be answered as one. */
 	if (s->state != STREAM_ESTABLISHED && s->state != STREAM_OPENING)
-		return 0;
+		return reply_unknown(e, c, f->stream);
 	set_final(e, s, f->offset);
 	return ack_end(e, c, s);
 }
 
 /*
- * The peer no longer knows a stream of ours. If both sides had finished, its last ack to us was lost
- * with a channel: that is the normal end. Otherwise it has forgotten us.
+ * The peer no longer knows a stream of ours. If both sides had finished, its last ack to us was
+ * lost with a channel: that is the normal end. Otherwise it has forgotten us.
  */
 static int peer_unknown(struct engine *e, uint32_t peer, uint64_t remote_id)
 {
@@ -336,13 +345,9 @@ static int stream_frame(struct engine *e, struct channel *c, const struct frame 
 	struct stream *s = stream_by_id(e, c->peer, f->stream);
 
 	if (s == NULL || s->state == STREAM_DEAD) {
-		struct reply r = { .type = FRAME_RESET, .flags = FRAME_F_UNKNOWN };
-
-		r.offset = f->stream;
 		if (f->type != FRAME_ACCEPT && f->type != FRAME_FIN && f->type != FRAME_CREDIT)
 			return 0;
-		e->counters.unknown_streams++;
-		return channel_reply(c, &r);
+		return reply_unknown(e, c, f->stream);
 	}
 	switch (f->type) {
 	case FRAME_ACCEPT:
