@@ -31,8 +31,8 @@ struct arena_block {
 struct arena *arena_create(uint64_t bytes_max);
 void arena_destroy(struct arena *a);
 
-/* Adds segment @number (1..NCD_SEGMENTS_MAX - 1). -ENOBUFS: beyond bytes_max; -EINVAL: number in use,
- * or @bytes not a multiple of the page. */
+/* Adds segment @number (1..NCD_SEGMENTS_MAX - 1). -ENOBUFS: beyond bytes_max; -EINVAL: number in
+ * use, or @bytes not a multiple of the page. */
 int arena_add(struct arena *a, uint32_t number, uint8_t *base, uint64_t bytes);
 
 /* A block of @bytes (a power of two, NCD_RING_MIN..NCD_RING_MAX). -ENOBUFS: none is free. */

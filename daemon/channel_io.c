@@ -35,7 +35,8 @@ int channel_io_create(struct worker *w)
 		struct channel_io *c = &w->chan[i];
 
 		c->rx_buf = (struct ring_mem){ buf + i * each, RX_STAGING_BYTES };
-		c->tx_buf = (struct ring_mem){ buf + i * each + RX_STAGING_BYTES, TX_STAGING_BYTES };
+		c->tx_buf =
+			(struct ring_mem){ buf + i * each + RX_STAGING_BYTES, TX_STAGING_BYTES };
 		c->next = w->chan_free;
 		w->chan_free = c;
 	}

@@ -57,8 +57,8 @@ struct io_watch {
 struct io;
 
 /*
- * Makes a back end for @links_max links, as @choice says. IO_AUTO falls back to epoll where io_uring
- * is refused; *ret_why then says why ("" otherwise). Returns 0 or -errno.
+ * Makes a back end for @links_max links, as @choice says. IO_AUTO falls back to epoll where
+ * io_uring is refused; *ret_why then says why ("" otherwise). Returns 0 or -errno.
  */
 int io_create(enum io_choice choice, uint32_t links_max, struct io **ret_io, const char **ret_why);
 /* All links must be quiet, or their memory outlive the process of closing. NULL is allowed. */

@@ -2,8 +2,9 @@
 /*
  * io_epoll.c - the epoll back end, for where io_uring is refused.
  *
- * Edge triggered: what a syscall could not do is tried again at the next edge. The link that received
- * last is also tried without asking epoll, since during a ping-pong it is the next one again.
+ * Edge triggered: what a syscall could not do is tried again at the next edge. The link that
+ * received last is also tried without asking epoll, since during a ping-pong it is the next one
+ * again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -172,7 +173,8 @@ static void epoll_look(struct epoll *e, uint64_t timeout_ns)
 	if (timeout_ns == 0)
 		n = epoll_wait(e->fd, ev, EVENTS_MAX, 0);
 	else
-		n = epoll_pwait2(e->fd, ev, EVENTS_MAX, timeout_ns == UINT64_MAX ? NULL : &ts, NULL);
+		n = epoll_pwait2(e->fd, ev, EVENTS_MAX, timeout_ns == UINT64_MAX ? NULL : &ts,
+				 NULL);
 	/* Where a sandbox knows no pwait2: milliseconds, rounded up. */
 	if (n < 0 && errno == ENOSYS)
 		n = epoll_wait(e->fd, ev, EVENTS_MAX, timeout_ms(timeout_ns));

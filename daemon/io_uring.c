@@ -2,9 +2,9 @@
 /*
  * io_uring.c - the io_uring back end; the only file that includes liburing.h.
  *
- * A completion's user_data is the address of its link or watch, with what it was for in the low bits.
- * A receive that is armed again may wait a few turns for company: a send that goes out with it saves
- * a syscall, which is half of what a ping-pong costs.
+ * A completion's user_data is the address of its link or watch, with what it was for in the low
+ * bits. A receive that is armed again may wait a few turns for company: a send that goes out with
+ * it saves a syscall, which is half of what a ping-pong costs.
  */
 #include <errno.h>
 #include <liburing.h>

@@ -2,8 +2,8 @@
 /*
  * port_listen.c - listening virtual sockets, and the accept queue of each in this worker's port.
  *
- * A queue begins anew with each LISTEN: the worker zeroes it before control answers the application.
- * An application learns of its listener's number only with that answer.
+ * A queue begins anew with each LISTEN: the worker zeroes it before control answers the
+ * application. An application learns of its listener's number only with that answer.
  */
 #include <errno.h>
 

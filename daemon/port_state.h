@@ -4,8 +4,8 @@
  * the application; what is (ncd/shm_abi.h) is reached through the pointers and never believed.
  *
  *   slot (one per virtual socket of the application)      flow (one per stream of the engine)
- *     FREE -> PARKED (open waits for memory) -> LIVE  <---->  slot may go first: the flow lives on as an
- *                                          \-> FAILED        orphan until the engine is done with it
+ *     FREE -> PARKED (open waits for memory) -> LIVE  <--->  slot may go first: the flow lives on
+ *                                          \-> FAILED       as an orphan until the engine is done
  *
  * Ownership: control allocates a port; the worker has it from CMD_CLIENT_ADD to EVT_CLIENT_GONE.
  * Threading: the worker.

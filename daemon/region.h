@@ -23,7 +23,7 @@ struct region_map {
 
 /*
  * Lays out segment 0 for @workers ports (1..NCD_WORKERS_MAX) of @slots slots each (a power of two,
- * 2..NCD_SOCKETS_MAX): fills *ret_layout, the daemon's private copy. Returns the bytes of segment 0.
+ * 2..NCD_SOCKETS_MAX): fills *ret_layout, the daemon's private copy. Returns segment 0's bytes.
  */
 uint64_t region_layout(struct region_shm *ret_layout, uint32_t workers, uint32_t slots);
 

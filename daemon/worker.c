@@ -69,7 +69,7 @@ static void worker_run(struct worker *w)
 {
 	uint64_t turns = 0;
 
-	/* Relaxed, stop and turns: each is looked at for itself alone; the eventfd wakes a sleeper. */
+	/* Relaxed, stop and turns: each is looked at for itself; the eventfd wakes a sleeper. */
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
 		if (worker_turn(w)) {
 			w->busy_turns++;

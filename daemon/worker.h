@@ -37,7 +37,7 @@ struct worker_config {
 };
 
 /*
- * Allocates everything the worker will need, starts its thread, waits until its I/O back end stands.
+ * Allocates all that the worker will need, starts its thread, waits until its I/O back end stands.
  * @event_fd: eventfd that the worker writes when events wait and control may sleep.
  * Returns 0, -ENOMEM, or the error of the back end (IO_URING refused).
  */
@@ -49,7 +49,7 @@ void worker_stop(struct worker *w);
 /* "io_uring" or "epoll", and why not io_uring ("" if it is). */
 const char *worker_backend(const struct worker *w, const char **ret_why);
 
-/* Hands @cmd over; it comes back in EVT_DONE. Never blocks: beyond the ring it queues in control. */
+/* Hands @cmd over; it comes back in EVT_DONE. Never blocks: what the ring cannot hold waits. */
 void worker_post(struct worker *w, struct worker_cmd *cmd);
 /* Takes the next event; false if there is none. */
 struct worker_event;

@@ -3,7 +3,7 @@
  * worker_cmd.h - the only door into a worker, and the only way out: commands and events.
  *
  * Ownership: control allocates a command; the worker fills `result` and hands it back (EVT_DONE).
- *   A link, a port, a descriptor named in a command is the worker's until the event named beside it.
+ *   A link, port or descriptor named in a command is the worker's until the event beside it.
  * Threading: control -> worker and worker -> control, one single-producer ring each.
  */
 #ifndef NCD_WORKER_CMD_H
@@ -47,7 +47,7 @@ enum worker_cmd_type {
 	CMD_LISTEN,           /* port, listen; result */
 	CMD_UNLISTEN,         /* port, listen.listener */
 	CMD_POLLFD,           /* port, pollfd: fd is the worker's */
-	CMD_CQFD,             /* port, pollfd.slot = queue pair; fd is the worker's (a duplicate each) */
+	CMD_CQFD,             /* port, pollfd.slot = queue pair; fd is the worker's, a duplicate */
 	CMD_LEAVE,            /* no new streams; GOAWAY */
 };
 
@@ -90,7 +90,7 @@ enum worker_event_type {
 	EVT_CHANNEL_DEAD,   /* link: the worker has let go of it; control closes fd, frees */
 	EVT_CLIENT_BAD,     /* port, reason: its region lied; control ends the attachment */
 	EVT_CLIENT_GONE,    /* port: nothing of this client's memory is used here any more */
-	EVT_SEGMENT_WANTED, /* port: answer with CMD_SEGMENT or CMD_SEGMENT_DENIED; bytes: at least */
+	EVT_SEGMENT_WANTED, /* port, bytes (at least): CMD_SEGMENT or CMD_SEGMENT_DENIED */
 	EVT_PEER_LEFT,      /* peer: said GOAWAY */
 };
 

@@ -43,8 +43,8 @@ extern "C" {
 /*
  * Creates a virtual socket. @domain AF_INET or AF_INET6, @type SOCK_STREAM, may be or-ed with
  * SOCK_NONBLOCK (SOCK_CLOEXEC is accepted; it has no meaning), @protocol 0 or IPPROTO_TCP.
- * Returns its number, or -EAFNOSUPPORT, -EPROTOTYPE, -EPROTONOSUPPORT, -EMFILE, -ENOMEM, or an error
- * of attaching. May block while attaching.
+ * Returns its number, or -EAFNOSUPPORT, -EPROTOTYPE, -EPROTONOSUPPORT, -EMFILE, -ENOMEM, or an
+ * error of attaching. May block while attaching.
  */
 int nc_socket(int domain, int type, int protocol);
 
@@ -52,7 +52,7 @@ int nc_socket(int domain, int type, int protocol);
  * not root), -EINVAL (bound already), -EAFNOSUPPORT, -EBADF. */
 int nc_bind(int s, const struct sockaddr *addr, socklen_t addrlen);
 
-/* listen(2); @backlog is cut to 4096. Unbound: a free port. Errors: -EADDRINUSE, -EINVAL, -EBADF. */
+/* listen(2); @backlog is cut to 4096. Unbound: a free port. -EADDRINUSE, -EINVAL, -EBADF. */
 int nc_listen(int s, int backlog);
 
 /* accept4(2), also from several threads at once. @flags SOCK_NONBLOCK, SOCK_CLOEXEC.
@@ -63,8 +63,8 @@ int nc_accept4(int s, struct sockaddr *addr, socklen_t *addrlen, int flags);
  * connect(2). Blocking: until the other application's host has answered. Errors: -ECONNREFUSED
  * (nobody listens there, or its backlog is full), -ETIMEDOUT (peer not reachable in time),
  * -EHOSTUNREACH (its channels cannot be built), -ENETUNREACH (no [peer] has the address),
- * -EINPROGRESS (non-blocking; SO_ERROR tells the outcome), -EALREADY, -EISCONN, -ENOBUFS (region_max),
- * -EADDRNOTAVAIL, -EINTR (goes on in the background), -EBADF.
+ * -EINPROGRESS (non-blocking; SO_ERROR tells the outcome), -EALREADY, -EISCONN,
+ * -ENOBUFS (region_max), -EADDRNOTAVAIL, -EINTR (goes on in the background), -EBADF.
  * With the option TCP_FASTOPEN_CONNECT it returns 0 at once, and the first bytes ride with the
  * request (tcp(7)).
  */
@@ -72,8 +72,8 @@ int nc_connect(int s, const struct sockaddr *addr, socklen_t addrlen);
 
 /*
  * send(2), recv(2), sendmsg(2), recvmsg(2). Flags: MSG_DONTWAIT, MSG_NOSIGNAL (implied), MSG_MORE
- * (accepted), MSG_PEEK, MSG_WAITALL, MSG_TRUNC (recv: discards). No ancillary data: it is ignored on
- * receive and -EOPNOTSUPP on send. Errors: -EAGAIN (also at SO_RCVTIMEO/SO_SNDTIMEO), -EINTR,
+ * (accepted), MSG_PEEK, MSG_WAITALL, MSG_TRUNC (recv: discards). No ancillary data: it is ignored
+ * on receive and -EOPNOTSUPP on send. Errors: -EAGAIN (also at SO_RCVTIMEO/SO_SNDTIMEO), -EINTR,
  * -EPIPE, -ECONNRESET, -ETIMEDOUT, -ENOTCONN, -EFAULT is not detected, -EBADF.
  */
 ssize_t nc_send(int s, const void *buf, size_t len, int flags);
@@ -85,20 +85,20 @@ ssize_t nc_recvmsg(int s, struct msghdr *msg, int flags);
 int nc_shutdown(int s, int how);
 
 /* close(2). What was sent still arrives, also if the process ends right after. SO_LINGER as in
- * socket(7). Unread bytes make it a reset, as in tcp(7). Errors: -EBADF; -EWOULDBLOCK if SO_LINGER's
- * time ran out. */
+ * socket(7). Unread bytes make it a reset, as in tcp(7). Errors: -EBADF; -EWOULDBLOCK if
+ * SO_LINGER's time ran out. */
 int nc_close(int s);
 
 int nc_getsockname(int s, struct sockaddr *addr, socklen_t *addrlen);
 int nc_getpeername(int s, struct sockaddr *addr, socklen_t *addrlen);
 
 /*
- * setsockopt(2), getsockopt(2). SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN,
- * SO_RCVBUF, SO_SNDBUF (before connect or listen; rounded up to a power of two), SO_RCVTIMEO,
- * SO_SNDTIMEO, SO_LINGER, SO_PRIORITY (not 0: class latency), SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE
- * (accepted: channels always have it). IPPROTO_TCP: TCP_NODELAY, TCP_QUICKACK, TCP_CORK (accepted),
- * TCP_FASTOPEN_CONNECT, TCP_MAXSEG, TCP_INFO (state and RTT). SOL_NC: below. Anything else:
- * -ENOPROTOOPT.
+ * setsockopt(2), getsockopt(2). SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL,
+ * SO_ACCEPTCONN, SO_RCVBUF, SO_SNDBUF (before connect or listen; rounded up to a power of two),
+ * SO_RCVTIMEO, SO_SNDTIMEO, SO_LINGER, SO_PRIORITY (not 0: class latency), SO_REUSEADDR,
+ * SO_REUSEPORT, SO_KEEPALIVE (accepted: channels always have it). IPPROTO_TCP: TCP_NODELAY,
+ * TCP_QUICKACK, TCP_CORK (accepted), TCP_FASTOPEN_CONNECT, TCP_MAXSEG, TCP_INFO (state and RTT).
+ * SOL_NC: below. Anything else: -ENOPROTOOPT.
  */
 int nc_setsockopt(int s, int level, int name, const void *val, socklen_t len);
 int nc_getsockopt(int s, int level, int name, void *val, socklen_t *len);
@@ -129,7 +129,7 @@ int nc_pollfd(int s);
 
 /*
  * Zero copy. A view lies in the ring itself and is contiguous.
- * nc_reserve: room for at least 1 and at most @len bytes; *ret_buf is its place. Returns its length.
+ * nc_reserve: room for 1 to @len bytes; *ret_buf is its place. Returns its length.
  *   nc_commit sends the first @len bytes of it (0 to what was reserved). Between the two, no other
  *   thread may send on @s.
  * nc_peek: the bytes that are there, at most @len; nc_consume gives the first @len back. A view is
@@ -163,7 +163,7 @@ int nc_cq_add(struct nc_cq *cq, int s, uint32_t events, uint64_t data);
 int nc_cq_modify(struct nc_cq *cq, int s, uint32_t events, uint64_t data);
 int nc_cq_remove(struct nc_cq *cq, int s);
 /* Up to @max events. Makes no syscall while there are some. @timeout_ms -1 waits for ever, 0 never.
- * Returns how many, 0 at the timeout, -EINTR, -ECONNRESET if the daemon is gone and no event left. */
+ * Returns how many, 0 at the timeout, -EINTR, -ECONNRESET: the daemon is gone and no event left. */
 int nc_cq_wait(struct nc_cq *cq, struct nc_event *events, int max, int timeout_ms);
 /* A descriptor that becomes readable when nc_cq_wait(timeout 0) should be called; armed by an
  * nc_cq_wait that returned 0. */

@@ -255,7 +255,9 @@ static void client_evaluate(struct client_run *run, const struct snapshot *a,
 		rep->msgs_per_s = (double)sum->count / window;
 		report_set_rtt(rep, sum);
 		if (sum->count == 0)
-			(void)client_fail(run, -ETIMEDOUT, "no round trip in %.1f s; give it more --seconds", window);
+			(void)client_fail(run, -ETIMEDOUT,
+					  "no round trip in %.1f s; give it more --seconds",
+					  window);
 	}
 	free(sum);
 }

@@ -222,7 +222,7 @@ uint32_t stream_index(const struct stream *s); /* 0..streams-1 */
 void engine_tick(struct engine *e, uint64_t now_ns, struct channel **ret_dead);
 /* True if engine_tick may find something; cheap enough to ask at every turn. */
 bool engine_tick_due(const struct engine *e, uint64_t now_ns);
-/* When engine_tick is next needed, UINT64_MAX if never. Asks every channel: for before a sleep. */
+/* When engine_tick is next needed, UINT64_MAX if never. Costs a look at every channel. */
 uint64_t engine_deadline(const struct engine *e);
 
 /* No new streams in or out; peers hear GOAWAY. */

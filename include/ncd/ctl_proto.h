@@ -8,7 +8,7 @@
  *
  *   library                              daemon
  *   HELLO {versions}          ->
- *                             <-         WELCOME {layout} + segment 0 + W doorbells, or REFUSED {why}
+ *                             <-         WELCOME {layout} + segment 0 + doorbells, or REFUSED {why}
  *   BIND, LISTEN, ... {tag}   ->
  *                             <-         REPLY {tag, result}
  *                             <-         SEGMENT + memfd     (before the slot that names it)
@@ -25,7 +25,7 @@
 
 enum ctl_type {
 	CTL_HELLO = 1, /* app: struct ctl_hello */
-	CTL_WELCOME,   /* daemon: struct ctl_welcome; descriptors: segment 0, eventfd of each worker */
+	CTL_WELCOME,   /* daemon: struct ctl_welcome; segment 0, eventfd of each worker */
 	CTL_REFUSED,   /* daemon: struct ctl_refused, then the connection ends */
 	CTL_BIND,      /* app: struct ctl_addr; claims a local address and port */
 	CTL_UNBIND,    /* app: struct ctl_addr */

@@ -7,7 +7,7 @@
  * Threading: one producer and one consumer at a time. The library serialises its threads with a
  *   lock of its own (never in shared memory).
  * Trust: the other side may write anything at any time. The capacity is a private copy, each
- *   foreign index is range-checked, each word is fetched once; its meaning is the caller's to check.
+ *   foreign index is range-checked, each word is fetched once; its meaning is for the caller.
  *
  * Ordering:
  *   PUBLISH  producer stores tail (release) -> consumer loads tail (acquire): words below are set.

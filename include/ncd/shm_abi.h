@@ -32,7 +32,7 @@
  *    ^                        | ACCEPT     |(upper half)
  *    |  daemon: done          v            |
  *    +---- CLOSING <------- OPEN <---------+
- *              app: SQ_CLOSE            (a refused OPENING goes to FAILED: error set, then SQ_CLOSE)
+ *              app: SQ_CLOSE            (a refused OPENING goes to FAILED: error set; SQ_CLOSE)
  *
  * The library frees nothing in the shared memory: it posts SQ_CLOSE, and may use a lower slot again
  * once the daemon has written SLOT_FREE. Ring offsets are the stream's absolute 64-bit offsets; a
@@ -41,15 +41,15 @@
  * reached rx_tail; so small messages stay in the ring's first page.
  *
  * Ordering:
- *   STATE    daemon stores slot.state (release) -> app loads it (acquire): ring_* and addresses set.
- *   TXBYTES  app stores tx_tail (release) -> daemon loads it (acquire): bytes below are in the ring.
- *   TXSPACE  daemon stores tx_head (release) -> app loads it (acquire): bytes below may be overwritten.
- *   RXBYTES  daemon stores rx_tail (seq_cst) -> app loads it (acquire): bytes below are in the ring.
- *   RXSPACE  app stores rx_head (release) -> daemon loads it (acquire): bytes below may be overwritten.
+ *   STATE    daemon stores slot.state (release) -> app loads it (acquire): ring_*, addresses set.
+ *   TXBYTES  app stores tx_tail (release) -> daemon loads it (acquire): bytes below are there.
+ *   TXSPACE  daemon stores tx_head (release) -> app loads it (acquire): bytes below are free again.
+ *   RXBYTES  daemon stores rx_tail (seq_cst) -> app loads it (acquire): bytes below are there.
+ *   RXSPACE  app stores rx_head (release) -> daemon loads it (acquire): bytes below are free.
  *   KICK     app: stores its words, swaps kick to 1 (acq_rel); 0 before: pushes SQ_KICK.
  *            daemon: swaps kick to 0 (acq_rel), then loads the words. Nothing is missed.
- *   NOTIFY   app: ORs its wish into notify (seq_cst), then looks (seq_cst) and sleeps; daemon: stores
- *            (seq_cst), then looks at notify (seq_cst), clears the bits it serves (RMW), wakes.
+ *   NOTIFY   app: ORs its wish into notify (seq_cst), then looks (seq_cst) and sleeps; daemon:
+ *            stores (seq_cst), then looks at notify (seq_cst), clears what it serves (RMW), wakes.
  */
 #ifndef NCD_SHM_ABI_H
 #define NCD_SHM_ABI_H
@@ -116,7 +116,7 @@ struct port_shm {
 #define EV_HUP 0x08u /* end of stream */
 #define EV_ALL 0x0fu
 #define NOTIFY_FUTEX(ev) ((uint32_t)(ev))        /* ++seq, FUTEX_WAKE on it */
-#define NOTIFY_CQ(ev)    ((uint32_t)(ev) << 8)   /* one word on the completion queue, then unarmed */
+#define NOTIFY_CQ(ev)    ((uint32_t)(ev) << 8)   /* one word on the completion queue, once */
 #define NOTIFY_FD(ev)    ((uint32_t)(ev) << 16)  /* the pollable descriptor (ctl POLLFD) */
 
 enum slot_state {
@@ -195,7 +195,7 @@ enum sq_op {
 	SQ_CLASS,     /* arg: 0 automatic, 1 latency, 2 throughput */
 	SQ_OP_END
 };
-#define CLOSE_GRACEFUL 0u /* send what is there, then FIN; RESET if unread bytes remain (RFC 2525) */
+#define CLOSE_GRACEFUL 0u /* send what is there, then FIN; RESET if bytes are unread (RFC 2525) */
 #define CLOSE_ABORT    1u /* SO_LINGER 0: RESET now */
 
 static inline uint64_t sq_word(enum sq_op op, uint32_t slot, uint32_t arg)

@@ -2,7 +2,7 @@
 /*
  * wire.h - what two ncds say to each other on a channel: frames.
  *
- * Ownership: none; layouts only. Bytes become a struct frame, and back, only in daemon/core/frame.c.
+ * Ownership: none; layouts only. Bytes become a struct frame, and back, only in core/frame.c.
  * Threading: none.
  * Trust: a peer may send anything. A frame that breaks a rule below costs that channel only.
  *
@@ -37,7 +37,7 @@
 
 /* In the order of a channel's and then a stream's life. */
 enum frame_type {
-	FRAME_HELLO = 1, /* first frame each way; payload: struct hello. stream = offset = ack = 0 */
+	FRAME_HELLO = 1, /* first frame each way; payload: below. stream = offset = ack = 0 */
 	FRAME_OPEN,      /* stream 0; payload: open_info, then 0..NCD_OPEN_DATA_MAX bytes of data */
 	FRAME_ACCEPT,    /* payload: 8 bytes, the acceptor's stream id */
 	FRAME_REFUSE,    /* payload: 4 bytes, a WIRE_E* code; the stream is forgotten here */

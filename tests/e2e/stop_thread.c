@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stop_thread.c - stops one thread of a process, and only that one, until killed: what a worker that
- * hangs in a loop or in the kernel looks like from outside. SIGSTOP would stop all of them.
+ * stop_thread.c - stops one thread of a process, and only that one, until killed: what a worker
+ * that hangs in a loop or in the kernel looks like from outside. SIGSTOP would stop all of them.
  *
  *   stop_thread TID   prints "stopped" once it is so
  */
