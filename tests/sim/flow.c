@@ -83,7 +83,8 @@ static void check_connect_error(struct sim *s, struct node *n, uint32_t peer, in
 		ok = args->local_port != 0;
 	else if (error == -EHOSTUNREACH || error == -ECONNREFUSED)
 		ok = n->peer[peer].told_unreachable ||
-		     (n->peer[peer].left && error == -ECONNREFUSED);
+		     ((n->peer[peer].left || s->host[peer_host(n->host, peer)].leaving) &&
+		      error == -ECONNREFUSED);
 	if (!ok && !s->host[n->host].leaving)
 		sim_fail(s, "connect to host %u fails with %d without a reason",
 			 peer_host(n->host, peer), error);

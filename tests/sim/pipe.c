@@ -8,6 +8,8 @@
 
 #include "pipe.h"
 
+#define CHUNKS_AT_ONCE 256 /* looked at by pipe_ready: what tiny writes make must not cost a scan */
+
 void pipe_init(struct pipe *p, size_t size, uint64_t bytes_per_s)
 {
 	*p = (struct pipe){ .size = size, .chunk_room = 64 };
@@ -89,7 +91,7 @@ size_t pipe_ready(const struct pipe *p, uint64_t now_ns)
 {
 	size_t ready = 0;
 
-	for (uint32_t i = 0; i < p->chunk_nr; i++) {
+	for (uint32_t i = 0; i < p->chunk_nr && i < CHUNKS_AT_ONCE; i++) {
 		const struct pipe_chunk *c = &p->chunk[(p->chunk_first + i) % p->chunk_room];
 
 		if (c->arrive_ns > now_ns)

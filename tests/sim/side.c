@@ -87,7 +87,8 @@ static void check_error(struct sim *s, uint32_t flow, uint32_t side, int error)
 		f->why |= WHY_ORPHAN;
 	switch (error) {
 	case -ECONNREFUSED:
-		ok = (f->why & (WHY_REFUSED | WHY_LEAVING)) ||
+		/* Accepted and given up, before the opener heard of it: it is refused when it asks. */
+		ok = (f->why & (sd->connected ? WHY_REFUSED | WHY_LEAVING : UINT32_MAX)) ||
 		     (!sd->connected && view->told_unreachable) ||
 		     (!sd->connected && s->node[other->node].full_ns >= f->begun_ns);
 		break;
