@@ -66,7 +66,7 @@ host() {
 		[daemon]
 		socket = $dir/$1.sock
 		[workers]
-		cores = $3-$3
+		cores = $3
 		[channels]
 		port = $port
 		[peer $4]

@@ -43,13 +43,12 @@ struct config_ports {
 
 enum cores_choice {
 	CORES_AUTO,
-	CORES_NUMBER,
 	CORES_LIST
 };
 
 struct config_cores {
 	uint32_t choice;               /* enum cores_choice */
-	uint32_t nr;                   /* NUMBER, LIST */
+	uint32_t nr;                   /* LIST */
 	uint32_t cpu[NCD_WORKERS_MAX]; /* LIST */
 };
 

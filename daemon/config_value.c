@@ -238,7 +238,6 @@ static int cores_read(const char *text, struct config_cores *field, char why[CON
 {
 	struct config_cores c = { .choice = CORES_LIST };
 	uint64_t first = 0, last = 0;
-	const char *end = "?";
 	char item[ITEM_BYTES];
 	int r;
 
@@ -246,17 +245,11 @@ static int cores_read(const char *text, struct config_cores *field, char why[CON
 		*field = (struct config_cores){ .choice = CORES_AUTO };
 		return 0;
 	}
-	if (digits_read(text, &first, &end) == 0 && *end == '\0') {
-		if (first < 1 || first > NCD_WORKERS_MAX)
-			return wrong(why, "is out of range; give 1 to %d workers", NCD_WORKERS_MAX);
-		*field = (struct config_cores){ .choice = CORES_NUMBER, .nr = (uint32_t)first };
-		return 0;
-	}
 	while ((r = item_next(&text, item)) > 0) {
 		if (range_read(item, 0, 65535, &first, &last) < 0)
 			return wrong(why,
-				     "'%s' is no core; give 'auto', a number of workers, or a "
-				     "list of cores such as 2,3 or 4-7",
+				     "'%s' is no core; give 'auto' or a list of cores such as "
+				     "2,3 or 4-7: one worker on each",
 				     item);
 		for (; first <= last; first++) {
 			if (c.nr == NCD_WORKERS_MAX)
@@ -266,8 +259,8 @@ static int cores_read(const char *text, struct config_cores *field, char why[CON
 		}
 	}
 	if (r < 0 || c.nr == 0)
-		return wrong(why, "names no cores; give 'auto', a number of workers, or a list of "
-				  "cores such as 2,3 or 4-7");
+		return wrong(why, "names no cores; give 'auto' or a list of cores such as 2,3 or "
+				  "4-7: one worker on each");
 	*field = c;
 	return 0;
 }
@@ -350,12 +343,9 @@ static void list_write(const struct config_key *key, const void *field,
 				   ports->range[i].last);
 	} else if (cores->choice == CORES_AUTO) {
 		item_write(out, &used, "auto");
-	} else if (cores->choice == CORES_NUMBER) {
-		item_write(out, &used, "%u", cores->nr);
 	} else {
-		/* As ranges: a lone number would be a number of workers. */
 		for (i = 0; i < cores->nr; i++)
-			item_write(out, &used, "%u-%u", cores->cpu[i], cores->cpu[i]);
+			item_write(out, &used, "%u", cores->cpu[i]);
 	}
 }
 

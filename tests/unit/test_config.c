@@ -127,7 +127,7 @@ static void mistakes_are_named_with_line_value_and_remedy(void **state)
 	bad("[buffers]\nregion_max = 99999999999G\n", "out of range");
 	bad("[workers]\nio = uring\n",
 	    "io = uring: is none of the choices; take one of auto io_uring");
-	bad("[workers]\ncores = 0\n", "cores = 0: is out of range; give 1 to 64 workers");
+	bad("[workers]\ncores = two\n", "'two' is no core; give 'auto' or a list of cores");
 	bad("[workers]\ncores = 5-2\n", "'5-2' is no core");
 	bad("[workers]\ncores = ,\n", "names no cores");
 	bad("[workers]\ncopy_cores = 3\n", "copy_cores = 3: is not yet possible");
@@ -198,7 +198,7 @@ static void too_many_peers_are_refused(void **state)
 
 static void what_is_printed_reads_back_the_same(void **state)
 {
-	struct config *c = good("[host]\naddress = 127.0.0.1\n[workers]\ncores = 3-3\n[access]\n"
+	struct config *c = good("[host]\naddress = 127.0.0.1\n[workers]\ncores = 3\n[access]\n"
 				"group = x, y\n[class]\nthroughput_ports = 5,7-9\n[buffers]\n"
 				"receive = 64K\n[peer a]\naddress = ::7\n");
 	FILE *stream = tmpfile();
@@ -295,7 +295,7 @@ static void the_machine_is_asked_for_what_it_has(void **state)
 			       "t.conf:2: [host] address = 203.0.113.77: is not an address of "
 			       "this machine"));
 	config_free(c);
-	c = good("[host]\naddress=127.0.0.1\n[workers]\ncores = 4000-4000\n");
+	c = good("[host]\naddress=127.0.0.1\n[workers]\ncores = 4000\n");
 	assert_true(config_resolve(c, error) < 0);
 	assert_non_null(strstr(error, "is not a core"));
 	config_free(c);
