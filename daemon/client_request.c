@@ -295,6 +295,10 @@ void client_request_back(struct client *c, struct client_request *request, int r
 
 /* ---- descriptors ---- */
 
+/*
+ * Workers write only to sockets, where MSG_DONTWAIT keeps them from blocking whatever the client does
+ * to the description it shares with us: O_NONBLOCK is the client's to clear.
+ */
 static bool fd_is_stream_socket(int fd)
 {
 	int domain = 0, type = 0;
@@ -303,18 +307,6 @@ static bool fd_is_stream_socket(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 &&
 	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 && domain == AF_UNIX &&
 	       type == SOCK_STREAM;
-}
-
-/* Anything else (a terminal, a file on a dead server) could stop the worker that writes to it. */
-static bool fd_is_eventfd(int fd)
-{
-	static const char eventfd_name[] = "anon_inode:[eventfd]";
-	char path[32], name[sizeof(eventfd_name)];
-	ssize_t n;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, name, sizeof(name));
-	return n == sizeof(eventfd_name) - 1 && memcmp(name, eventfd_name, (size_t)n) == 0;
 }
 
 /*
@@ -389,8 +381,8 @@ static bool client_cqfd(struct client *c, const struct ctl_number *msg, const in
 
 	if (fd_nr == 0)
 		return client_reply(c, msg->head.tag, -EMFILE, 0);
-	if (!fd_is_eventfd(fds[0]))
-		return client_violates(c, "a CQFD that is no eventfd");
+	if (!fd_is_stream_socket(fds[0]))
+		return client_violates(c, "a CQFD that is no stream socket");
 	if (msg->number >= NCD_QP_NR)
 		return client_reply(c, msg->head.tag, -EINVAL, 0);
 	cmd.pollfd.slot = msg->number;

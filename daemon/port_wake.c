@@ -21,7 +21,7 @@
 
 static void futex_wake(_Atomic uint32_t *seq)
 {
-	/* Shared, not private: the sleeper is another process. Fails for nobody's fault but its own. */
+	/* Not FUTEX_PRIVATE: the sleeper is another process. If it fails it is its own fault. */
 	(void)syscall(SYS_futex, seq, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
@@ -32,7 +32,7 @@ void slot_wake(struct slot_shm *shm)
 
 	if (!(n & NOTIFY_FUTEX(EV_ALL)))
 		return;
-	/* Release: a sleeper that sees the new number sees the state. */
+	/* NOTIFY, daemon end: a sleeper that sees the new number sees the state. */
 	atomic_fetch_add_explicit(&shm->seq, 1, memory_order_release);
 	futex_wake(&shm->seq);
 }
@@ -134,7 +134,7 @@ static int notify(struct worker *w, struct port *p, const struct waiters *wt, ui
 	if (n & NOTIFY_CQ(events))
 		ret = notify_cq(w, p, wt, events);
 	if (n & NOTIFY_FUTEX(events) && notify_take(wt, NOTIFY_FUTEX(events))) {
-		/* Release: a sleeper that sees the new number sees what it waited for. */
+		/* NOTIFY, daemon end: who sees the new number sees what it waited for. */
 		atomic_fetch_add_explicit(wt->seq, 1, memory_order_release);
 		futex_wake(wt->seq);
 		w->wakes_sent++;
@@ -234,20 +234,16 @@ static void wake_listeners(struct worker *w, struct port *p)
 static void wake_cq(struct worker *w, struct port *p, uint32_t i)
 {
 	struct qp_shm *qp = &p->qp_shm[i];
-	uint64_t one = 1;
-	ssize_t n;
 
 	ring_publish(&p->cq[i]);
 	if (!doorbell_due(&qp->need_wakeup))
 		return;
 	w->wakes_sent++;
-	/* Release: as for a slot. */
+	/* NOTIFY, daemon end: as for a slot. */
 	atomic_fetch_add_explicit(&qp->seq, 1, memory_order_release);
 	futex_wake(&qp->seq);
-	if (p->cqfd[i]) {
-		n = write(p->cqfd[i] - 1, &one, sizeof(one));
-		(void)n; /* the application's own: it may be full or closed */
-	}
+	if (p->cqfd[i])
+		pollfd_signal(p->cqfd[i] - 1, EV_IN);
 }
 
 static void retry_slots(struct worker *w, struct port *p)

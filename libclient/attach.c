@@ -291,8 +291,10 @@ static int cqs_init(struct attachment *att)
 static void attachment_destroy(struct attachment *att)
 {
 	for (uint32_t i = 0; i < NCD_QP_NR; i++) {
-		if (att->cq[i].att && att->cq[i].fd >= 0)
+		if (att->cq[i].att && att->cq[i].fd >= 0) {
 			close(att->cq[i].fd);
+			close(att->cq[i].fd_peer);
+		}
 		free(att->cq[i].ring);
 	}
 	for (uint64_t i = 0; att->port && i < att->port_nr; i++) {

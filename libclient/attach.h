@@ -64,7 +64,8 @@ struct nc_cq {
 	struct ring *ring; /* one for each worker */
 	uint32_t turn;     /* worker to begin with */
 	_Atomic uint32_t ready_nr;
-	_Atomic int fd; /* eventfd, or -1 */
+	_Atomic int fd;      /* for the application to poll, or -1 */
+	_Atomic int fd_peer; /* its other end; set before fd */
 };
 
 struct segment {

@@ -12,7 +12,8 @@
 #include "cq.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "ncclient.h"
 #include "process.h"
@@ -26,7 +27,7 @@ static void cq_wake(struct nc_cq *cq)
 	atomic_fetch_add_explicit(&cq->shm->seq, 1, memory_order_seq_cst);
 	futex_wake_shared(&cq->shm->seq);
 	if (cq->fd >= 0)
-		(void)eventfd_write(cq->fd, 1); /* fails only if it is readable anyway */
+		(void)send(cq->fd_peer, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* full: readable */
 }
 
 /* To be reported by the next nc_cq_wait; with cq->lock held. */
@@ -394,7 +395,7 @@ static int cq_sleep(struct nc_cq *cq, uint64_t until_ns)
 int nc_cq_wait(struct nc_cq *cq, struct nc_event *events, int max, int timeout_ms)
 {
 	uint64_t until_ns = 0;
-	eventfd_t count;
+	char bytes[64];
 	int ret = 0;
 
 	if (max <= 0)
@@ -414,8 +415,9 @@ int nc_cq_wait(struct nc_cq *cq, struct nc_event *events, int max, int timeout_m
 		if (timeout_ms == 0) {
 			if (cq->fd < 0)
 				return 0;
-			/* Emptied before it is armed: a later write stays in it. */
-			(void)eventfd_read(cq->fd, &count); /* empty is as well */
+			/* Emptied before it is armed: a later byte stays in it. */
+			while (recv(cq->fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+				;
 			if (cq_arm_sleep(cq))
 				return 0;
 			continue;
@@ -430,19 +432,23 @@ int nc_cq_wait(struct nc_cq *cq, struct nc_event *events, int max, int timeout_m
 int nc_cq_fd(struct nc_cq *cq)
 {
 	struct ctl_number msg = { .head.type = CTL_CQFD, .number = cq->qp };
-	int fd, ret;
+	int pair[2], ret;
 
 	lock_take(&cq->lock);
 	ret = cq->fd;
-	if (ret < 0) {
-		fd = eventfd(1, EFD_CLOEXEC |
-					EFD_NONBLOCK); /* readable: look once before trusting it */
-		ret = fd < 0 ? -errno : control_ask(cq->att, &msg, sizeof(msg), fd, NULL);
+	if (ret < 0 &&
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+		ret = -errno;
+	} else if (ret < 0) {
+		ret = control_ask(cq->att, &msg, sizeof(msg), pair[1], NULL);
 		if (ret == 0) {
-			cq->fd = fd;
-			ret = fd;
-		} else if (fd >= 0) {
-			close(fd);
+			/* Readable: to be looked at once before it is trusted. */
+			(void)send(pair[1], "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+			cq->fd_peer = pair[1];
+			ret = cq->fd = pair[0];
+		} else {
+			close(pair[0]);
+			close(pair[1]);
 		}
 	}
 	lock_release(&cq->lock);

@@ -26,8 +26,10 @@ static void child_close_attachment(struct attachment *att)
 		if (att->segment[i].base)
 			close(att->segment[i].fd);
 	for (uint32_t i = 0; i < NCD_QP_NR; i++)
-		if (att->cq[i].fd >= 0)
+		if (att->cq[i].fd >= 0) {
 			close(att->cq[i].fd);
+			close(att->cq[i].fd_peer);
+		}
 }
 
 static void fork_child(void)

@@ -368,7 +368,7 @@ static void descriptors_are_checked_before_workers_get_them(void **state)
 	assert_int_equal(ask(r, fd, &poll_msg, sizeof(poll_msg), pair[0]).result, 0);
 	assert_int_equal(r->workers.worker[0]->posted[CMD_POLLFD], 1);
 	assert_int_equal(r->workers.worker[1]->posted[CMD_POLLFD], 0);
-	assert_int_equal(ask(r, fd, &cq_msg, sizeof(cq_msg), event_fd).result, 0);
+	assert_int_equal(ask(r, fd, &cq_msg, sizeof(cq_msg), pair[0]).result, 0);
 	assert_int_equal(r->workers.worker[1]->posted[CMD_CQFD], 1);
 	poll_msg.slot = SLOTS;
 	assert_int_equal(ask(r, fd, &poll_msg, sizeof(poll_msg), pair[0]).result, -EINVAL);
@@ -378,10 +378,10 @@ static void descriptors_are_checked_before_workers_get_them(void **state)
 	poll_msg.worker = 2;
 	assert_int_equal(ask(r, fd, &poll_msg, sizeof(poll_msg), pair[0]).result, -EINVAL);
 	cq_msg.number = NCD_QP_NR;
-	assert_int_equal(ask(r, fd, &cq_msg, sizeof(cq_msg), event_fd).result, -EINVAL);
-	/* A pipe could stop the worker that writes to it. */
+	assert_int_equal(ask(r, fd, &cq_msg, sizeof(cq_msg), pair[0]).result, -EINVAL);
+	/* A full eventfd, made blocking by the client, would stop the worker that writes to it. */
 	cq_msg.number = 1;
-	assert_true(rig_send(fd, &cq_msg, sizeof(cq_msg), pair, 1) > 0);
+	assert_true(rig_send(fd, &cq_msg, sizeof(cq_msg), &event_fd, 1) > 0);
 	rig_pump(r);
 	assert_true(has_ended(fd));
 	close(fd);
