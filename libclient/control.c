@@ -20,11 +20,10 @@ static int control_send(struct attachment *att, void *msg, size_t bytes, int fd)
 	ssize_t n;
 
 	if (fd >= 0) {
-		struct cmsghdr *c;
+		struct cmsghdr *c = (struct cmsghdr *)(void *)control;
 
 		mh.msg_control = control;
 		mh.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&mh);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(sizeof(int));

@@ -26,6 +26,7 @@
 struct process {
 	struct lock attach_lock;
 	struct attachment *current; /* attach_lock */
+	struct attachment *parents; /* of a forked child: what it must not use */
 	char why[192];              /* attach_lock: the last failure */
 
 	struct lock table_lock;
@@ -97,6 +98,17 @@ struct nc_sock *sock_find_locked(int number)
 	return NULL;
 }
 
+/* All numbers of chunk @nr are free. With the table lock held. */
+static void chunk_init(struct nc_sock *chunk, uint32_t nr)
+{
+	memset(chunk, 0, CHUNK_SOCKETS * sizeof(*chunk));
+	for (uint32_t i = CHUNK_SOCKETS; i-- > 0;) {
+		chunk[i].number = NC_SOCKET_BASE + (int)(nr * CHUNK_SOCKETS + i);
+		chunk[i].next_free = self.free;
+		self.free = &chunk[i];
+	}
+}
+
 /* With the table lock held. */
 static int table_grow(void)
 {
@@ -108,12 +120,7 @@ static int table_grow(void)
 	chunk = aligned_alloc(alignof(struct nc_sock), CHUNK_SOCKETS * sizeof(*chunk));
 	if (!chunk)
 		return -ENOMEM;
-	memset(chunk, 0, CHUNK_SOCKETS * sizeof(*chunk));
-	for (uint32_t i = CHUNK_SOCKETS; i-- > 0;) {
-		chunk[i].number = NC_SOCKET_BASE + (int)(nr * CHUNK_SOCKETS + i);
-		chunk[i].next_free = self.free;
-		self.free = &chunk[i];
-	}
+	chunk_init(chunk, nr);
 	self.chunk_nr++;
 	/* CHUNK, writing end. */
 	atomic_store_explicit(&self.chunk[nr], chunk, memory_order_release);
@@ -256,19 +263,25 @@ void process_forget(void (*close_socket)(struct nc_sock *s),
 {
 	struct lock none = { 0 };
 
-	for (uint32_t i = 0; i < self.chunk_nr; i++)
-		for (uint32_t k = 0; k < CHUNK_SOCKETS; k++)
-			if (sock_phase(&self.chunk[i][k]) != PHASE_FREE)
-				close_socket(&self.chunk[i][k]);
-	if (self.current)
-		close_attachment(self.current);
-	/* Chunks, region and heap objects are left alone: other threads' locks may be held in them.
-	 */
 	self.attach_lock = none;
 	self.table_lock = none;
-	self.current = NULL;
 	self.free = NULL;
-	self.chunk_nr = 0;
-	for (uint32_t i = 0; i < CHUNKS; i++)
-		self.chunk[i] = NULL;
+	for (uint32_t i = 0; i < self.chunk_nr; i++) {
+		struct nc_sock *chunk = self.chunk[i];
+
+		/* Another thread of the parent was just about to store it. */
+		if (!chunk) {
+			self.chunk_nr = i;
+			break;
+		}
+		for (uint32_t k = 0; k < CHUNK_SOCKETS; k++)
+			if (sock_phase(&chunk[k]) != PHASE_FREE)
+				close_socket(&chunk[k]);
+		chunk_init(chunk, i);
+	}
+	if (self.current)
+		close_attachment(self.current);
+	/* It stays allocated: in its locks, threads may be that this process does not have. */
+	self.parents = self.current;
+	self.current = NULL;
 }

@@ -206,11 +206,10 @@ static void send_with_fds(struct fake *f, const void *msg, size_t bytes, const i
 	memcpy(copy, msg, bytes);
 	iov.iov_base = copy;
 	if (nr > 0) {
-		struct cmsghdr *c;
+		struct cmsghdr *c = (struct cmsghdr *)(void *)control;
 
 		mh.msg_control = control;
 		mh.msg_controllen = CMSG_SPACE(sizeof(int) * nr);
-		c = CMSG_FIRSTHDR(&mh);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(sizeof(int) * nr);
@@ -367,6 +366,11 @@ static void *control_run(void *arg)
 		if (fd < 0)
 			return NULL;
 		pthread_mutex_lock(&f->lock);
+		if (f->stopping) {
+			pthread_mutex_unlock(&f->lock);
+			close(fd);
+			return NULL;
+		}
 		region_destroy(f);
 		region_create(f);
 		f->client_fd = fd;
@@ -375,6 +379,7 @@ static void *control_run(void *arg)
 			;
 		pthread_mutex_lock(&f->lock);
 		f->client_fd = -1;
+		f->ended++;
 		close(fd);
 		/* What the library had posted still counts: the region stays until the next. */
 		f->base = f->own_base;
@@ -412,13 +417,29 @@ struct fake *fake_start(const struct fake_config *cfg)
 	return f;
 }
 
+static bool has_ended(struct fake *f, uint32_t before)
+{
+	bool ended;
+
+	pthread_mutex_lock(&f->lock);
+	ended = f->ended != before;
+	pthread_mutex_unlock(&f->lock);
+	return ended;
+}
+
 void fake_hang_up(struct fake *f)
 {
+	uint32_t ended;
+	bool attached;
+
 	pthread_mutex_lock(&f->lock);
-	if (f->client_fd >= 0)
+	ended = f->ended;
+	attached = f->client_fd >= 0;
+	if (attached)
 		shutdown(f->client_fd, SHUT_RDWR);
 	pthread_mutex_unlock(&f->lock);
-	FAKE_AWAIT(!fake_attached(f));
+	if (attached)
+		FAKE_AWAIT(has_ended(f, ended));
 }
 
 bool fake_attached(struct fake *f)
@@ -441,6 +462,9 @@ void fake_stop(struct fake *f)
 		eventfd_write(f->wake_fd, 1);
 		pthread_join(f->pump, NULL);
 	}
+	pthread_mutex_lock(&f->lock);
+	f->stopping = true;
+	pthread_mutex_unlock(&f->lock);
 	shutdown(f->listen_fd, SHUT_RDWR);
 	fake_hang_up(f);
 	pthread_join(f->control, NULL);

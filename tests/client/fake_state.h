@@ -40,7 +40,8 @@ struct fake {
 	char dir[32];
 	int listen_fd, client_fd, region_fd, segment_fd, wake_fd;
 	int doorbell[FAKE_WORKERS];
-	bool attached;
+	bool attached, stopping;
+	uint32_t ended; /* connections */
 	uint32_t asked[CTL_TYPE_END];
 	int result[CTL_TYPE_END];
 
