@@ -88,8 +88,8 @@ rule() {
 		bad=1
 	fi
 }
-rule "unfinished work" '\b(TODO|FIXME|XXX|HACK)\b|not implemented' "${c[@]}" "${scripts[@]}"
-rule "a path of one machine" '(^|[^[:alnum:]_.])(/work/|/tmp/w/|/home/[a-z])' "${text[@]}"
+rule "unfinished work" '\b(TO[D]O|FIX[M]E|X[X]X|HA[C]K)\b|not implemente[d]' "${c[@]}" "${scripts[@]}"
+rule "a path of one machine" '(^|[^[:alnum:]_.])(/[w]ork/|/home/[a-z]|/root/)' "${text[@]}"
 mapfile -t test_scripts < <(printf '%s\n' "${scripts[@]}" | grep '^tests/')
 rule "a fixed sleep: wait for the condition" '(^|[;&|[:space:]])sleep [0-9]' "${test_scripts[@]}"
 
