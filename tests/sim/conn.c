@@ -82,6 +82,8 @@ void place_dial(struct sim *s, uint32_t place)
 	for (i = 0; i < CONNS_MAX && s->conn[i].used; i++)
 		;
 	assert(i < CONNS_MAX);
+	if (i >= s->conn_high)
+		s->conn_high = i + 1;
 	struct conn *c = &s->conn[i];
 
 	*c = (struct conn){ .used = true, .generation = c->generation, .place = place };
@@ -105,7 +107,7 @@ static void check_incarnation(struct sim *s, struct conn *c, uint32_t end)
 	if (view->incarnation != 0 && view->incarnation != c->incarnation[!end]) {
 		sim_log(s, "node %u: host %u is another than before", e->node,
 			peer_host(n->host, e->peer));
-		for (uint32_t i = 0; i < CONNS_MAX; i++)
+		for (uint32_t i = 0; i < s->conn_high; i++)
 			for (uint32_t k = 0; k < 2; k++)
 				if (s->conn[i].used && s->conn[i].end[k].node == e->node &&
 				    s->conn[i].end[k].peer == e->peer && s->conn[i].end[k].up)
@@ -160,7 +162,7 @@ void end_up(struct sim *s, uint32_t conn, uint32_t end)
 		return;
 	}
 	/* The newer connection of a place wins: the old one is dead on the other side. */
-	for (uint32_t i = 0; i < CONNS_MAX; i++)
+	for (uint32_t i = 0; i < s->conn_high; i++)
 		if (i != conn && s->conn[i].used && s->conn[i].place == c->place &&
 		    s->conn[i].end[end].up && !s->conn[i].end[end].down)
 			end_down(s, i, end);
@@ -231,7 +233,7 @@ void conn_cut(struct sim *s, uint32_t conn, uint64_t notice_ns)
 
 void conn_free_all(struct sim *s)
 {
-	for (uint32_t i = 0; i < CONNS_MAX; i++) {
+	for (uint32_t i = 0; i < s->conn_high; i++) {
 		struct conn *c = &s->conn[i];
 
 		if (!c->used)

@@ -9,9 +9,9 @@
 
 static struct conn *any_conn(struct sim *s)
 {
-	uint32_t at = (uint32_t)rng_below(&s->rng, CONNS_MAX);
+	uint32_t at = (uint32_t)rng_below(&s->rng, s->conn_high);
 
-	for (uint32_t i = 0; i < CONNS_MAX; i++, at = (at + 1) % CONNS_MAX)
+	for (uint32_t i = 0; i < s->conn_high; i++, at = (at + 1) % s->conn_high)
 		if (s->conn[at].used && !s->conn[at].cut)
 			return &s->conn[at];
 	return NULL;
@@ -43,7 +43,7 @@ static void cut_all(struct sim *s, uint64_t for_ns)
 	if (a == b)
 		return;
 	sim_log(s, "FAULT all between hosts %u and %u for %" PRIu64 " ns", a, b, for_ns);
-	for (uint32_t i = 0; i < CONNS_MAX; i++)
+	for (uint32_t i = 0; i < s->conn_high; i++)
 		if (s->conn[i].used && between(s, &s->conn[i], a, b))
 			conn_cut(s, i, 20 * MS);
 	if (for_ns > 0 && !s->severed[a][b]) {
@@ -59,7 +59,7 @@ static void host_stop(struct sim *s, uint32_t host)
 	s->totals.restarts++;
 	s->host[host].up = false;
 	flow_host_died(s, host);
-	for (uint32_t i = 0; i < CONNS_MAX; i++) {
+	for (uint32_t i = 0; i < s->conn_high; i++) {
 		struct conn *c = &s->conn[i];
 
 		for (uint32_t e = 0; e < 2; e++)

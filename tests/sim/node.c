@@ -74,7 +74,7 @@ void node_start(struct sim *s, uint32_t node)
 	memset(n->mem, 0, bytes);
 	n->engine = engine_create(n->mem, &cfg, &ops, n);
 	n->turn_queued = false;
-	n->tick_queued_ns = UINT64_MAX;
+	n->ticks = 0;
 	n->idle_ticks = 0;
 	for (uint32_t host = 0; host < s->plan.hosts; host++) {
 		struct address addr[2] = { host_address(host, false), host_address(host, true) };
@@ -155,9 +155,10 @@ static void queue_tick(struct sim *s, struct node *n, uint32_t node)
 		return;
 	if (at < s->now_ns)
 		at = s->now_ns;
-	if (n->tick_queued_ns <= at)
+	if (n->ticks > 0 && n->tick_ns[n->ticks - 1] <= at)
 		return;
-	n->tick_queued_ns = at;
+	assert(n->ticks < TICKS_MAX);
+	n->tick_ns[n->ticks++] = at;
 	sim_at(s, at - s->now_ns, EV_TICK, node, 0, s->host[n->host].incarnation);
 }
 
@@ -177,7 +178,7 @@ void node_turn(struct sim *s, uint32_t node)
 		sim_trace(s, user, events);
 		side_event(s, (uint32_t)(user - 1) / 2, (uint32_t)(user - 1) % 2, events);
 	}
-	for (uint32_t c = 0; c < CONNS_MAX; c++)
+	for (uint32_t c = 0; c < s->conn_high; c++)
 		for (uint32_t e = 0; e < 2; e++)
 			if (s->conn[c].used && s->conn[c].end[e].node == node)
 				end_tx_start(s, c, e);
@@ -200,7 +201,7 @@ static void give_up(struct sim *s, uint32_t node, struct channel *dead)
 	if (s->now_ns - end->heard_ns + CLOCK_LAG_NS < s->plan.engine.ping_dead_ns)
 		sim_fail(s, "node %u gives a channel up that spoke %lu ns ago", node,
 			 (unsigned long)(s->now_ns - end->heard_ns));
-	for (uint32_t c = 0; c < CONNS_MAX; c++)
+	for (uint32_t c = 0; c < s->conn_high; c++)
 		for (uint32_t e = 0; e < 2; e++)
 			if (&s->conn[c].end[e] == end) {
 				sim_log(s, "conn %u end %u: given up", c, e);
@@ -216,7 +217,7 @@ void node_tick(struct sim *s, uint32_t node)
 	struct channel *dead;
 	int rounds = 0;
 
-	n->tick_queued_ns = UINT64_MAX;
+	n->ticks--;
 	if (engine_deadline(n->engine) > s->now_ns) {
 		queue_tick(s, n, node);
 		return;

@@ -34,6 +34,7 @@
 #define PLACES_MAX (NODES_MAX * (HOSTS_MAX - 1) * CLASS_MAX)
 #define CONNS_MAX  256
 #define FLOWS_MAX  512
+#define TICKS_MAX  64
 #define GUARD      32 /* bytes before and behind each piece of memory, that nobody may write */
 
 #define MS     UINT64_C(1000000)
@@ -176,7 +177,8 @@ struct node {
 	struct peer_view peer[HOSTS_MAX];
 	struct conn_end loop[2]; /* the host's own peer: a latency and a throughput channel */
 	bool turn_queued;
-	uint64_t tick_queued_ns; /* UINT64_MAX: none */
+	uint64_t tick_ns[TICKS_MAX]; /* when ticks are queued, each earlier than the one before */
+	uint32_t ticks;
 	uint32_t idle_ticks;
 	uint64_t full_ns; /* last time that its stream table was full */
 };
@@ -231,6 +233,7 @@ struct sim {
 	struct place place[PLACES_MAX];
 	uint32_t places;
 	struct conn conn[CONNS_MAX];
+	uint32_t conn_high; /* ever used: [0, conn_high) */
 	struct flow flow[FLOWS_MAX];
 	uint32_t flows;   /* begun */
 	uint32_t running; /* with a side that is not gone */
