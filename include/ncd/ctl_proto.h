@@ -32,7 +32,7 @@ enum ctl_type {
 	CTL_LISTEN,    /* app: struct ctl_addr (port bound before, or 0); REPLY.value = listener */
 	CTL_UNLISTEN,  /* app: struct ctl_number (listener) */
 	CTL_POLLFD,    /* app: struct ctl_pollfd + one stream socket (the daemon's end of a pair) */
-	CTL_CQFD,      /* app: struct ctl_number (queue pair) + one eventfd */
+	CTL_CQFD,      /* app: struct ctl_number (queue pair) + one stream socket, as above */
 	CTL_REPLY,     /* daemon: struct ctl_reply */
 	CTL_SEGMENT,   /* daemon: struct ctl_segment + memfd */
 	CTL_LEAVING,   /* daemon: struct ctl_head; new sockets will fail */
