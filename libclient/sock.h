@@ -216,8 +216,8 @@ ssize_t rx_result(struct nc_sock *s, ssize_t ret);
 /* Where in the ring the next byte is put or taken. */
 uint32_t tx_place(struct nc_sock *s);
 uint32_t rx_place(struct nc_sock *s);
-/* Before @bytes are put into a ring that is empty: lets them begin where the cache is warm. */
-void tx_rebase(struct nc_sock *s, size_t bytes);
+/* Before bytes are put into a ring that is empty: lets them begin where the cache is warm. */
+void tx_rebase(struct nc_sock *s);
 /* Bytes in the ring; looks for more only if it knows of less than @want. */
 uint64_t rx_available(struct nc_sock *s, size_t want);
 void rx_release(struct nc_sock *s, uint64_t bytes);

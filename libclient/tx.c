@@ -120,20 +120,26 @@ uint32_t tx_place(struct nc_sock *s)
 	return (uint32_t)(tx_tail(sock_slot(s)) - s->tx.origin) & (s->tx.bytes - 1);
 }
 
-void tx_rebase(struct nc_sock *s, size_t bytes)
+/*
+ * An empty ring is written from near its beginning again: small messages stay in a few cache lines,
+ * though not in the same ones of the page as every other socket's, which would be one set of the cache.
+ */
+void tx_rebase(struct nc_sock *s)
 {
 	struct slot_shm *slot = sock_slot(s);
 	uint64_t tail = tx_tail(slot);
+	uint64_t origin = tail - (s->slot_nr * NCD_CACHE_LINE & (NCD_PAGE - 1));
 
-	if (tx_place(s) + bytes <= NCD_PAGE || tx_place(s) == 0)
+	if (origin == s->tx.origin)
 		return;
-	/* TXSPACE, application end: allowed only when all is acknowledged. */
-	s->tx.head_seen = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
+	if (s->tx.head_seen != tail)
+		/* TXSPACE, application end: allowed only when all is acknowledged. */
+		s->tx.head_seen = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
 	if (s->tx.head_seen != tail)
 		return;
-	s->tx.origin = tail;
+	s->tx.origin = origin;
 	/* Relaxed: TXBYTES orders it. */
-	atomic_store_explicit(&slot->tx_base, tail, memory_order_relaxed);
+	atomic_store_explicit(&slot->tx_base, origin, memory_order_relaxed);
 }
 
 static void tx_copy(struct nc_sock *s, struct iov_cursor *from, size_t bytes)
@@ -179,7 +185,7 @@ static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flag
 			break;
 		if ((size_t)ret < piece)
 			piece = (size_t)ret;
-		tx_rebase(s, piece);
+		tx_rebase(s);
 		tx_copy(s, from, piece);
 		tx_publish(s, piece);
 		done += piece;

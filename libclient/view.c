@@ -78,7 +78,7 @@ ssize_t nc_reserve(int number, size_t len, void **ret_buf, int flags)
 	if (ret > 0) {
 		if ((size_t)ret > len)
 			ret = (ssize_t)len;
-		tx_rebase(s, (size_t)ret);
+		tx_rebase(s);
 		s->tx.reserved = (uint64_t)ret;
 		*ret_buf = s->tx.view + tx_place(s);
 	}

@@ -188,7 +188,7 @@ void engine_leave(struct engine *e, uint64_t now_ns)
 
 	(void)now_ns;
 	e->leaving = true;
-	for (i = 0; i < e->cfg.channels; i++)
+	for (i = 0; i < e->channel_high; i++)
 		e->channel[i].tx.goaway_due = e->channel[i].up && e->channel[i].peer != 0;
 }
 
@@ -199,8 +199,11 @@ static struct channel *channel_alloc(struct engine *e)
 	uint32_t i;
 
 	for (i = 0; i < e->cfg.channels; i++) {
-		if (!e->channel[i].up)
-			return &e->channel[i];
+		if (e->channel[i].up)
+			continue;
+		if (i >= e->channel_high)
+			e->channel_high = i + 1;
+		return &e->channel[i];
 	}
 	return NULL;
 }
@@ -338,7 +341,7 @@ bool engine_ring_lent(const struct engine *e, const uint8_t *base, size_t bytes)
 	uint32_t i;
 	int k;
 
-	for (i = 0; i < e->cfg.channels; i++) {
+	for (i = 0; i < e->channel_high; i++) {
 		const struct channel *c = &e->channel[i];
 
 		if (!c->up)
@@ -404,7 +407,7 @@ static void tick_channels(struct engine *e, struct channel **ret_dead)
 {
 	uint32_t i;
 
-	for (i = 0; i < e->cfg.channels; i++) {
+	for (i = 0; i < e->channel_high; i++) {
 		struct channel *c = &e->channel[i];
 
 		if (!c->up || c->peer == 0)
@@ -462,7 +465,7 @@ uint64_t engine_deadline(const struct engine *e)
 		if (peer_times_out(&e->peer[i]))
 			sooner(&slow, e->peer[i].down_ns + e->cfg.unreachable_ns);
 	}
-	for (i = 0; i < e->cfg.channels; i++) {
+	for (i = 0; i < e->channel_high; i++) {
 		const struct channel *c = &e->channel[i];
 
 		if (!c->up || c->peer == 0)

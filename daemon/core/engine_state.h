@@ -106,6 +106,7 @@ struct engine {
 	struct id_table ids;
 	struct opened_table opened;
 	struct channel *channel;
+	uint32_t channel_high; /* channels ever up: [0, channel_high) */
 	struct listener_table listeners;
 	struct port_pool ports;
 	struct interval_set *sets;
