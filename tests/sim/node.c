@@ -23,6 +23,8 @@ uint32_t sim_at(struct sim *s, uint64_t after_ns, enum event_kind kind, uint32_t
 
 uint64_t node_now(struct sim *s)
 {
+	if (s->now_ns < CLOCK_LAG_NS)
+		return s->now_ns;
 	return rng_chance(&s->rng, 30) ? s->now_ns - rng_below(&s->rng, CLOCK_LAG_NS) : s->now_ns;
 }
 
