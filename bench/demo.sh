@@ -50,17 +50,29 @@ until_true() {
 	done
 }
 
-# host NAME ADDRESS PEER-NAME PEER-ADDRESS - writes its config and starts its ncd.
+# The first two cores that this shell may use; the same one twice if there is no second.
+read -r core_here core_there < <(awk '/^Cpus_allowed_list/ {
+	n = split($2, part, ",")
+	for (i = 1; i <= n && k < 2; i++) {
+		m = split(part[i], end, "-")
+		for (c = end[1]; c <= end[m] && k < 2; c++)
+			cpu[++k] = c
+	}
+	print cpu[1], k < 2 ? cpu[1] : cpu[2] }' /proc/self/status)
+
+# host NAME ADDRESS CORE PEER-NAME PEER-ADDRESS - writes its config and starts its ncd.
 host() {
 	cat >"$dir/$1.conf" <<-C
 		[host]
 		address = $2
 		[daemon]
 		socket = $dir/$1.sock
+		[workers]
+		cores = $3
 		[channels]
 		port = $port
-		[peer $3]
-		address = $4
+		[peer $4]
+		address = $5
 		port = $port
 	C
 	"$bin/ncd" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
@@ -73,9 +85,9 @@ channels_up() { [ "$(stat_of "$1" --json channels | grep -o '"state":"up"' | wc 
 listens() { stat_of there --json -l sockets | grep -q "\"local_port\":$1,"; }
 
 say "1. Two hosts"
-echo "Each runs ncd, and names the other in its config. In real life: two machines."
-host here $here there $there
-host there $there here $here
+echo "Each runs ncd, has a core, and names the other in its config. In real life: two machines."
+host here $here "$core_here" there $there
+host there $there "$core_there" here $here
 until_true 15 channels_up here && until_true 15 channels_up there ||
 	fail "the two hosts did not connect within 15 s"
 echo "They have connected. These TCP connections, the channels, carry all that follows:"
@@ -109,9 +121,9 @@ rm "$dir/sent" "$dir/received"
 
 say "3. Compared with kernel TCP"
 cat <<-T
-	The same client and server code runs over kernel TCP and over ncd in turn, $pairs times, $seconds s each, and
-	the median of the ratios is quoted: 2.00x is twice as good as kernel TCP, below 1.00x it is worse. This is a short
-	run, on one machine that does everything at once: bench/RESULTS.md has careful ones.
+	The same client and server code runs over kernel TCP and over ncd in turn, $pairs times, $seconds s
+	each, the client on the core of one host, the server on that of the other; medians are shown. A
+	short run on a machine that does everything at once: bench/RESULTS.md has careful ones.
 T
 # compare WORDS MODE OPTIONS... - one comparison.
 compare() {
@@ -120,7 +132,8 @@ compare() {
 	printf '\n  %s\n' "$words"
 	timeout 60 "$bin/ncd-perf" compare "$@" --via tcp,ncd --brief --pairs $pairs --seconds $seconds \
 		--client-socket "$dir/here.sock" --server-socket "$dir/there.sock" \
-		--client-addr $here --server-addr $there >"$dir/perf.log" 2>&1 || fail "ncd-perf failed"
+		--client-addr $here --server-addr $there \
+		--client-cpu "$core_here" --server-cpu "$core_there" >"$dir/perf.log" 2>&1 || fail "ncd-perf failed"
 	grep -q '^  errors: 0$' "$dir/perf.log" || fail "ncd-perf counted errors"
 	# Of the medians, what a newcomer asks first; ncd-perf alone says more.
 	awk '
