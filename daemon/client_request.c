@@ -296,8 +296,8 @@ void client_request_back(struct client *c, struct client_request *request, int r
 /* ---- descriptors ---- */
 
 /*
- * Workers write only to sockets, where MSG_DONTWAIT keeps them from blocking whatever the client does
- * to the description it shares with us: O_NONBLOCK is the client's to clear.
+ * Workers write only to sockets, where MSG_DONTWAIT keeps them from blocking whatever the client
+ * does to the description it shares with us: O_NONBLOCK is the client's to clear.
  */
 static bool fd_is_stream_socket(int fd)
 {

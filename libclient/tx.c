@@ -122,7 +122,8 @@ uint32_t tx_place(struct nc_sock *s)
 
 /*
  * An empty ring is written from near its beginning again: small messages stay in a few cache lines,
- * though not in the same ones of the page as every other socket's, which would be one set of the cache.
+ * though not in the same ones of the page as every other socket's, which would be one set of the
+ * cache.
  */
 void tx_rebase(struct nc_sock *s)
 {

@@ -113,8 +113,9 @@ static int take_payload(struct engine *e, struct channel *c, const uint8_t *data
 }
 
 /*
- * Where an empty ring is written from again: near its beginning, so that small messages stay in a few
- * cache lines, but not at the same place of the page as every other ring's (one set of the cache).
+ * Where an empty ring is written from again: near its beginning, so that small messages stay in a
+ * few cache lines, but not at the same place of the page as every other ring's (one set of the
+ * cache).
  */
 static uint64_t ring_colour(const struct stream *s)
 {

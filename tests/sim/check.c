@@ -58,7 +58,8 @@ void guarded_init(struct guarded *g, uint32_t bytes)
 void guarded_check(const struct sim *s, const struct guarded *g, const char *what)
 {
 	for (int i = 0; i < GUARD; i++)
-		if (g->block[i] != GUARD_BYTE || g->mem.base[g->mem.bytes + (uint32_t)i] != GUARD_BYTE)
+		if (g->block[i] != GUARD_BYTE ||
+		    g->mem.base[g->mem.bytes + (uint32_t)i] != GUARD_BYTE)
 			sim_fail(s, "%s: a byte outside was written", what);
 }
 
@@ -132,7 +133,8 @@ void placement_check(struct sim *s, const struct conn_end *end, const uint8_t *a
 		for (uint32_t i = 0; i < 2; i++) {
 			struct side *sd = &s->flow[f].side[i];
 
-			if (sd->node != end->node || !sd->rx.block || !inside(&sd->rx.mem, at, bytes))
+			if (sd->node != end->node || !sd->rx.block ||
+			    !inside(&sd->rx.mem, at, bytes))
 				continue;
 			if (written)
 				check_ring_write(s, f, i, at, bytes);

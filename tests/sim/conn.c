@@ -253,7 +253,9 @@ static size_t split(struct sim *s, size_t most)
 	uint64_t dice = rng_below(&s->rng, 1000);
 
 	if (dice < s->plan.tiny_permille)
-		return rng_chance(&s->rng, 500) || most < 2 ? 1 : rng_range(&s->rng, 1, most < 60 ? most : 60);
+		return rng_chance(&s->rng, 500) || most < 2
+			       ? 1
+			       : rng_range(&s->rng, 1, most < 60 ? most : 60);
 	if (dice < s->plan.tiny_permille + s->plan.part_permille)
 		return rng_range(&s->rng, 1, most);
 	return most;
@@ -273,7 +275,8 @@ void end_tx_start(struct sim *s, uint32_t conn, uint32_t end)
 			sim_fail(s, "node %u: a channel wants to send and has nothing", e->node);
 		if (!n->turn_queued) {
 			n->turn_queued = true;
-			sim_at(s, s->plan.turn_ns, EV_TURN, e->node, 0, s->host[n->host].incarnation);
+			sim_at(s, s->plan.turn_ns, EV_TURN, e->node, 0,
+			       s->host[n->host].incarnation);
 		}
 		return;
 	}

@@ -23,7 +23,8 @@ static void cut_one(struct sim *s, uint64_t notice_ns)
 
 	if (!c)
 		return;
-	sim_log(s, "FAULT conn %u is cut%s", (uint32_t)(c - s->conn), notice_ns ? "" : ", silently");
+	sim_log(s, "FAULT conn %u is cut%s", (uint32_t)(c - s->conn),
+		notice_ns ? "" : ", silently");
 	conn_cut(s, (uint32_t)(c - s->conn), notice_ns);
 }
 

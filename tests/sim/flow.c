@@ -166,8 +166,8 @@ void flow_begin(struct sim *s)
 	/* Who waits to be connected before it writes would wait for ever. */
 	f->side[0].eager |= args.defer;
 	r = engine_connect(n->engine, &args, node_now(s), &f->side[0].stream);
-	sim_log(s, "flow %u: node %u to %u port %u, %lu and %lu bytes, plans %d %d: %d", index, from,
-		f->side[1].node, f->to_port, (unsigned long)f->side[0].length,
+	sim_log(s, "flow %u: node %u to %u port %u, %lu and %lu bytes, plans %d %d: %d", index,
+		from, f->side[1].node, f->to_port, (unsigned long)f->side[0].length,
 		(unsigned long)f->side[1].length, (int)f->side[0].plan, (int)f->side[1].plan, r);
 	sim_trace(s, index, (uint64_t)r);
 	node_touch(s, from);
@@ -224,7 +224,8 @@ int flow_incoming(void *ctx, struct stream *stream, void *listener_user)
 	i = find_flow(s, node, stream);
 	f = &s->flow[i];
 	if (port != f->to_port)
-		sim_fail(s, "flow %u for port %u comes to the listener of port %u", i, f->to_port, port);
+		sim_fail(s, "flow %u for port %u comes to the listener of port %u", i, f->to_port,
+			 port);
 	if (f->accepted)
 		sim_fail(s, "flow %u is accepted twice", i);
 	if (port == PORT_REFUSES || (port == PORT_LATER && pending_on(s, node) >= BACKLOG)) {

@@ -159,11 +159,12 @@ static void print_summary(const struct totals *t, const struct timespec *begin)
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	seconds = (double)(end.tv_sec - begin->tv_sec) +
 		  (double)(end.tv_nsec - begin->tv_nsec) * 1e-9;
-	printf("sim: %" PRIu64 " seeds, %" PRIu64 " simulated seconds, %" PRIu64 " streams (%" PRIu64
-	       " ends complete, %" PRIu64 " with errors, %" PRIu64 " not begun), %" PRIu64
-	       " MB read, %" PRIu64 " frames, %" PRIu64 " connections cut, %" PRIu64
-	       " networks cut, %" PRIu64 " hosts restarted, in %.1f s\n", t->seeds,
-	       t->virtual_ns / SECOND, t->flows, t->completed, t->errors, t->refused,
+	printf("sim: %" PRIu64 " seeds, %" PRIu64 " simulated seconds, %" PRIu64
+	       " streams (%" PRIu64 " ends complete, %" PRIu64 " with errors, %" PRIu64
+	       " not begun), %" PRIu64 " MB read, %" PRIu64 " frames, %" PRIu64
+	       " connections cut, %" PRIu64 " networks cut, %" PRIu64
+	       " hosts restarted, in %.1f s\n",
+	       t->seeds, t->virtual_ns / SECOND, t->flows, t->completed, t->errors, t->refused,
 	       t->bytes / 1000000, t->frames, t->cuts, t->outages, t->restarts, seconds);
 }
 

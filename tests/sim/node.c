@@ -40,7 +40,9 @@ uint32_t peer_host(uint32_t host, uint32_t peer)
 
 struct address host_address(uint32_t host, bool v6)
 {
-	struct address a = { .byte = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)(host + 1) } };
+	struct address a = {
+		.byte = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)(host + 1) }
+	};
 	struct address b = { .byte = { [0] = 0xfd, [15] = (uint8_t)(host + 1) } };
 
 	return v6 ? b : a;
@@ -54,9 +56,9 @@ static void start_loop_channels(struct sim *s, struct node *n, uint32_t node)
 		*end = (struct conn_end){ .node = node, .up = true };
 		guarded_init(&end->rx_buf, STAGING_BYTES);
 		guarded_init(&end->tx_buf, STAGING_BYTES);
-		end->channel = engine_channel_up(n->engine, 0,
-						 i == 0 ? CLASS_LATENCY : CLASS_THROUGHPUT, 0,
-						 &end->rx_buf.mem, &end->tx_buf.mem, end, s->now_ns);
+		end->channel =
+			engine_channel_up(n->engine, 0, i == 0 ? CLASS_LATENCY : CLASS_THROUGHPUT,
+					  0, &end->rx_buf.mem, &end->tx_buf.mem, end, s->now_ns);
 		if (!end->channel)
 			sim_fail(s, "node %u: no place for a loop channel", node);
 	}

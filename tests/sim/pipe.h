@@ -32,7 +32,7 @@ struct pipe {
 void pipe_init(struct pipe *p, size_t size, uint64_t bytes_per_s);
 void pipe_fini(struct pipe *p);
 size_t pipe_room(const struct pipe *p);
-/* Takes up to @max bytes of the iovecs; returns how many, *ret_arrive_ns when they will be there. */
+/* Takes up to @max bytes of the iovecs; returns how many, *ret_arrive_ns when they will arrive. */
 size_t pipe_write(struct pipe *p, const struct iovec *iov, int iov_nr, size_t max, uint64_t now_ns,
 		  uint64_t delay_ns, uint64_t *ret_arrive_ns);
 /* Bytes that have arrived. */

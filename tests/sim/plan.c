@@ -88,9 +88,10 @@ void plan_print(const struct plan *p)
 	       "rings to %u, busy for %" PRIu64 " ms\n", p->hosts, p->lanes, p->latency,
 	       p->throughput, p->flows, p->at_once, p->length_max, p->ring_max, p->busy_ns / MS);
 	printf("frame_bytes %u, policy %d, ack delay %" PRIu64 " us, ping %" PRIu64 " / %" PRIu64
-	       " ms, unreachable %" PRIu64 " ms, orphan %" PRIu64 " ms\n", p->engine.frame_bytes,
-	       (int)p->engine.policy, p->engine.ack_delay_ns / 1000, p->engine.ping_idle_ns / MS,
-	       p->engine.ping_dead_ns / MS, p->engine.unreachable_ns / MS, p->engine.orphan_ns / MS);
+	       " ms, unreachable %" PRIu64 " ms, orphan %" PRIu64 " ms\n",
+	       p->engine.frame_bytes, (int)p->engine.policy, p->engine.ack_delay_ns / 1000,
+	       p->engine.ping_idle_ns / MS, p->engine.ping_dead_ns / MS,
+	       p->engine.unreachable_ns / MS, p->engine.orphan_ns / MS);
 	printf("pipe %zu bytes, %" PRIu64 " KiB/s, delay %" PRIu64 " + %" PRIu64 " us, io %" PRIu64
 	       " us%s, tiny %u part %u, fault each %" PRIu64 " ms\n", p->pipe_bytes,
 	       p->bytes_per_s >> 10, p->delay_ns / 1000, p->jitter_ns / 1000, p->io_ns / 1000,

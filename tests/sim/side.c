@@ -83,11 +83,12 @@ static void check_error(struct sim *s, uint32_t flow, uint32_t side, int error)
 	if (view->channels == 0 &&
 	    s->now_ns - view->none_since_ns + CLOCK_LAG_NS >= s->plan.engine.unreachable_ns)
 		f->why |= WHY_UNREACHABLE;
-	if (other->closed && s->now_ns - other->closed_ns + CLOCK_LAG_NS >= s->plan.engine.orphan_ns)
+	if (other->closed &&
+	    s->now_ns - other->closed_ns + CLOCK_LAG_NS >= s->plan.engine.orphan_ns)
 		f->why |= WHY_ORPHAN;
 	switch (error) {
 	case -ECONNREFUSED:
-		/* Accepted and given up, before the opener heard of it: it is refused when it asks. */
+		/* Accepted and given up before the opener heard of it: refused when it asks. */
 		ok = (f->why & (sd->connected ? WHY_REFUSED | WHY_LEAVING : UINT32_MAX)) ||
 		     (!sd->connected && view->told_unreachable) ||
 		     (!sd->connected && s->node[other->node].full_ns >= f->begun_ns);
@@ -108,8 +109,8 @@ static void check_error(struct sim *s, uint32_t flow, uint32_t side, int error)
 	if (!sd->connected && view->told_unreachable)
 		f->why |= WHY_UNREACHABLE;
 	if (!ok)
-		sim_fail(s, "flow %u side %u ends with error %d without a reason (why %x)", flow, side,
-			 error, f->why);
+		sim_fail(s, "flow %u side %u ends with error %d without a reason (why %x)", flow,
+			 side, error, f->why);
 }
 
 static void side_free(struct sim *s, uint32_t flow, uint32_t side)
@@ -277,7 +278,8 @@ static bool side_write(struct sim *s, uint32_t flow, uint32_t side)
 		ring_fill(sd, sd->written, sd->written + n, false);
 		sd->written += n;
 		sim_trace(s, n, flow + FLOWS_MAX);
-		if (engine_tx_published(side_engine(s, sd), sd->stream, sd->written, node_now(s)) < 0)
+		if (engine_tx_published(side_engine(s, sd), sd->stream, sd->written, node_now(s)) <
+		    0)
 			sim_fail(s, "flow %u side %u: engine_tx_published fails", flow, side);
 		node_touch(s, sd->node);
 	}
@@ -321,7 +323,7 @@ void side_act(struct sim *s, uint32_t flow, uint32_t side)
 		return;
 	more = side_read(s, flow, side);
 	if (sd->error) {
-		/* What had arrived before the error may still be read; an application may not care. */
+		/* What had arrived before the error may be read; an application may not care. */
 		if (!more || rng_chance(&s->rng, 300))
 			side_close(s, flow, side, PLAN_NORMAL);
 		else

@@ -140,7 +140,7 @@ static void spy_frame(struct sim *s, struct conn *c, uint32_t end, const struct 
 	give_credit(&s->flow[entry->flow].side[entry->side], f);
 }
 
-/* What must be seen of a payload: the ids. Everything else counts as soon as its header is there. */
+/* What must be seen of a payload: the ids. All else counts as soon as its header is there. */
 static size_t wanted_payload(const struct frame *f)
 {
 	return f->type == FRAME_OPEN ? WIRE_OPEN_BYTES : f->type == FRAME_ACCEPT ? 8 : 0;

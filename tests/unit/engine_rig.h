@@ -67,7 +67,9 @@ static inline int rig_incoming(void *ctx, struct stream *s, void *user)
 
 static inline struct address rig_address(int host)
 {
-	struct address a = { .byte = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)(host + 1) } };
+	struct address a = {
+		.byte = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)(host + 1) }
+	};
 
 	return a;
 }
@@ -138,8 +140,8 @@ static inline void rig_up_one(struct rig *r, int w, int host, enum stream_class 
 		wire->bytes[host] = malloc(RIG_WIRE);
 	wire->used[host] = 0;
 	wire->class = class;
-	wire->channel[host] = engine_channel_up(r->host[host].engine, 1, class, (uint16_t)w, &mem[0],
-						&mem[1], wire, r->now_ns);
+	wire->channel[host] = engine_channel_up(r->host[host].engine, 1, class, (uint16_t)w,
+						&mem[0], &mem[1], wire, r->now_ns);
 }
 
 static inline void rig_up(struct rig *r, int w, enum stream_class class)
@@ -157,11 +159,13 @@ static inline size_t rig_send(struct rig *r, int w, int from)
 	size_t total = 0;
 	int nr;
 
-	while (wire->channel[from] && (nr = engine_tx_iov(e, wire->channel[from], r->now_ns, &iov)) > 0) {
+	while (wire->channel[from] &&
+	       (nr = engine_tx_iov(e, wire->channel[from], r->now_ns, &iov)) > 0) {
 		size_t sent = 0;
 
 		for (int i = 0; i < nr; i++) {
-			memcpy(wire->bytes[from] + wire->used[from], iov[i].iov_base, iov[i].iov_len);
+			memcpy(wire->bytes[from] + wire->used[from], iov[i].iov_base,
+			       iov[i].iov_len);
 			wire->used[from] += iov[i].iov_len;
 			sent += iov[i].iov_len;
 		}

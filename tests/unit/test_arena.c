@@ -89,7 +89,8 @@ static void a_random_history_never_overlaps(void **state)
 		uint32_t bytes = NCD_RING_MIN << rand_r(&seed) % 9;
 
 		if (x->base) {
-			memset(&used[x->segment][x->off / NCD_RING_MIN], 0, x->bytes / NCD_RING_MIN);
+			memset(&used[x->segment][x->off / NCD_RING_MIN], 0,
+			       x->bytes / NCD_RING_MIN);
 			arena_give(a, x);
 		} else if (arena_take(a, bytes, x) == 0) {
 			uint8_t *u = &used[x->segment][x->off / NCD_RING_MIN];

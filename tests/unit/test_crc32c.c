@@ -35,7 +35,8 @@ static void table_and_instruction_agree_on_every_length_and_alignment(void **sta
 		data[i] = (uint8_t)(i * 167 + 13);
 	for (size_t at = 0; at < 16; at++)
 		for (size_t bytes = 0; bytes + at <= sizeof(data); bytes++)
-			assert_int_equal(crc32c(data + at, bytes), crc32c_portable(data + at, bytes));
+			assert_int_equal(crc32c(data + at, bytes),
+					 crc32c_portable(data + at, bytes));
 }
 
 int main(void)

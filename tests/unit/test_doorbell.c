@@ -2,8 +2,8 @@
 /*
  * test_doorbell.c - doorbell.h: of several producers one rings, and no wake is lost.
  *
- * Method of the second: a waiter that sleeps whenever it finds nothing, and a producer that rings only
- * when asked to; a lost wake shows as a poll that times out.
+ * Method of the second: a waiter that sleeps whenever it finds nothing, and a producer that rings
+ * only when asked to; a lost wake shows as a poll that times out.
  */
 #include <poll.h>
 #include <pthread.h>

@@ -79,8 +79,10 @@ static void each_type_has_its_lengths(void **state)
 	assert_int_equal(decode_of(FRAME_HELLO, 0, WIRE_HELLO_BYTES + 1), -EPROTO);
 	assert_int_equal(decode_of(FRAME_OPEN, 0, WIRE_OPEN_BYTES - 1), -EPROTO);
 	assert_int_equal(decode_of(FRAME_OPEN, 0, WIRE_OPEN_BYTES), 0);
-	assert_int_equal(decode_of(FRAME_OPEN, FRAME_F_FIN, WIRE_OPEN_BYTES + NCD_OPEN_DATA_MAX), 0);
-	assert_int_equal(decode_of(FRAME_OPEN, 0, WIRE_OPEN_BYTES + NCD_OPEN_DATA_MAX + 1), -EPROTO);
+	assert_int_equal(decode_of(FRAME_OPEN, FRAME_F_FIN, WIRE_OPEN_BYTES + NCD_OPEN_DATA_MAX),
+			 0);
+	assert_int_equal(decode_of(FRAME_OPEN, 0, WIRE_OPEN_BYTES + NCD_OPEN_DATA_MAX + 1),
+			 -EPROTO);
 	assert_int_equal(decode_of(FRAME_ACCEPT, 0, 8), 0);
 	assert_int_equal(decode_of(FRAME_ACCEPT, 0, 0), -EPROTO);
 	assert_int_equal(decode_of(FRAME_REFUSE, 0, 4), 0);
@@ -124,7 +126,9 @@ static void another_version_is_refused_even_with_a_good_sum(void **state)
 
 static void an_open_comes_back_as_it_went(void **state)
 {
-	struct open_info o = { .stream = 9, .source_port = 1000, .destination_port = 80, .class = 2 };
+	struct open_info o = {
+		.stream = 9, .source_port = 1000, .destination_port = 80, .class = 2
+	};
 	struct open_info out = { 0 };
 	uint8_t bytes[WIRE_OPEN_BYTES];
 

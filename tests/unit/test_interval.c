@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_interval.c - Goal: intervals are what a set of bytes would be. Method: random pieces beside a
- * bitmap, and the limits one by one. The seed is printed.
+ * test_interval.c - Goal: intervals are what a set of bytes would be. Method: random pieces beside
+ * a bitmap, and the limits one by one. The seed is printed.
  */
 #include "../ncd_test.h"
 

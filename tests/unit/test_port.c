@@ -2,8 +2,8 @@
 /*
  * test_port.c - a port against an application that lies.
  *
- * Goal: every word of the region that breaks its rule ends that attachment with a reason, and a good
- * application beside it is not disturbed. Method: host 0 lies, host 1 is the witness.
+ * Goal: every word of the region that breaks its rule ends that attachment with a reason, and a
+ * good application beside it is not disturbed. Method: host 0 lies, host 1 is the witness.
  */
 #include "worker_rig.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker_rig.h - two hosts in one process for test_worker*.c: a real worker each, joined by loopback
- * TCP links; the test plays control (pump) and the application (app_*), writing the region directly.
+ * worker_rig.h - two hosts in one process for test_worker*.c: a real worker each, joined by
+ * loopback TCP links; the test plays control (pump) and the application (app_*), writing the region
+ * directly.
  *
  * Ownership: rig_start/rig_stop own everything. Threading: the test's thread, and the two workers.
  */
@@ -241,14 +242,25 @@ static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
 	for (int i = 0; i < 2; i++) {
 		struct rig_host *h = &r->host[i];
 		struct worker_config cfg = {
-			.cpu = -1, .io = io, .spin_us = spin_us,
-			.engine = { .streams = 1024, .channels = 16, .listeners = 64,
-				    .frame_bytes = 256u << 10, .seed = 7 + (uint64_t)i,
-				    .ack_delay_ns = 200000, .ping_idle_ns = 1000000000,
-				    .ping_dead_ns = 10000000000, .unreachable_ns = 5000000000,
-				    .orphan_ns = 5000000000, .port_low = 32768, .port_high = 60999 },
-			.ring_send_bytes = 1u << 20, .ring_receive_bytes = 1u << 20,
-			.stats = &h->stats, .stats_socket = h->stats_socket,
+			.cpu = -1,
+			.io = io,
+			.spin_us = spin_us,
+			.engine = { .streams = 1024,
+				    .channels = 16,
+				    .listeners = 64,
+				    .frame_bytes = 256u << 10,
+				    .seed = 7 + (uint64_t)i,
+				    .ack_delay_ns = 200000,
+				    .ping_idle_ns = 1000000000,
+				    .ping_dead_ns = 10000000000,
+				    .unreachable_ns = 5000000000,
+				    .orphan_ns = 5000000000,
+				    .port_low = 32768,
+				    .port_high = 60999 },
+			.ring_send_bytes = 1u << 20,
+			.ring_receive_bytes = 1u << 20,
+			.stats = &h->stats,
+			.stats_socket = h->stats_socket,
 		};
 
 		h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
