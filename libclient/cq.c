@@ -19,6 +19,7 @@
 #include "process.h"
 
 #define CQ_ALWAYS ((uint32_t)(POLLERR | POLLHUP))
+#define CQ_BATCH  32
 
 static void cq_wake(struct nc_cq *cq)
 {
@@ -333,9 +334,53 @@ static struct nc_sock *cq_word_owner(struct nc_cq *cq, uint32_t worker, uint64_t
 	return s && s->cq == cq ? s : NULL;
 }
 
+/* The lines that reporting it, and the receive and send that follow, will want. */
+static void cq_prefetch(const struct nc_cq *cq, uint32_t worker, uint64_t word)
+{
+	uint32_t nr = (uint32_t)word;
+	const struct slot_shm *slot;
+
+	if (nr >= cq->att->layout.slots)
+		return;
+	slot = &cq->att->port[worker].slot[nr];
+	__builtin_prefetch(&slot->tx_tail, 1);
+	__builtin_prefetch(&slot->tx_head, 0);
+}
+
+static void cq_prefetch_bytes(struct nc_sock *s)
+{
+	if (sock_phase(s) != PHASE_CONNECTED)
+		return;
+	__builtin_prefetch(s->rx.base + rx_place(s), 0);
+	__builtin_prefetch(s->tx.base + tx_place(s), 1);
+}
+
+/* Words are taken in batches: the worker has just written all their slots, from another core. */
+static int cq_collect_worker(struct nc_cq *cq, uint32_t worker, struct nc_event *events, int max)
+{
+	uint64_t word[CQ_BATCH];
+	int n = 0, nr;
+
+	do {
+		for (nr = 0; nr < CQ_BATCH && nr < max - n; nr++) {
+			if (ring_pop(&cq->ring[worker], &word[nr]) < 0)
+				break;
+			cq_prefetch(cq, worker, word[nr]);
+		}
+		for (int i = 0; i < nr; i++) {
+			struct nc_sock *s = cq_word_owner(cq, worker, word[i]);
+
+			if (s && cq_report(s, &events[n])) {
+				cq_prefetch_bytes(s);
+				n++;
+			}
+		}
+	} while (nr == CQ_BATCH && n < max);
+	return n;
+}
+
 static int cq_collect(struct nc_cq *cq, struct nc_event *events, int max)
 {
-	uint64_t word;
 	int n = 0;
 
 	while (n < max && cq->ready) {
@@ -346,15 +391,10 @@ static int cq_collect(struct nc_cq *cq, struct nc_event *events, int max)
 	}
 	/* Another worker first each time, so that none fills all the caller's room for ever. */
 	cq->turn++;
-	for (uint32_t i = 0; i < cq->att->layout.workers; i++) {
+	for (uint32_t i = 0; i < cq->att->layout.workers && n < max; i++) {
 		uint32_t w = (cq->turn + i) % cq->att->layout.workers;
 
-		while (n < max && ring_pop(&cq->ring[w], &word) == 0) {
-			struct nc_sock *s = cq_word_owner(cq, w, word);
-
-			if (s)
-				n += cq_report(s, &events[n]);
-		}
+		n += cq_collect_worker(cq, w, &events[n], max - n);
 	}
 	return n;
 }
