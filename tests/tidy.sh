@@ -79,14 +79,14 @@ for f in "${all[@]}"; do
 	esac
 done
 
-# One expression a line, so that a hit names its rule. This file is exempt: it spells them.
 rule() {
-	local what=$1 pattern=$2
+	local what=$1 pattern=$2 hits
 	shift 2
 	[ $# -gt 0 ] || return 0
-	if grep -InE -- "$pattern" "$@" /dev/null | grep -v '^tests/tidy.sh:' | sed "s|\$|   <- $what|"; then
-		bad=1
-	fi
+	hits=$(grep -InE -- "$pattern" "$@" /dev/null | grep -v '^tests/tidy.sh:' | sed "s|\$|   <- $what|")
+	[ -z "$hits" ] && return 0
+	printf '%s\n' "$hits"
+	bad=1
 }
 rule "unfinished work" '\b(TO[D]O|FIX[M]E|X[X]X|HA[C]K)\b|not implemente[d]' "${c[@]}" "${scripts[@]}"
 rule "a path of one machine" '(^|[^[:alnum:]_.])(/[w]ork/|/home/[a-z]|/root/)' "${text[@]}"
