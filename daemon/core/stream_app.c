@@ -438,7 +438,7 @@ void stream_credit_check(struct engine *e, struct stream *s, uint64_t now_ns)
 	(void)now_ns;
 	if (s->state != STREAM_ESTABLISHED || s->closed || s->rx_final != NO_OFFSET)
 		return;
-	if (s->rx_head + s->rx.bytes - s->rx_limit < s->rx.bytes / 4)
+	if (s->rx_head + s->rx.bytes - s->rx_limit < s->rx.bytes / 2)
 		return;
 	s->want |= WANT_CREDIT;
 	sched_activate(e, s);
