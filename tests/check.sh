@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/steps.sh
 make=("${MAKE:-make}" -s --no-print-directory "OUT=${OUT:-build/release}")
-: "${SEEDS:=200}"
+: "${SEEDS:=1000}"
 
 step unit 240 "${make[@]}" -k check-unit
 step sansio 60 "${make[@]}" check-sansio
