@@ -31,8 +31,8 @@ static uint32_t show_tx(struct flow *f)
 		acked = f->tx_tail;
 	if (acked != f->tx_head) {
 		f->tx_head = acked;
-		/* TXSPACE, NOTIFY, daemon ends. */
-		atomic_store_explicit(&f->shm->tx_head, acked, memory_order_seq_cst);
+		/* TXSPACE, daemon end. */
+		atomic_store_explicit(&f->shm->tx_head, acked, memory_order_release);
 	}
 	return enough_room(f) ? EV_OUT : 0;
 }
@@ -53,9 +53,9 @@ static uint32_t show_rx(struct flow *f)
 		/* Relaxed: RXBYTES orders it. */
 		atomic_store_explicit(&f->shm->rx_base, base, memory_order_relaxed);
 	}
-	/* RXBYTES, NOTIFY, daemon ends. */
+	/* RXBYTES, daemon end. */
 	atomic_store_explicit(&f->shm->rx_tail, stream_rx_contiguous(f->stream),
-			      memory_order_seq_cst);
+			      memory_order_release);
 	if (!stream_rx_ended(f->stream))
 		return EV_IN;
 	show_flags(f, SLOT_F_EOF);

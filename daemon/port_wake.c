@@ -68,21 +68,6 @@ static void port_mark(struct worker *w, struct port *p)
 	w->dirty_ports = p;
 }
 
-/* 0, -EAGAIN: full; -EPROTO. */
-static int cq_room(struct ring *cq)
-{
-	uint32_t head;
-
-	if (cq->own - cq->foreign != cq->capacity)
-		return 0;
-	/* RECYCLE, producer end. */
-	head = atomic_load_explicit(&cq->shm->head, memory_order_acquire);
-	if (cq->own - head > cq->capacity)
-		return -EPROTO;
-	cq->foreign = head;
-	return cq->own - head == cq->capacity ? -EAGAIN : 0;
-}
-
 /* Where wishes and their waiters are: the same for slots and listeners. */
 struct waiters {
 	_Atomic uint32_t *notify, *seq, *qp;
@@ -90,62 +75,57 @@ struct waiters {
 	uint32_t word; /* slot, or listener | CQ_LISTENER */
 };
 
-static uint32_t notify_take(const struct waiters *wt, uint32_t bits)
-{
-	/* NOTIFY, daemon end. */
-	return atomic_fetch_and_explicit(wt->notify, ~bits, memory_order_seq_cst) & bits;
-}
-
-/* A completion for @events. -EAGAIN: the queue is full, the wish stays. */
-static int notify_cq(struct worker *w, struct port *p, const struct waiters *wt, uint32_t events)
+/* A completion for the wishes @got. -EAGAIN: the queue is full. */
+static int notify_cq(struct worker *w, struct port *p, const struct waiters *wt, uint32_t got,
+		     uint32_t events)
 {
 	/* Relaxed: the application stored it before its wish. Fetched once. */
 	uint32_t qp = atomic_load_explicit(wt->qp, memory_order_relaxed);
-	uint32_t got;
 	int ret;
 
 	if (qp >= NCD_QP_NR) {
 		port_bad(w, p, "queue pair out of range");
 		return 0;
 	}
-	ret = cq_room(&p->cq[qp]);
-	if (ret == -EPROTO)
-		port_bad(w, p, "completion queue's head is impossible");
-	if (ret < 0)
-		return ret == -EAGAIN ? ret : 0;
-	got = notify_take(wt, NOTIFY_CQ(events)) >> 8;
-	if (!got)
-		return 0;
 	/* An error or the end is said along with whatever was asked for. */
 	ret = ring_push(&p->cq[qp], cq_word(wt->word, got | (events & (EV_ERR | EV_HUP))));
-	assert(ret == 0); /* there was room, and only the worker fills it */
-	p->cq_dirty |= 1u << qp;
-	port_mark(w, p);
-	return 0;
+	if (ret == -EPROTO) {
+		port_bad(w, p, "completion queue's head is impossible");
+		return 0;
+	}
+	if (ret == 0) {
+		p->cq_dirty |= 1u << qp;
+		port_mark(w, p);
+	}
+	return ret;
 }
 
-/* -EAGAIN: to be tried again, the completion queue is full. */
+/* -EAGAIN: to be tried again, the completion queue is full; the wish stays. */
 static int notify(struct worker *w, struct port *p, const struct waiters *wt, uint32_t events)
 {
-	/* NOTIFY, daemon end. */
-	uint32_t n = atomic_load_explicit(wt->notify, memory_order_seq_cst);
+	uint32_t mask = NOTIFY_FUTEX(events) | NOTIFY_CQ(events) | NOTIFY_FD(events);
+	/* NOTIFY, daemon end: looks, and clears what is served, in one. */
+	uint32_t got = atomic_fetch_and_explicit(wt->notify, ~mask, memory_order_seq_cst) & mask;
 	int ret = 0;
 
-	if (n & NOTIFY_CQ(events))
-		ret = notify_cq(w, p, wt, events);
-	if (n & NOTIFY_FUTEX(events) && notify_take(wt, NOTIFY_FUTEX(events))) {
-		/* NOTIFY, daemon end: who sees the new number sees what it waited for. */
+	if (got & NOTIFY_CQ(EV_ALL)) {
+		ret = notify_cq(w, p, wt, got >> 8 & EV_ALL, events);
+		if (ret == -EAGAIN)
+			/* NOTIFY, daemon end: put back for the next try. */
+			atomic_fetch_or_explicit(wt->notify, got & NOTIFY_CQ(EV_ALL),
+						 memory_order_seq_cst);
+	}
+	if (got & NOTIFY_FUTEX(EV_ALL)) {
+		/* Release: a sleeper that sees the new number sees what it waited for. */
 		atomic_fetch_add_explicit(wt->seq, 1, memory_order_release);
 		futex_wake(wt->seq);
 		w->wakes_sent++;
 	}
-	if (n & NOTIFY_FD(events) && *wt->pollfd) {
-		uint32_t got = notify_take(wt, NOTIFY_FD(events)) >> 16;
-
-		if (got) {
-			pollfd_signal(*wt->pollfd - 1, got | (events & (EV_ERR | EV_HUP)));
-			w->wakes_sent++;
-		}
+	/* Without a descriptor the wish is for one that comes, and is then told what is true. */
+	if (got & NOTIFY_FD(EV_ALL) && *wt->pollfd) {
+		pollfd_signal(*wt->pollfd - 1,
+			      (got >> 16 & EV_ALL) | (events & (EV_ERR | EV_HUP)));
+		w->wakes_sent++;
 	}
 	return ret;
 }

@@ -44,12 +44,14 @@
  *   STATE    daemon stores slot.state (release) -> app loads it (acquire): ring_*, addresses set.
  *   TXBYTES  app stores tx_tail (release) -> daemon loads it (acquire): bytes below are there.
  *   TXSPACE  daemon stores tx_head (release) -> app loads it (acquire): bytes below are free again.
- *   RXBYTES  daemon stores rx_tail (seq_cst) -> app loads it (acquire): bytes below are there.
+ *   RXBYTES  daemon stores rx_tail (release) -> app loads it (acquire): bytes below are there.
  *   RXSPACE  app stores rx_head (release) -> daemon loads it (acquire): bytes below are free.
  *   KICK     app: stores its words, swaps kick to 1 (acq_rel); 0 before: pushes SQ_KICK.
  *            daemon: swaps kick to 0 (acq_rel), then loads the words. Nothing is missed.
- *   NOTIFY   app: ORs its wish into notify (seq_cst), then looks (seq_cst) and sleeps; daemon:
- *            stores (seq_cst), then looks at notify (seq_cst), clears what it serves (RMW), wakes.
+ *   NOTIFY   app: ORs its wish into notify (seq_cst), then looks (seq_cst) and sleeps. daemon: stores
+ *            what there is to see, then clears the bits it serves in notify (one seq_cst RMW) and
+ *            wakes for those that were set. Of the two RMWs on one word one comes second: the app's,
+ *            then its look sees what the daemon stored; or the daemon's, then it finds the wish.
  */
 #ifndef NCD_SHM_ABI_H
 #define NCD_SHM_ABI_H
