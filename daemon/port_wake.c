@@ -111,12 +111,12 @@ static int notify(struct worker *w, struct port *p, const struct waiters *wt, ui
 	if (got & NOTIFY_CQ(EV_ALL)) {
 		ret = notify_cq(w, p, wt, got >> 8 & EV_ALL, events);
 		if (ret == -EAGAIN)
-			/* NOTIFY, daemon end: put back for the next try. */
+			/* Relaxed: put back for our own next try. */
 			atomic_fetch_or_explicit(wt->notify, got & NOTIFY_CQ(EV_ALL),
-						 memory_order_seq_cst);
+						 memory_order_relaxed);
 	}
 	if (got & NOTIFY_FUTEX(EV_ALL)) {
-		/* Release: a sleeper that sees the new number sees what it waited for. */
+		/* NOTIFY, daemon end: who sees the new number sees what it waited for. */
 		atomic_fetch_add_explicit(wt->seq, 1, memory_order_release);
 		futex_wake(wt->seq);
 		w->wakes_sent++;

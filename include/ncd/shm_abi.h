@@ -48,10 +48,10 @@
  *   RXSPACE  app stores rx_head (release) -> daemon loads it (acquire): bytes below are free.
  *   KICK     app: stores its words, swaps kick to 1 (acq_rel); 0 before: pushes SQ_KICK.
  *            daemon: swaps kick to 0 (acq_rel), then loads the words. Nothing is missed.
- *   NOTIFY   app: ORs its wish into notify (seq_cst), then looks (seq_cst) and sleeps. daemon: stores
- *            what there is to see, then clears the bits it serves in notify (one seq_cst RMW) and
- *            wakes for those that were set. Of the two RMWs on one word one comes second: the app's,
- *            then its look sees what the daemon stored; or the daemon's, then it finds the wish.
+ *   NOTIFY   app: ORs its wish into notify (seq_cst), then looks (seq_cst) and sleeps; daemon:
+ *            stores what there is to see, then clears the bits it serves in notify (one seq_cst
+ *            RMW) and wakes for those that were set. Of the two RMWs on one word one is second:
+ *            the app's, then it sees what was stored; or the daemon's, then it finds the wish.
  */
 #ifndef NCD_SHM_ABI_H
 #define NCD_SHM_ABI_H
