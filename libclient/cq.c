@@ -485,7 +485,8 @@ int nc_cq_fd(struct nc_cq *cq)
 			/* Readable: to be looked at once before it is trusted. */
 			(void)send(pair[1], "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 			cq->fd_peer = pair[1];
-			ret = cq->fd = pair[0];
+			ret = pair[0];
+			cq->fd = ret;
 		} else {
 			close(pair[0]);
 			close(pair[1]);

@@ -320,12 +320,14 @@ int nc_getsockopt(int number, int level, int name, void *val, socklen_t *len)
 
 	if (!s)
 		return -EBADF;
-	if (level == SOL_SOCKET)
+	if (level == SOL_SOCKET) {
 		ret = get_socket(s, name, &v, &size);
-	else if (level == IPPROTO_TCP)
+	} else if (level == IPPROTO_TCP) {
 		ret = get_tcp(s, name, &v, &size);
-	else if (level == SOL_NC && name == NC_CLASS)
-		v.i = s->class, ret = 0;
+	} else if (level == SOL_NC && name == NC_CLASS) {
+		v.i = s->class;
+		ret = 0;
+	}
 	lock_release(&s->lock);
 	if (ret == 0) {
 		if (*len > size)
