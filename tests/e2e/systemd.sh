@@ -24,7 +24,7 @@ mount -t overlay -o "lowerdir=/,upperdir=$dir/upper,workdir=$dir/work" overlay "
 	skip "cannot mount an overlay of /"
 root=$dir/root
 
-make -s --no-print-directory "OUT=$OUT" "DESTDIR=$root" PREFIX=/usr install >"$dir/install.log" 2>&1 || {
+make -s --no-print-directory "OUT=$OUT" "DESTDIR=$root" install >"$dir/install.log" 2>&1 || {
 	cat "$dir/install.log"
 	echo "FAIL systemd: make install"
 	exit 1
