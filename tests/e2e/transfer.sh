@@ -2,14 +2,110 @@
 # transfer.sh - bytes from one host to the other, with their checksums: sizes, directions, families.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
 
+large=$((120000000 / slow))
+epoll=$'[workers]\nio = epoll'
+two_workers=$'[workers]\ncores = 0,1'
+two_cores() { [ "$(nproc)" -ge 2 ] || skip "needs two cores"; }
+
 case_small() { # quick
 	local n
 	both
-	for n in 0 1 4095; do
-		random_file $n small
-		transfer here there 70$((n % 10))1 small
-		transfer there here 70$((n % 10))2 small
+	for n in 0 1 4095 4096 65537; do
+		random_file "$n" small.$n
+		transfer here there 7001 small.$n
+		transfer there here 7002 small.$n
 	done
+}
+
+sizes() {
+	random_file $large big
+	transfer here there 7001 big
+	transfer there here 7002 big
+	random_file 4095 little
+	transfer here there 7003 little
+}
+case_large() { # quick
+	both
+	sizes
+}
+case_large_epoll() {
+	both "$epoll"
+	ask here workers | grep -q '"backend":"epoll"' || fail "not the epoll back end"
+	sizes
+}
+case_large_two_workers() {
+	two_cores
+	channels=6 both "$two_workers"
+	sizes
+	many
+}
+
+# Both ends of one socket send and receive at once.
+case_both_directions() { # quick
+	both
+	random_file $((large / 2)) up
+	random_file $((large / 3)) down
+	(on there "$OUT/ncd-cat" -q -l 7001 <"$dir/down" >"$dir/up.got" 2>"$dir/down.cat.log") &
+	listener=$!
+	expect 10 listens there 7001
+	send here "${address[there]}" 7001 up
+	ends 40 $sender || fail "the connecting end failed"
+	ends 10 $listener || fail "the listening end failed"
+	same up up.got
+	same down up.back
+}
+
+# Many streams at once, both ways, all different.
+many() {
+	local i from to pids=()
+	for ((i = 0; i < 24; i++)); do
+		if ((i % 2)); then from=here to=there; else from=there to=here; fi
+		random_file $((large / 60 + i * 4099)) many.$i
+		listen $to $((7100 + i)) many.$i.got
+		pids+=("$listener")
+	done
+	for ((i = 0; i < 24; i++)); do
+		if ((i % 2)); then from=here to=there; else from=there to=here; fi
+		send $from "${address[$to]}" $((7100 + i)) many.$i
+		pids+=("$sender")
+	done
+	for i in "${pids[@]}"; do ends 40 "$i" || fail "one of many transfers failed"; done
+	for ((i = 0; i < 24; i++)); do same many.$i many.$i.got; done
+	expect 5 empty here
+	expect 5 empty there
+}
+case_many_at_once() { # quick
+	both
+	many
+}
+
+# Listens on any address; a stream over IPv4 and one over IPv6 between hosts that have both.
+case_ipv6() { # quick
+	[ ${#address6[@]} -gt 0 ] || skip "no IPv6 between the hosts of this test"
+	local h
+	for h in here there; do
+		host_address="${address6[$h]}, ${address[$h]}" \
+			peer_address="${address6[$(other $h)]}, ${address[$(other $h)]}" config $h
+	done
+	start here
+	start there
+	connected
+	ask here channels | grep -q "\"peer_addr\":\"${address6[there]}\"" || fail "channels are not IPv6"
+	random_file $((large / 4)) six
+	to=${address6[there]} transfer here there 7001 six
+	to=${address6[here]} transfer there here 7002 six
+	transfer here there 7003 six
+}
+
+# To an address of the host itself, which no channel leads to.
+case_same_host() { # quick
+	both
+	random_file $((large / 2)) own
+	transfer here here 7001 own
+	without_peer=1 config there
+	stop there
+	start there
+	transfer there there 7002 own
 }
 
 run_case "$@"
