@@ -76,9 +76,10 @@ void side_check_unread(struct sim *s, uint32_t flow, uint32_t side, uint64_t fro
 {
 	const struct side *sd = &s->flow[flow].side[side];
 	const struct side *other = &s->flow[flow].side[!side];
+	uint64_t base = stream_rx_base(sd->stream);
 
 	while (from < to) {
-		uint32_t at = (uint32_t)from & (sd->rx.mem.bytes - 1);
+		uint32_t at = (uint32_t)(from - base) & (sd->rx.mem.bytes - 1);
 		uint64_t n = sd->rx.mem.bytes - at < to - from ? sd->rx.mem.bytes - at : to - from;
 		int64_t bad = pattern_check(other->key, from, sd->rx.mem.base + at, n);
 
@@ -105,7 +106,7 @@ static void check_ring_write(struct sim *s, uint32_t flow, uint32_t side, const 
 		return;
 	contiguous = stream_rx_contiguous(sd->stream);
 	/* The two laps of the ring that the unread bytes may lie in. */
-	lap = sd->read - (sd->read & (sd->rx.mem.bytes - 1));
+	lap = sd->read - ((sd->read - stream_rx_base(sd->stream)) & (sd->rx.mem.bytes - 1));
 	for (int i = 0; i < 2; i++, lap += sd->rx.mem.bytes) {
 		start = lap + place > sd->read ? lap + place : sd->read;
 		end = lap + place + bytes < contiguous ? lap + place + bytes : contiguous;

@@ -36,6 +36,7 @@ static void side_make(struct sim *s, struct side *sd, uint32_t node)
 	sd->piece = (uint32_t)rng_log(&s->rng, 64, 64u << 10);
 	sd->eager = rng_chance(&s->rng, 500);
 	sd->linger = rng_chance(&s->rng, 200);
+	sd->rebases = rng_chance(&s->rng, 300);
 	sd->plan = PLAN_NORMAL;
 	if (rng_chance(&s->rng, p->bad_plan_permille)) {
 		sd->plan = (enum side_plan)rng_range(&s->rng, PLAN_ABORT, PLAN_PLANS - 1);

@@ -20,6 +20,7 @@ static void plan_engine(struct plan *p, struct rng *r)
 	e->ack_delay_ns = rng_chance(r, 300) ? 0 : rng_log(r, 1000, 5 * MS);
 	e->unreachable_ns = rng_log(r, 200 * MS, 4 * SECOND);
 	e->orphan_ns = rng_log(r, SECOND, 20 * SECOND);
+	e->rebase = rng_chance(r, 500);
 	e->port_low = 20000;
 	e->port_high = 59999;
 }

@@ -233,7 +233,7 @@ static bool side_read(struct sim *s, uint32_t flow, uint32_t side)
 static void ring_fill(struct side *sd, uint64_t from, uint64_t to, bool poison)
 {
 	while (from < to) {
-		uint32_t at = (uint32_t)from & (sd->tx.mem.bytes - 1);
+		uint32_t at = (uint32_t)(from - sd->tx_base) & (sd->tx.mem.bytes - 1);
 		uint64_t n = sd->tx.mem.bytes - at < to - from ? sd->tx.mem.bytes - at : to - from;
 
 		if (poison)
@@ -259,6 +259,12 @@ static void side_take_back(struct sim *s, uint32_t flow, uint32_t side)
 	sd->acked = acked;
 	ring_fill(sd, sd->poisoned, acked, true);
 	sd->poisoned = acked;
+	if (!sd->rebases || acked != sd->written || !rng_chance(&s->rng, 500))
+		return;
+	/* The ring is empty: go on at another place of it. */
+	sd->tx_base = acked - rng_below(&s->rng, sd->tx.mem.bytes);
+	if (engine_tx_rebase(side_engine(s, sd), sd->stream, sd->tx_base) < 0)
+		sim_fail(s, "flow %u side %u: engine_tx_rebase fails", flow, side);
 }
 
 /* Writes one piece. Returns true if there is room for more. */

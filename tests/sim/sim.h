@@ -88,6 +88,7 @@ struct side {
 	uint64_t length; /* to be written in all */
 	uint64_t written, poisoned, read, seen; /* seen: greatest contiguous offset */
 	uint64_t acked;
+	uint64_t tx_base; /* offset at the tx ring's first byte */
 	uint64_t credit; /* greatest ack + window that frames from the other side gave it */
 	uint64_t wire_id; /* its stream's id in frames to it, 0: not known */
 	enum side_plan plan;
@@ -100,6 +101,7 @@ struct side {
 	bool shut, eof, closed, gone; /* gone: its host died, or it is over */
 	bool act_queued;
 	bool eager, linger; /* writes before it is connected; waits with close for TX_DONE */
+	bool rebases;
 	bool tx_done;
 	uint64_t closed_ns;
 	int error;
