@@ -2,6 +2,7 @@
 /*
  * main.c - ncd: arguments, then the daemon, in the foreground.
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,12 @@ static int run(struct config *config, bool named)
 		config_free(config);
 		return EXIT_FAILURE;
 	}
+	/*
+	 * The tables of a client are tens of MB that are hardly used. From mmap their pages come as they
+	 * are touched, and go with the client; glibc would soon keep them in its heap instead. Where it
+	 * cannot be set ncd is only larger.
+	 */
+	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
 	/* A peer or a client that goes away is an error of its call, not the end of ncd. */
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for SIGPIPE */
 	r = daemon_start(d, config, named, error);
