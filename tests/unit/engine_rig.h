@@ -233,10 +233,14 @@ static inline void rig_cut(struct rig *r, int w)
 /* Everything on every wire, both ways, until nothing moves. */
 static inline void rig_pump(struct rig *r)
 {
+	struct channel *dead;
 	bool moved = true;
 
 	for (int rounds = 0; moved && rounds < 1000; rounds++) {
 		moved = false;
+		/* Acknowledgements that wait. */
+		for (int i = 0; i < 2; i++)
+			engine_tick(r->host[i].engine, r->now_ns, &dead);
 		for (int w = 0; w < RIG_WIRES; w++)
 			for (int from = 0; from < 2; from++) {
 				if (!r->wire[w].channel[from] || !r->wire[w].channel[!from])

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_engine.c - Goal: the life of a stream between two engines, and what is left of it when
+ * channels and hosts die. Method: engine_rig.h; each case decides what arrives, in which order. Cases
+ * whose comment names a seed are what the simulator once found.
+ */
+#include "../ncd_test.h"
+
+#include <errno.h>
+
+#include "engine_rig.h"
+
+static int set_up(void **state)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	rig_init(r);
+	*state = r;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	rig_fini(*state);
+	free(*state);
+	return 0;
+}
+
+/* Connects over one latency channel. Returns the opener's stream. */
+static struct stream *established(struct rig *r)
+{
+	struct stream *s;
+
+	rig_up(r, 0, CLASS_LATENCY);
+	s = rig_connect(r);
+	assert_non_null(s);
+	rig_pump(r);
+	assert_non_null(r->host[1].incoming);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_CONNECTED);
+	(void)rig_events(r, 1, NULL);
+	return s;
+}
+
+static void end_both(struct rig *r, struct stream *s, struct stream *t)
+{
+	engine_stream_close(r->host[0].engine, s, false, r->now_ns);
+	engine_stream_close(r->host[1].engine, t, false, r->now_ns);
+	rig_pump(r);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_DONE);
+	assert_true(rig_events(r, 1, t) & STREAM_EV_DONE);
+	engine_stream_free(r->host[0].engine, s);
+	engine_stream_free(r->host[1].engine, t);
+	assert_true(engine_counters(r->host[0].engine)->streams == 0);
+	assert_true(engine_counters(r->host[1].engine)->streams == 0);
+}
+
+static void bytes_cross_both_ways_and_both_ends_are_done(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+
+	assert_int_equal(rig_write(r, 0, s, 1000, 'a'), 0);
+	assert_int_equal(rig_write(r, 1, t, 500, 'b'), 0);
+	rig_pump(r);
+	assert_int_equal(rig_read(r, 1, t), 1000);
+	assert_int_equal(rig_read(r, 0, s), 500);
+	assert_int_equal(r->host[1].rx.base[999], 'a');
+	assert_int_equal(r->rx.base[499], 'b');
+	end_both(r, s, t);
+}
+
+static void a_stream_survives_delivery_byte_by_byte(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s, *t;
+
+	rig_up(r, 0, CLASS_LATENCY);
+	s = rig_connect(r);
+	assert_int_equal(rig_write(r, 0, s, 300, 'x'), 0);
+	for (int i = 0; i < 10000; i++)
+		for (int from = 0; from < 2; from++) {
+			rig_send(r, 0, from);
+			assert_int_equal(rig_deliver(r, 0, from, 1), 0);
+		}
+	t = r->host[1].incoming;
+	assert_non_null(t);
+	assert_int_equal(rig_read(r, 1, t), 300);
+	assert_true(stream_tx_acked(s) == 300);
+}
+
+static void first_bytes_ride_with_the_open(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s;
+
+	rig_up(r, 0, CLASS_LATENCY);
+	s = rig_connect(r);
+	assert_int_equal(rig_write(r, 0, s, 100, 'o'), 0);
+	engine_stream_shutdown(r->host[0].engine, s, r->now_ns);
+	rig_send(r, 0, 0);
+	assert_int_equal(rig_deliver(r, 0, 0, SIZE_MAX), 0);
+	assert_true(stream_rx_contiguous(r->host[1].incoming) == 100);
+	assert_true(stream_rx_ended(r->host[1].incoming));
+}
+
+static void credit_stops_the_sender_and_reading_lets_it_go_on(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, '1'), 0);
+	rig_pump(r);
+	assert_true(stream_tx_acked(s) == RIG_RING);
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, '2'), 0);
+	rig_pump(r);
+	assert_true(stream_rx_contiguous(t) == RIG_RING);
+	assert_int_equal(r->host[1].rx.base[0], '1');
+	assert_int_equal(rig_read(r, 1, t), RIG_RING);
+	rig_pump(r);
+	assert_int_equal(rig_read(r, 1, t), RIG_RING);
+	assert_int_equal(r->host[1].rx.base[0], '2');
+}
+
+static void half_close_leaves_the_other_direction_open(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+
+	engine_stream_shutdown(r->host[0].engine, s, r->now_ns);
+	rig_pump(r);
+	assert_true(stream_rx_ended(t));
+	assert_true(rig_events(r, 0, s) & STREAM_EV_TX_DONE);
+	assert_int_equal(rig_write(r, 1, t, 77, 'h'), 0);
+	rig_pump(r);
+	assert_int_equal(rig_read(r, 0, s), 77);
+	assert_false(stream_rx_ended(s));
+	end_both(r, s, t);
+}
+
+static void nobody_listening_is_refused(void **state)
+{
+	struct rig *r = *state;
+	struct address any = { 0 };
+	struct stream *s;
+
+	engine_unlisten(r->host[1].engine, &any, RIG_PORT);
+	rig_up(r, 0, CLASS_LATENCY);
+	s = rig_connect(r);
+	rig_pump(r);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_ERROR);
+	assert_int_equal(stream_error(s), -ECONNREFUSED);
+}
+
+static void an_unknown_address_is_unreachable(void **state)
+{
+	struct rig *r = *state;
+	struct engine_connect args = { .remote = rig_address(9), .remote_port = RIG_PORT,
+				       .tx = r->tx, .rx = r->rx };
+	struct stream *s;
+
+	assert_int_equal(engine_connect(r->host[0].engine, &args, r->now_ns, &s), -ENETUNREACH);
+}
+
+static void a_failed_dial_is_what_connect_hears(void **state)
+{
+	struct rig *r = *state;
+	struct engine_connect args = { .remote = rig_address(1), .remote_port = RIG_PORT,
+				       .tx = r->tx, .rx = r->rx };
+	struct stream *s = rig_connect(r), *more;
+
+	engine_peer_unreachable(r->host[0].engine, 1, -EHOSTUNREACH, r->now_ns);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_ERROR);
+	assert_int_equal(stream_error(s), -EHOSTUNREACH);
+	assert_int_equal(engine_connect(r->host[0].engine, &args, r->now_ns, &more), -EHOSTUNREACH);
+}
+
+static void unread_bytes_at_close_reset_the_peer(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+
+	assert_int_equal(rig_write(r, 0, s, 10, 'u'), 0);
+	rig_pump(r);
+	engine_stream_close(r->host[1].engine, t, false, r->now_ns);
+	rig_pump(r);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_ERROR);
+	assert_int_equal(stream_error(s), -ECONNRESET);
+	assert_true(rig_events(r, 1, t) & STREAM_EV_DONE);
+}
+
+static void a_killed_writer_delivers_what_it_wrote_and_then_resets(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+
+	assert_int_equal(rig_write(r, 0, s, 100, 'k'), 0);
+	engine_stream_close(r->host[0].engine, s, true, r->now_ns);
+	rig_pump(r);
+	assert_true(stream_rx_contiguous(t) == 100);
+	assert_false(stream_rx_ended(t));
+	assert_int_equal(stream_error(t), -ECONNRESET);
+}
+
+static void words_of_an_application_that_make_no_sense_are_refused(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r);
+	struct engine *e = r->host[0].engine;
+
+	assert_int_equal(engine_tx_published(e, s, RIG_RING + 1, r->now_ns), -EPROTO);
+	assert_int_equal(engine_tx_published(e, s, UINT64_MAX, r->now_ns), -EPROTO);
+	assert_int_equal(engine_rx_consumed(e, s, 1, r->now_ns), -EPROTO);
+	assert_int_equal(engine_tx_published(e, s, 10, r->now_ns), 0);
+	assert_int_equal(engine_tx_published(e, s, 9, r->now_ns), -EPROTO);
+	assert_int_equal(engine_tx_rebase(e, s, 100), -EPROTO);
+	engine_stream_shutdown(e, s, r->now_ns);
+	assert_int_equal(engine_tx_published(e, s, 11, r->now_ns), -EPROTO);
+}
+
+static void a_ring_is_lent_while_the_transport_may_read_it(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r);
+	struct engine *e = r->host[0].engine;
+	const struct iovec *iov;
+	size_t bytes = 0;
+
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'l'), 0);
+	for (int i = 0, nr = engine_tx_iov(e, r->wire[0].channel[0], r->now_ns, &iov); i < nr; i++)
+		bytes += iov[i].iov_len;
+	assert_true(engine_ring_lent(e, r->tx.base, r->tx.bytes));
+	engine_sent(e, r->wire[0].channel[0], bytes, r->now_ns);
+	assert_false(engine_ring_lent(e, r->tx.base, r->tx.bytes));
+}
+
+static void what_a_dead_channel_had_not_delivered_goes_again(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+
+	assert_int_equal(rig_write(r, 0, s, 2000, 'd'), 0);
+	rig_send(r, 0, 0);
+	assert_int_equal(rig_deliver(r, 0, 0, 700), 0);
+	rig_cut(r, 0);
+	rig_up(r, 1, CLASS_LATENCY);
+	rig_pump(r);
+	assert_int_equal(rig_read(r, 1, t), 2000);
+	assert_true(stream_tx_acked(s) == 2000);
+	end_both(r, s, t);
+}
+
+/* Seed 24: the ack of the last FIN went on a channel that died, and nobody asked again. */
+static void the_last_ack_goes_back_on_the_channel_that_brought_the_end(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s, *t;
+	size_t latency, throughput;
+
+	rig_up(r, 0, CLASS_LATENCY);
+	rig_up(r, 1, CLASS_THROUGHPUT);
+	s = rig_connect(r);
+	rig_pump(r);
+	t = r->host[1].incoming;
+	engine_stream_class(r->host[0].engine, s, CLASS_THROUGHPUT);
+	assert_int_equal(rig_write(r, 0, s, 4000, 'e'), 0);
+	engine_stream_shutdown(r->host[0].engine, s, r->now_ns);
+	latency = rig_send(r, 0, 0);
+	throughput = rig_send(r, 1, 0);
+	assert_true(latency == 0 && throughput > 4000);
+	assert_int_equal(rig_deliver(r, 1, 0, SIZE_MAX), 0);
+	assert_true(stream_rx_ended(t));
+	assert_true(rig_send(r, 1, 1) > 0);
+	assert_int_equal(rig_deliver(r, 1, 1, SIZE_MAX), 0);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_TX_DONE);
+}
+
+/* Seed 60: a refusal was lost with its channel, and the opener waited for ever. */
+static void a_lost_refusal_is_said_again_and_asks_nobody_twice(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s;
+
+	r->host[1].answer = -EAGAIN;
+	rig_up(r, 0, CLASS_LATENCY);
+	rig_up(r, 1, CLASS_THROUGHPUT);
+	s = rig_connect(r);
+	rig_pump(r);
+	assert_int_equal(r->host[1].incoming_nr, 1);
+	engine_stream_refuse(r->host[1].engine, r->host[1].incoming, r->now_ns);
+	assert_true(rig_events(r, 1, r->host[1].incoming) & STREAM_EV_DONE);
+	engine_stream_free(r->host[1].engine, r->host[1].incoming);
+	rig_send(r, 0, 1);
+	rig_cut(r, 0);
+	rig_pump(r);
+	assert_int_equal(stream_error(s), -ECONNREFUSED);
+	assert_int_equal(r->host[1].incoming_nr, 1);
+}
+
+/* Seed 41: the peer had restarted before it had ever heard of the stream. */
+static void a_connect_that_was_not_said_survives_a_restart_of_the_peer(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = rig_connect(r);
+
+	engine_peer_reset(r->host[0].engine, 1, r->now_ns);
+	assert_int_equal(stream_error(s), 0);
+	rig_up(r, 0, CLASS_LATENCY);
+	rig_pump(r);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_CONNECTED);
+	engine_peer_reset(r->host[0].engine, 1, r->now_ns);
+	assert_int_equal(stream_error(s), -ECONNRESET);
+}
+
+/* Seed 2249: the first copy of an OPEN came when the stream, opened by the second, was over. */
+static void a_late_copy_of_an_open_is_not_accepted(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s;
+
+	rig_up(r, 1, CLASS_THROUGHPUT);
+	s = rig_connect(r);
+	assert_true(rig_send(r, 1, 0) > 0);
+	/* Only the opener believes wire 1 to be dead: what it sent there is still on its way. */
+	rig_down_one(r, 1, 0);
+	rig_up(r, 0, CLASS_LATENCY);
+	rig_pump(r);
+	assert_int_equal(r->host[1].incoming_nr, 1);
+	end_both(r, s, r->host[1].incoming);
+	assert_int_equal(rig_deliver(r, 1, 0, SIZE_MAX), 0);
+	assert_int_equal(r->host[1].incoming_nr, 1);
+	assert_true(engine_counters(r->host[1].engine)->streams == 0);
+}
+
+/* Seed 1036: a RESET was lost, given up, and the peer waited for bytes for ever. */
+static void a_reset_is_said_until_it_is_answered(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct channel *dead;
+
+	engine_stream_abort(r->host[1].engine, t, WIRE_E_RESET, r->now_ns);
+	rig_send(r, 0, 1);
+	rig_cut(r, 0);
+	r->now_ns += r->cfg.unreachable_ns / 2;
+	engine_tick(r->host[1].engine, r->now_ns, &dead);
+	rig_up(r, 1, CLASS_LATENCY);
+	rig_pump(r);
+	assert_int_equal(stream_error(s), -ECONNRESET);
+	assert_true(rig_events(r, 1, t) & STREAM_EV_DONE);
+}
+
+/* Seed 31987: the peer is done and has forgotten us; the FIN had just been taken back. */
+static void being_forgotten_behind_the_fin_is_a_normal_end(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+
+	engine_stream_close(r->host[0].engine, s, false, r->now_ns);
+	engine_stream_close(r->host[1].engine, t, false, r->now_ns);
+	rig_send(r, 0, 0);
+	assert_int_equal(rig_deliver(r, 0, 0, SIZE_MAX), 0);
+	rig_send(r, 0, 1);
+	assert_int_equal(rig_deliver(r, 0, 1, SIZE_MAX), 0);
+	rig_send(r, 0, 0);
+	assert_int_equal(rig_deliver(r, 0, 0, SIZE_MAX), 0);
+	/* Host 1 is done; its last words are lost. */
+	assert_true(rig_events(r, 1, t) & STREAM_EV_DONE);
+	engine_stream_free(r->host[1].engine, t);
+	rig_send(r, 0, 1);
+	rig_cut(r, 0);
+	rig_up(r, 1, CLASS_LATENCY);
+	rig_pump(r);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_DONE);
+	assert_int_equal(stream_error(s), 0);
+}
+
+static void a_peer_without_channels_times_out(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r);
+	struct channel *dead;
+
+	rig_cut(r, 0);
+	r->now_ns += r->cfg.unreachable_ns + 2000000000;
+	assert_true(engine_deadline(r->host[0].engine) <= r->now_ns);
+	engine_tick(r->host[0].engine, r->now_ns, &dead);
+	assert_null(dead);
+	assert_int_equal(stream_error(s), -ETIMEDOUT);
+}
+
+static void a_silent_channel_is_pinged_and_then_given_up(void **state)
+{
+	struct rig *r = *state;
+	struct engine *e = r->host[0].engine;
+	struct channel *dead;
+
+	rig_up(r, 0, CLASS_LATENCY);
+	rig_pump(r);
+	r->now_ns = engine_deadline(e);
+	engine_tick(e, r->now_ns, &dead);
+	assert_null(dead);
+	assert_true(rig_send(r, 0, 0) > 0);
+	for (int i = 0; i < 100 && !dead; i++) {
+		assert_true(engine_deadline(e) > r->now_ns);
+		r->now_ns = engine_deadline(e);
+		engine_tick(e, r->now_ns, &dead);
+	}
+	assert_ptr_equal(dead, r->wire[0].channel[0]);
+}
+
+static void who_leaves_takes_no_new_streams_and_says_so(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming, *more;
+	struct engine_connect args = { .remote = rig_address(1), .remote_port = RIG_PORT,
+				       .tx = r->tx, .rx = r->rx };
+
+	engine_leave(r->host[1].engine, r->now_ns);
+	rig_pump(r);
+	assert_true(engine_peer_left(r->host[0].engine, 1));
+	assert_false(engine_peer_left(r->host[0].engine, 1));
+	assert_int_equal(engine_connect(r->host[0].engine, &args, r->now_ns, &more), -ECONNREFUSED);
+	assert_int_equal(rig_write(r, 0, s, 5, 'g'), 0);
+	rig_pump(r);
+	assert_int_equal(rig_read(r, 1, t), 5);
+	end_both(r, s, t);
+}
+
+static void a_full_table_refuses_and_forgets_nothing(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s[64];
+
+	rig_up(r, 0, CLASS_LATENCY);
+	for (uint32_t i = 0; i < r->cfg.streams; i++) {
+		s[i] = rig_connect(r);
+		assert_non_null(s[i]);
+	}
+	assert_null(rig_connect(r));
+	engine_stream_abort(r->host[0].engine, s[3], WIRE_E_RESET, r->now_ns);
+	assert_true(rig_events(r, 0, s[3]) & STREAM_EV_DONE);
+	engine_stream_free(r->host[0].engine, s[3]);
+	assert_non_null(rig_connect(r));
+}
+
+static void a_host_is_its_own_peer(void **state)
+{
+	struct rig *r = *state;
+	struct engine *e = r->host[0].engine;
+	struct ring_mem rx = rig_ring(16384), tx = rig_ring(16384);
+	struct channel *loop = engine_channel_up(e, 0, CLASS_LATENCY, 0, &rx, &tx, r, r->now_ns);
+	struct engine_connect args = { .remote = rig_address(0), .remote_port = RIG_PORT,
+				       .tx = r->tx, .rx = r->rx };
+	struct stream *s;
+
+	assert_non_null(loop);
+	assert_int_equal(engine_connect(e, &args, r->now_ns, &s), 0);
+	assert_int_equal(rig_write(r, 0, s, 3000, 's'), 0);
+	while (engine_channel_wants_tx(loop))
+		assert_true(engine_channel_loop(e, loop, 4, r->now_ns) > 0);
+	assert_non_null(r->host[0].incoming);
+	assert_true(stream_rx_contiguous(r->host[0].incoming) == 3000);
+	engine_channel_down(e, loop, r->now_ns);
+	free(rx.base);
+	free(tx.base);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(bytes_cross_both_ways_and_both_ends_are_done),
+		CASE(a_stream_survives_delivery_byte_by_byte),
+		CASE(first_bytes_ride_with_the_open),
+		CASE(credit_stops_the_sender_and_reading_lets_it_go_on),
+		CASE(half_close_leaves_the_other_direction_open),
+		CASE(nobody_listening_is_refused),
+		CASE(an_unknown_address_is_unreachable),
+		CASE(a_failed_dial_is_what_connect_hears),
+		CASE(unread_bytes_at_close_reset_the_peer),
+		CASE(a_killed_writer_delivers_what_it_wrote_and_then_resets),
+		CASE(words_of_an_application_that_make_no_sense_are_refused),
+		CASE(a_ring_is_lent_while_the_transport_may_read_it),
+		CASE(what_a_dead_channel_had_not_delivered_goes_again),
+		CASE(the_last_ack_goes_back_on_the_channel_that_brought_the_end),
+		CASE(a_lost_refusal_is_said_again_and_asks_nobody_twice),
+		CASE(a_connect_that_was_not_said_survives_a_restart_of_the_peer),
+		CASE(a_late_copy_of_an_open_is_not_accepted),
+		CASE(a_reset_is_said_until_it_is_answered),
+		CASE(being_forgotten_behind_the_fin_is_a_normal_end),
+		CASE(a_peer_without_channels_times_out),
+		CASE(a_silent_channel_is_pinged_and_then_given_up),
+		CASE(who_leaves_takes_no_new_streams_and_says_so),
+		CASE(a_full_table_refuses_and_forgets_nothing),
+		CASE(a_host_is_its_own_peer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
