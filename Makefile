@@ -147,7 +147,7 @@ check-sansio: $(call objects,$(CORE))
 
 # One step each of what `make check` and .ci/run do; they call these and count.
 check-e2e: all
-	OUT=$(OUT) tests/e2e/run.sh
+	OUT=$(OUT) tests/e2e/run.sh $(E2E)
 
 check-install: all
 	OUT=$(OUT) tests/install.sh

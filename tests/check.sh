@@ -13,5 +13,5 @@ step tidy 60 "${make[@]}" tidy
 step manual 30 "${make[@]}" check-man
 step simulator 240 "${make[@]}" check-sim "SEEDS=$SEEDS"
 step install 60 "${make[@]}" check-install
-step end-to-end 300 "${make[@]}" check-e2e
+step end-to-end 300 "${make[@]}" check-e2e E2E=--quick
 steps_done

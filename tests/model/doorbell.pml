@@ -237,44 +237,47 @@ proctype thread(byte me; byte kind; byte want)
 	od
 }
 
-inline tell(bit_)
+/* ++seq, then FUTEX_WAKE of all: two steps. */
+inline wake()
 {
-#if MUTANT == 3
-	seq++; /* wakes, then clears: a wish made in between is wiped out */
-	waits[0] = false; waits[1] = false;
-	notify = notify & ~bit_
-#elif MUTANT == 4
-	notify = notify & ~bit_;
 	seq++;
-	if /* FUTEX_WAKE 1 */
+#if MUTANT == 4
+	if /* of one */
 	:: waits[0] -> waits[0] = false
 	:: waits[1] -> waits[1] = false
 	:: !waits[0] && !waits[1]
 	fi
 #else
-	notify = notify & ~bit_;
-	d_step { seq++ };
-	d_step { waits[0] = false; waits[1] = false } /* FUTEX_WAKE of all */
+	d_step { waits[0] = false; waits[1] = false }
 #endif
 }
 
 proctype worker()
 {
-	byte i, wish;
+	byte i, wish, bit_;
 
 	do
 	:: i < 2 * NEWS ->
+		bit_ = 1 << (i % 2);
 #if MUTANT == 5
-		wish = notify; /* the store of the news is not seq_cst: the look passes it */
+		/* Looks before the news is out. */
+		d_step { wish = notify & bit_; notify = notify & ~bit_ }
 		made[i % 2]++;
 #else
 		made[i % 2]++;
-		wish = notify;
+#if MUTANT == 3
+		wish = notify & bit_; /* clears only after the wake: a wish made in between is wiped out */
+#else
+		d_step { wish = notify & bit_; notify = notify & ~bit_ } /* one fetch_and */
+#endif
 #endif
 		if
-		:: wish & (1 << (i % 2)) -> tell((1 << (i % 2)))
+		:: wish -> wake()
 		:: else
 		fi;
+#if MUTANT == 3
+		notify = notify & ~bit_;
+#endif
 		i++
 	:: else -> break
 	od
