@@ -65,9 +65,9 @@ static int run(struct config *config, bool named)
 		return EXIT_FAILURE;
 	}
 	/*
-	 * The tables of a client are tens of MB that are hardly used. From mmap their pages come as they
-	 * are touched, and go with the client; glibc would soon keep them in its heap instead. Where it
-	 * cannot be set ncd is only larger.
+	 * The tables of a client are tens of MB that are hardly used. From mmap their pages come as
+	 * they are touched, and go with the client; glibc would soon keep them in its heap instead.
+	 * Where it cannot be set ncd is only larger.
 	 */
 	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
 	/* A peer or a client that goes away is an error of its call, not the end of ncd. */

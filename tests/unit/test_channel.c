@@ -110,8 +110,11 @@ static void data_at_absurd_offsets_costs_the_channel(void **state)
 {
 	struct case_state *c = *state;
 
-	assert_int_equal(give(c, (struct frame){ .type = FRAME_DATA, .stream = c->id,
-						 .offset = UINT64_MAX - 4, .length = 10 }), -EPROTO);
+	assert_int_equal(give(c, (struct frame){ .type = FRAME_DATA,
+						 .stream = c->id,
+						 .offset = UINT64_MAX - 4,
+						 .length = 10 }),
+			 -EPROTO);
 }
 
 static void data_behind_the_fin_costs_the_channel(void **state)

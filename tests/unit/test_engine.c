@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_engine.c - Goal: the life of a stream between two engines, and what is left of it when
- * channels and hosts die. Method: engine_rig.h; each case decides what arrives, in which order. Cases
- * whose comment names a seed are what the simulator once found.
+ * channels and hosts die. Method: engine_rig.h; each case decides what arrives, in which order.
+ * Cases whose comment names a seed are what the simulator once found.
  */
 #include "../ncd_test.h"
 

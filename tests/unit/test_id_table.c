@@ -39,7 +39,8 @@ static void what_is_in_is_found_and_nothing_else(void **state)
 			id_table_insert(&t, &s[i]);
 		in[i] = !in[i];
 		i = (uint32_t)random() % STREAMS;
-		assert_ptr_equal(id_table_find(&t, s[i].peer, s[i].remote_id), in[i] ? &s[i] : NULL);
+		assert_ptr_equal(id_table_find(&t, s[i].peer, s[i].remote_id),
+				 in[i] ? &s[i] : NULL);
 		assert_null(id_table_find(&t, s[i].peer + 3, s[i].remote_id));
 	}
 	free(s);

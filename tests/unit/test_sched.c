@@ -109,7 +109,8 @@ static uint32_t one_send(struct case_state *c, int w, uint64_t *bytes_of, uint64
 
 static void publish(struct case_state *c, int i, uint64_t bytes)
 {
-	assert_int_equal(engine_tx_published(c->rig.host[0].engine, c->s[i], bytes, c->rig.now_ns), 0);
+	assert_int_equal(engine_tx_published(c->rig.host[0].engine, c->s[i], bytes, c->rig.now_ns),
+			 0);
 }
 
 static void bulk_streams_share_a_channel_evenly(void **state)
