@@ -135,6 +135,8 @@ check-unit: $(UNIT_TESTS) $(CLIENT_TESTS)
 	@tests/run-unit.sh $^
 
 check-sim: $(OUT)/tests/sim/sim
+	$< --list tests/sim/seeds.txt
+	$< --twice 20
 	$< --seeds $(or $(SEEDS),200) $(if $(FIRST),--first $(FIRST))
 
 # daemon/core must not reach the kernel: only these libc symbols may be undefined in it.
