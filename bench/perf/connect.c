@@ -240,6 +240,9 @@ static void short_on_hello(void *arg, struct accepted *a)
 		loop_count(&l->tally.errors, 1);
 		return;
 	}
+	/* Before the answer, behind which the client may ask at once how much has arrived. */
+	loop_count(&l->tally.rx_bytes, sizeof(a->hello));
+	loop_count(&l->tally.messages, 1);
 	n = via->tx_view(&a->conn, sizeof(a->hello), &view);
 	if (n == (ssize_t)sizeof(a->hello)) {
 		memcpy(view, &a->hello, sizeof(a->hello));
@@ -247,8 +250,6 @@ static void short_on_hello(void *arg, struct accepted *a)
 	}
 	if (n != (ssize_t)sizeof(a->hello))
 		loop_count(&l->tally.errors, 1);
-	loop_count(&l->tally.rx_bytes, sizeof(a->hello));
-	loop_count(&l->tally.messages, 1);
 }
 
 int connect_run_server(struct loop *l)
