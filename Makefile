@@ -126,6 +126,12 @@ $(OUT)/tests/client/test_%: $(OUT)/tests/client/test_%.o \
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
 
+# What the end-to-end tests use beside our own programs.
+E2E_PROGRAMS := $(OUT)/tests/e2e/echo $(OUT)/tests/e2e/hostile
+$(E2E_PROGRAMS): $(OUT)/tests/e2e/%: $(OUT)/tests/e2e/%.o $(OUT)/libncclient.a
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
 $(OUT)/tests/sim/sim: $(call objects,$(wildcard tests/sim/*.c)) $(OUT)/libcore.a
 	@mkdir -p $(@D)
 	$(call says,LD,$@)
@@ -148,7 +154,7 @@ check-sansio: $(call objects,$(CORE))
 	test -z "$$bad" || { echo "daemon/core calls: $$bad"; exit 1; }; echo "check-sansio: daemon/core calls nothing"
 
 # One step each of what `make check` and .ci/run do; they call these and count.
-check-e2e: all
+check-e2e: all $(E2E_PROGRAMS)
 	OUT=$(OUT) tests/e2e/run.sh $(E2E)
 
 check-install: all
