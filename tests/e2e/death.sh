@@ -180,7 +180,9 @@ case_second_term_ends_at_once() {
 	kill -TERM "$daemon"
 	ends 3 "$daemon" || fail "the daemon ended with status $?"
 	unset "pid_of[here]"
+	echo more >&"$feed" # it sleeps in read(2), and can only learn it when it sends
 	ends 5 $fed && fail "the sender ended well though its daemon ended"
+	reset_told src.cat.log
 	ends 10 $listener && fail "the receiver ended well"
 	return 0
 }
@@ -198,7 +200,9 @@ case_drain_has_a_limit() {
 	kill -TERM "$daemon"
 	ends 6 "$daemon" || fail "the daemon ended with status $?"
 	unset "pid_of[here]"
+	echo more >&"$feed" # it sleeps in read(2), and can only learn it when it sends
 	ends 5 $fed && fail "the sender ended well though its daemon ended"
+	reset_told src.cat.log
 	return 0
 }
 

@@ -1,0 +1,160 @@
+#!/bin/bash
+# config.sh - wrong configurations, and new ones: one line with file:line, the value and the remedy.
+. "$(dirname "$(readlink -f "$0")")/hosts.sh"
+
+# says WORDS - the daemon with bad.conf ends with status 1 and one line that has the words.
+says() {
+	local words=$1 daemon
+	shift
+	(on here timeout $((10 * slow)) "$OUT/ncd" -c "$dir/bad.conf" "$@" >"$dir/bad.out" 2>&1) &
+	daemon=$!
+	ends 10 $daemon
+	[ $? -eq 1 ] || fail "status is not 1 for: $(cat "$dir/bad.conf")"
+	[ "$(wc -l <"$dir/bad.out")" -eq 1 ] || fail "not one line: $(cat "$dir/bad.out")"
+	grep -qF -- "$words" "$dir/bad.out" || fail "wanted: $words; got: $(cat "$dir/bad.out")"
+}
+# bad TEXT WORDS - a wrong file, for the daemon and for ncd -t. Lines are separated by \n.
+bad() {
+	printf '%b\n' "$1" >"$dir/bad.conf"
+	says "$dir/bad.conf:$2"
+	says "$dir/bad.conf:$2" -t
+}
+
+case_wrong_configs() { # quick
+	bad '[host]\naddress = 127.0.0.1\n[channels]\nprot = 9' \
+		'4: prot is not a key of [channels]; do you mean port?'
+	bad '[chanels]\nport = 9' '1: [chanels] is not a section; do you mean [channels]?'
+	bad '[channels]\nport = 70000' '2: port = 70000: is out of range; give a number from 1 to'
+	bad '[channels]\nport = 4790\nport = 4791' '3: port is given twice, first in line 2; remove'
+	bad '[buffers]\nsend = 3M' '2: send = 3M: is not a power of two'
+	bad '[workers]\nio = aio' '2: io = aio: is none of the choices; take one of auto'
+	bad '[workers]\ncores = 4095' ':'
+	bad '[workers]\ncopy_cores = 1' '2: copy_cores = 1: is not yet possible'
+	bad '[host]\naddress = localhost' "2: address = localhost: 'localhost' is not an address"
+	bad '[host]\naddress = 192.0.2.77' '2: [host] address = 192.0.2.77: is not an address of this'
+	bad '[peer a]\nport = 1' '1: [peer a] has no address; add address'
+	bad '[peer a]\naddress = 192.0.2.1\n[peer b]\naddress = 192.0.2.1' 'is also that of [peer'
+	bad '[daemon]\nuser = no-such-user' '2: [daemon] user = no-such-user: no such user; create'
+	bad '[access]\ngroup = no-such-group' '2: [access] group = no-such-group: no such group'
+	bad '[channels]\ncongestion = warp' '2: [channels] congestion = warp: the kernel refuses it'
+	bad 'port 4790' '1: '
+	rm "$dir/bad.conf"
+	says "$dir/bad.conf: cannot be opened: No such file or directory"
+	on here "$OUT/ncd" --nonsense >"$dir/bad.out" 2>&1 &
+	ends 5 $!
+	[ $? -eq 2 ] || fail "wrong options: status is not 2"
+}
+
+case_places_that_are_taken() { # quick
+	config here
+	config there
+	start here
+	# Another ncd on the same socket.
+	cp "$dir/here.conf" "$dir/bad.conf"
+	says "$dir/here.sock"
+	# Another socket, but the same port of channels.
+	sed "s|^socket.*|socket = $dir/second.sock|" "$dir/here.conf" >"$dir/bad.conf"
+	says "${address[here]}"
+	grep -qF ":$port" "$dir/bad.out" || fail "the port is not named"
+	sed "s|^socket.*|socket = $dir/no/such/directory.sock|" "$dir/here.conf" >"$dir/bad.conf"
+	says "$dir/no/such/directory.sock"
+	# What is no socket stays.
+	echo precious >"$dir/file.sock"
+	sed "s|^socket.*|socket = $dir/file.sock|" "$dir/here.conf" >"$dir/bad.conf"
+	says "$dir/file.sock"
+	[ "$(cat "$dir/file.sock")" = precious ] || fail "a file was replaced by a socket"
+	# None of these has hurt the first.
+	start there
+	connected
+	random_file 100000 part
+	transfer here there 7001 part
+}
+
+case_unwritable_socket_path() {
+	[ -n "$namespaces" ] || skip "needs root, to become nobody"
+	config here
+	mkdir "$dir/closed"
+	sed "s|^socket.*|socket = $dir/closed/ncd.sock|" "$dir/here.conf" >"$dir/bad.conf"
+	cp "$OUT/ncd" "$dir/ncd"
+	on here setpriv --reuid=65534 --regid=65534 --clear-groups "$dir/ncd" -c "$dir/bad.conf" \
+		>"$dir/bad.out" 2>&1 &
+	ends 5 $!
+	[ $? -eq 1 ] || fail "status is not 1"
+	[ "$(wc -l <"$dir/bad.out")" -eq 1 ] || fail "not one line"
+	grep -q "$dir/closed/ncd.sock.*Permission denied" "$dir/bad.out" || fail "no reason"
+}
+
+# After a crash the socket and the counters of the dead daemon are in the way; they are replaced.
+case_stale_socket_is_replaced() {
+	both
+	kill -KILL "${pid_of[here]}"
+	wait "${pid_of[here]}" 2>/dev/null
+	[ -S "$dir/here.sock" ] || fail "the socket of a killed daemon has gone by itself"
+	start here
+	connected
+	random_file 100000 part
+	transfer here there 7001 part
+	stop here
+	[ ! -e "$dir/here.sock" ] || fail "the socket outlives its daemon"
+}
+
+# -T prints what -t accepts and -T prints the same of.
+case_check_and_print() { # quick
+	config here $'[class]\nlatency_ports = 6379, 8000-8100\n[buffers]\nsend = 256K'
+	on here "$OUT/ncd" -t -c "$dir/here.conf" >"$dir/t.out" 2>&1 &
+	ends 5 $! || fail "-t: $(cat "$dir/t.out")"
+	[ "$(cat "$dir/t.out")" = "$dir/here.conf: ok" ] || fail "-t: $(cat "$dir/t.out")"
+	on here "$OUT/ncd" -T -c "$dir/here.conf" >"$dir/full.conf" &
+	ends 5 $! || fail "-T"
+	grep -qE "^send = 256K ; $dir/here.conf:[0-9]+$" "$dir/full.conf" || fail "-T: no place of send"
+	grep -qE '^receive = 1M ; default$' "$dir/full.conf" || fail "-T: no default of receive"
+	on here "$OUT/ncd" -T -c "$dir/full.conf" >"$dir/again.conf" &
+	ends 5 $! || fail "-T of what -T prints"
+	cmp <(sed 's/ *;.*//' "$dir/full.conf") <(sed 's/ *;.*//' "$dir/again.conf") ||
+		fail "-T of what -T prints is something else"
+}
+
+daemon_number() { ask "$1" summary | grep -o "\"$2\":[0-9]*" | head -n 1 | cut -d: -f2; }
+has_number() { [ "$(daemon_number "$1" "$2")" -ge "$3" ]; }
+hup() { kill -HUP "${pid_of[$1]}"; }
+
+# A peer that the file names only later, and then no more; what is wrong changes nothing.
+case_reload() { # quick
+	both
+	without_peer=1 config here
+	stop here
+	start here
+	[ "$(daemon_number here reloads)" -eq 0 ] || fail "reloads before any"
+	config here
+	hup here
+	connected
+	random_file 100000 part
+	transfer here there 7001 part
+	transfer there here 7002 part
+	# Wrong: the old stays, and the log says where.
+	printf '[channels]\nlatency = many\n' >>"$dir/here.conf"
+	hup here
+	expect 5 has_number here reload_failures 1
+	grep -qF "$dir/here.conf:$(($(wc -l <"$dir/here.conf")))" "$dir/here.log" || fail "no file:line"
+	transfer here there 7003 part
+	# Gone: its streams and channels end, others are not taken.
+	listen there 7004 got
+	(on here "$OUT/ncd-cat" -q "${address[there]}" 7004 </dev/zero >/dev/null 2>&1) &
+	sender=$!
+	jobs_of_case+=("$sender")
+	expect 10 test -s "$dir/got"
+	without_peer=1 config here
+	hup here
+	ends 10 $sender && fail "a stream to a peer that was removed ended well"
+	expect 10 is here summary channels 0
+	(on here "$OUT/ncd-cat" -q "${address[there]}" 7005 </dev/null >/dev/null 2>"$dir/no.log") &
+	ends 10 $! && fail "a peer that was removed is reached"
+	grep -q 'no \[peer\]' "$dir/no.log" || fail "not told that there is no [peer]"
+	ends 10 $listener # the other side has an end, too
+	config here
+	hup here
+	connected
+	transfer here there 7006 part
+}
+
+run_case "$@"

@@ -1,0 +1,113 @@
+#!/bin/bash
+# hostile.sh - garbage on both sockets, a hostile application: a good transfer beside is unharmed.
+. "$(dirname "$(readlink -f "$0")")/hosts.sh"
+
+# A transfer from here to there that goes on until the file "enough" is there.
+good_begins() {
+	random_file 1000000 block
+	(on there "$OUT/ncd-cat" -q -l 7001 </dev/null 2>"$dir/out.log" | sha256sum >"$dir/out.sum"
+		echo "${PIPESTATUS[0]}" >"$dir/out.status") &
+	expect 10 listens there 7001
+	(until [ -e "$dir/enough" ]; do cat "$dir/block"; pause; done |
+		tee >(sha256sum >"$dir/in.sum") |
+		on here "$OUT/ncd-cat" -q "${address[there]}" 7001 >/dev/null 2>"$dir/in.log"
+		echo "${PIPESTATUS[2]}" >"$dir/in.status") &
+}
+good_ends() {
+	: >"$dir/enough"
+	expect 20 test -s "$dir/in.status"
+	expect 20 test -s "$dir/out.status"
+	[ "$(cat "$dir/in.status" "$dir/out.status" | tr -d '\n')" = 00 ] || fail "a good one failed"
+	[ "$(cat "$dir/in.sum")" = "$(cat "$dir/out.sum")" ] || fail "what came is not what was sent"
+}
+daemon_number() { ask "$1" summary | grep -o "\"$2\":[0-9]*" | head -n 1 | cut -d: -f2; }
+has_number() { [ "$(daemon_number "$1" "$2")" -ge "$3" ]; }
+
+# tcp_garbage - sends stdin to the channel port of there, from here, and waits for the end.
+tcp_garbage() {
+	on here timeout $((5 * slow)) bash -c "exec 3<>/dev/tcp/${address[there]}/$port || exit 9
+		cat >&3 2>/dev/null; cat <&3 >/dev/null 2>&1; true" &
+	wait $!
+}
+case_garbage_on_channels() { # quick
+	local i lines
+	both
+	good_begins
+	for i in 1 2 3 4 5 6 7 8; do head -c $((i * i * 40)) /dev/urandom | tcp_garbage; done
+	printf 'GET / HTTP/1.1\r\n\r\n' | tcp_garbage
+	head -c 100000 /dev/zero | tcp_garbage
+	: | tcp_garbage
+	[ -n "$namespaces" ] || skip "on loopback garbage does not come from a peer's address"
+	expect 5 has_number there hello_garbage 5
+	# A flood of them is a flood of connections, not of lines in the log.
+	lines=$(wc -l <"$dir/there.log")
+	for ((i = 0; i < 100; i++)); do head -c 200 /dev/zero | tcp_garbage; done
+	expect 5 has_number there hello_garbage 100
+	[ $(($(wc -l <"$dir/there.log") - lines)) -lt 40 ] || fail "the log is not rate-limited"
+	good_ends
+}
+
+# Half a hello, and silence: it does not keep anything from others.
+case_silent_connections() {
+	local i fd
+	both
+	[ -n "$namespaces" ] || skip "needs root"
+	good_begins
+	(on here bash -c "for ((i = 0; i < 60; i++)); do
+		exec {fd}<>/dev/tcp/${address[there]}/$port && printf ncd >&\$fd; done
+		echo open; read -r" <&"$never" >"$dir/silent.out" 2>&1) &
+	jobs_of_case+=($!)
+	expect 10 grep -q open "$dir/silent.out"
+	stop here # its channels have to be built beside those
+	start here
+	connected
+	: >"$dir/enough"
+	expect 10 test -s "$dir/in.status" # its stream ended with the daemon
+	rm "$dir/enough"
+	random_file 100000 part
+	transfer here there 7002 part
+}
+
+case_garbage_on_control_socket() { # quick
+	local i lines
+	both
+	good_begins
+	on here "$OUT/tests/e2e/garbage" "$RANDOM" 400 >"$dir/garbage.log" 2>&1 &
+	ends 30 $! || fail "garbage: $(cat "$dir/garbage.log")"
+	expect 5 has_number here ctl_garbage 100
+	[ "$(wc -l <"$dir/here.log")" -lt 60 ] || fail "the log is not rate-limited"
+	good_ends
+	expect 5 empty here
+}
+
+# In the daemon that the good transfer uses, at either end; streams go to an echo server.
+hostile_at() {
+	local h=$1 seed=${SEED:-$RANDOM$RANDOM} rounds=$((8000 / slow)) hostile
+	both "${2:-}"
+	(on there "$OUT/tests/e2e/echo" 7100 >"$dir/echo.log" 2>&1) &
+	jobs_of_case+=($!)
+	expect 10 listens there 7100
+	good_begins
+	say "seed $seed"
+	(on "$h" "$OUT/tests/e2e/hostile" "$seed" $rounds "${address[there]}" 7100 \
+		>"$dir/hostile.log" 2>&1) &
+	hostile=$!
+	jobs_of_case+=("$hostile")
+	ends 40 $hostile || fail "hostile: $(cat "$dir/hostile.log")"
+	good_ends
+	grep -q 'thrown out [1-9]' "$dir/hostile.log" || fail "never thrown out"
+	expect 10 no_hostile "$h"
+	random_file 100000 part
+	transfer here there 7002 part
+}
+no_hostile() { ! ask "$1" clients | grep -q '"program":"hostile"'; }
+case_hostile_beside_sender() { # quick
+	hostile_at here
+}
+case_hostile_beside_receiver() { hostile_at there; }
+case_hostile_two_workers() {
+	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
+	channels=6 hostile_at here $'[workers]\ncores = 0,1'
+}
+
+run_case "$@"

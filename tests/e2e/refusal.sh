@@ -1,0 +1,144 @@
+#!/bin/bash
+# refusal.sh - what cannot be done is refused, with the true reason, to that application alone.
+. "$(dirname "$(readlink -f "$0")")/hosts.sh"
+
+# refused HOST WORDS OPTIONS... - an ncd-cat that fails with status 1 and one line with these words.
+refused() {
+	local h=$1 words=$2 cat
+	shift 2
+	(on "$h" timeout $((20 * slow)) "$OUT/ncd-cat" "$@" </dev/null >/dev/null \
+		2>"$dir/refused.log") &
+	cat=$!
+	ends 20 $cat
+	[ $? -eq 1 ] || fail "ncd-cat $*: not refused"
+	grep -qF -- "$words" "$dir/refused.log" || fail "ncd-cat $*: does not say: $words"
+	[ "$(wc -l <"$dir/refused.log")" -eq 1 ] || fail "ncd-cat $*: more than one line"
+}
+works() {
+	random_file 100000 good
+	transfer here there "${1:-7777}" good
+}
+
+case_errors_of_connect() { # quick
+	both
+	refused here 'Connection refused: nobody listens there through ncd' "${address[there]}" 7001
+	refused there 'Connection refused' "${address[here]}" 7001
+	refused here 'Connection refused' "${address[here]}" 7001
+	refused here 'Network is unreachable: no [peer] in ncd.conf has this address' 192.0.2.9 7001
+	refused here 'not an address of this host in ncd.conf' -l -s 192.0.2.9 7001
+	stop there
+	expect 5 is here summary channels 0
+	refused here 'is ncd running there, and does its ncd.conf name this host?' \
+		"${address[there]}" 7001
+	grep -qE 'No route to host|timed out' "$dir/refused.log" || fail "neither unreachable nor late"
+	start there
+	connected
+	works
+	stop here
+	refused here "$dir/here.sock" "${address[there]}" 7001
+	start here
+}
+
+case_port_in_use() { # quick
+	both
+	listen there 7001 got
+	refused there 'Address already in use' -l 7001
+	send here "${address[there]}" 7001 got # nothing: the end is enough
+	ends 10 $sender
+	ends 10 "$listener"
+	listen there 7001 got
+}
+
+# as_nobody HOST COMMAND... - as a user without any rights.
+as_nobody() {
+	local h=$1
+	shift
+	on "$h" setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "$@"
+}
+needs_root() {
+	[ -n "$namespaces" ] || skip "needs root"
+	as_nobody here true &
+	wait $! || skip "setpriv cannot become nobody"
+	# A user must reach the programs.
+	as_nobody here test -x "$OUT/ncd-cat" & # the build may lie in a closed home directory
+	wait $! || { cp "$OUT/ncd-cat" "$dir/" && cat_of_nobody=$dir/ncd-cat; }
+}
+cat_of_nobody=$OUT/ncd-cat
+# nobody_refused WORDS OPTIONS... - as refused(), on here.
+nobody_refused() {
+	local words=$1 cat
+	shift
+	(as_nobody here timeout $((20 * slow)) "$cat_of_nobody" "$@" </dev/null >/dev/null \
+		2>"$dir/nobody.log") &
+	cat=$!
+	ends 20 $cat && fail "ncd-cat $* of nobody: not refused"
+	grep -qF -- "$words" "$dir/nobody.log" || fail "ncd-cat $* of nobody: does not say: $words"
+}
+
+case_user_not_in_access() {
+	needs_root
+	both $'[access]\nuser = daemon'
+	nobody_refused 'access' "${address[there]}" 7001
+	works # root always may
+	[ "$(number here errors attach_denied)" -gt 0 ] || [ "$(ask here summary |
+		grep -o '"attach_refused":[0-9]*' | cut -d: -f2)" -gt 0 ] || fail "not counted"
+	sed -i 's/^user = daemon/user = daemon, nobody/' "$dir/here.conf"
+	kill -HUP "${pid_of[here]}"
+	expect 5 reloaded here 1
+	nobody_refused 'Connection refused' "${address[there]}" 7001 # attached now
+}
+reloaded() { [ "$(ask "$1" summary | grep -o '"reloads":[0-9]*' | cut -d: -f2)" -ge "$2" ]; }
+
+case_low_ports_are_roots() {
+	needs_root
+	both
+	nobody_refused 'ports below 1024 are root' -l 80
+	nobody_refused 'nobody listens' "${address[there]}" 7001
+	listen there 80 got
+	: >"$dir/nothing"
+	send here "${address[there]}" 80 nothing
+	ends 10 $sender || fail "root may not listen on port 80"
+	ends 10 "$listener"
+}
+
+# One application more than allowed is refused; those that are attached go on.
+case_limit_of_clients() { # quick
+	local i many=()
+	both $'[daemon]\nclients = 3'
+	for i in 1 2 3; do
+		listen here 700$i got.$i
+		many+=("$listener")
+	done
+	refused here 'Too many' "${address[there]}" 7009
+	random_file 100000 part
+	send there "${address[here]}" 7001 part
+	ends 10 $sender || fail "an attached application does not go on"
+	ends 10 "${many[0]}" || fail "an attached application does not go on"
+	same part got.1
+	expect 5 is here summary clients 2
+	works # there is room again
+}
+
+# One socket more than allowed is refused to its application; another has its own limit.
+case_limit_of_sockets() {
+	local flood
+	config here $'[daemon]\nsockets = 64'
+	config there
+	start here
+	start there
+	connected
+	(on there "$OUT/ncd-perf" server --via ncd >"$dir/server.log" 2>&1) &
+	jobs_of_case+=($!)
+	expect 10 listens there 4799
+	(on here "$OUT/ncd-perf" rpc --via ncd --to "${address[there]}" --flows 500 --seconds 1 \
+		>"$dir/flood.log" 2>&1) &
+	flood=$!
+	ends 20 $flood && fail "500 sockets where 64 are allowed"
+	grep -qE 'Too many open files|No buffer space' "$dir/flood.log" || fail "not told why"
+	(on here "$OUT/ncd-perf" rpc --via ncd --to "${address[there]}" --flows 40 --seconds 1 \
+		>"$dir/good.log" 2>&1) &
+	ends 20 $! || fail "40 sockets where 64 are allowed do not work"
+	works
+}
+
+run_case "$@"
