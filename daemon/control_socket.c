@@ -122,10 +122,15 @@ static int socket_make(struct control_socket *cs, char error[CONFIG_ERROR_BYTES]
 		return r;
 	cs->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* Everyone may connect: [access] judges, and the directory's mode. */
-	if (cs->fd < 0 || bind(cs->fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-	    chmod(cs->path, 0666) < 0 || listen(cs->fd, LISTEN_BACKLOG) < 0)
+	r = cs->fd < 0 ? -errno : 0;
+	if (r == 0 && bind(cs->fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0)
+		r = -errno;
+	cs->made = r == 0;
+	if (r == 0 && (chmod(cs->path, 0666) < 0 || listen(cs->fd, LISTEN_BACKLOG) < 0))
+		r = -errno;
+	if (r < 0)
 		return socket_fail(
-			cs->path, -errno, "cannot be made",
+			cs->path, r, "cannot be made",
 			"make its directory writable, or name another with [daemon] socket", error);
 	return 0;
 }
@@ -180,7 +185,7 @@ void control_socket_close(struct control_socket *cs)
 		(void)close(cs->fd); /* nothing to flush */
 	/* Whoever holds the lock may remove the file: nobody else has made it anew. */
 	if (cs->lock_fd >= 0) {
-		if (!cs->passed)
+		if (cs->made)
 			(void)unlink(cs->path); /* a leftover is replaced by the next start */
 		(void)close(cs->lock_fd);
 	}

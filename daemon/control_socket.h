@@ -16,6 +16,7 @@ struct control_socket {
 	int fd;      /* listening; -1 once it is somebody else's */
 	int lock_fd; /* PATH.lock, flock(2)ed */
 	bool passed; /* by systemd, which keeps the file */
+	bool made;   /* the file is ours to remove */
 	bool directory_made;
 	char path[108];
 };
