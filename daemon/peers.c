@@ -100,7 +100,10 @@ void entry_dial_failed(struct peer_entry *entry, struct place *pl, int error)
 				    strerror(-error));
 		if (entry->logged > -1000)
 			entry->logged = error;
-		entry_tell_error(entry, error);
+		/* What nc_connect() promises: ENETUNREACH is a host that is no peer at all. */
+		entry_tell_error(entry, error == -ECONNREFUSED || error == -ETIMEDOUT
+						? error
+						: -EHOSTUNREACH);
 	}
 	entry->cursor++;
 	peers_dial_soon(ps);
