@@ -28,12 +28,12 @@ case_wrong_configs() { # quick
 	bad '[channels]\nport = 4790\nport = 4791' '3: port is given twice, first in line 2; remove'
 	bad '[buffers]\nsend = 3M' '2: send = 3M: is not a power of two'
 	bad '[workers]\nio = aio' '2: io = aio: is none of the choices; take one of auto'
-	bad '[workers]\ncores = 4095' ':'
+	bad '[workers]\ncores = 4095' '2: [workers] cores = 4095: is not a core that'
 	bad '[workers]\ncopy_cores = 1' '2: copy_cores = 1: is not yet possible'
 	bad '[host]\naddress = localhost' "2: address = localhost: 'localhost' is not an address"
 	bad '[host]\naddress = 192.0.2.77' '2: [host] address = 192.0.2.77: is not an address of this'
 	bad '[peer a]\nport = 1' '1: [peer a] has no address; add address'
-	bad '[peer a]\naddress = 192.0.2.1\n[peer b]\naddress = 192.0.2.1' 'is also that of [peer'
+	bad '[peer a]\naddress = 192.0.2.1\n[peer b]\naddress = 192.0.2.1' '4: [peer b] address = 192.0.2.1: is also that of [peer a]'
 	bad '[daemon]\nuser = no-such-user' '2: [daemon] user = no-such-user: no such user; create'
 	bad '[access]\ngroup = no-such-group' '2: [access] group = no-such-group: no such group'
 	bad '[channels]\ncongestion = warp' '2: [channels] congestion = warp: the kernel refuses it'
@@ -120,7 +120,7 @@ hup() { kill -HUP "${pid_of[$1]}"; }
 
 # A peer that the file names only later, and then no more; what is wrong changes nothing.
 case_reload() { # quick
-	both
+	both $'[channels]\ntimeout_seconds = 3' # until there has no hope for here
 	without_peer=1 config here
 	stop here
 	start here

@@ -26,17 +26,37 @@ case_errors_of_connect() { # quick
 	refused here 'Connection refused' "${address[here]}" 7001
 	refused here 'Network is unreachable: no [peer] in ncd.conf has this address' 192.0.2.9 7001
 	refused here 'not an address of this host in ncd.conf' -l -s 192.0.2.9 7001
+	# The host lives, but no ncd on it: as of TCP, nobody listens.
 	stop there
 	expect 5 is here summary channels 0
-	refused here 'is ncd running there, and does its ncd.conf name this host?' \
-		"${address[there]}" 7001
-	grep -qE 'No route to host|timed out' "$dir/refused.log" || fail "neither unreachable nor late"
+	refused here 'Connection refused' "${address[there]}" 7001
 	start there
 	connected
 	works
 	stop here
 	refused here "$dir/here.sock" "${address[there]}" 7001
 	start here
+}
+
+# The peer's host cannot be reached at all, or the way to it is missing.
+case_peer_unreachable() {
+	[ -n "$namespaces" ] || skip "needs root and namespaces of its own"
+	local down
+	both $'[channels]\nping_seconds = 1'
+	for down in there here; do
+		stop $down
+		start $down
+		connected
+		stop here
+		ip -n $down link set veth0 down
+		start here
+		refused here 'is ncd running there, and does its ncd.conf name this host?' \
+			"${address[there]}" 7001
+		grep -qE 'No route to host|timed out' "$dir/refused.log" || fail "another error"
+		ip -n $down link set veth0 up
+		connected
+	done
+	works
 }
 
 case_port_in_use() { # quick
@@ -109,7 +129,7 @@ case_limit_of_clients() { # quick
 		listen here 700$i got.$i
 		many+=("$listener")
 	done
-	refused here 'Too many' "${address[there]}" 7009
+	refused here '[daemon] clients of ncd.conf is reached' "${address[there]}" 7009
 	random_file 100000 part
 	send there "${address[here]}" 7001 part
 	ends 10 $sender || fail "an attached application does not go on"
