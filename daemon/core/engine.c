@@ -260,6 +260,11 @@ static void rewind_streams(struct engine *e, const struct channel *c)
 		    s->state == STREAM_DEAD)
 			continue;
 		s->used &= ~bit;
+		if (s->state == STREAM_RESETTING && s->remote_id == 0) {
+			/* Its OPEN may be lost. If not, the ACCEPT hears that nobody knows it. */
+			stream_die(e, s, 0);
+			continue;
+		}
 		if (stream_rewind(s))
 			e->counters.retransmits++;
 		sched_activate(e, s);
