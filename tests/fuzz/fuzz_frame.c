@@ -2,8 +2,8 @@
 /*
  * fuzz_frame.c - a hostile peer and a hostile application against one engine.
  *
- * The input is a list of acts, each one byte and its arguments: raw bytes on a channel, a frame with a
- * valid sum and any fields, words of the application, channels that come and go, time. Whatever
+ * The input is a list of acts, each one byte and its arguments: raw bytes on a channel, a frame with
+ * a valid sum and any fields, words of the application, channels that come and go, time. Whatever
  * happens, the engine writes only into its rings and its staging memory (all of it is malloc'ed
  * exactly, for AddressSanitizer to watch), asks to receive only there, and ends in order.
  */
@@ -343,7 +343,8 @@ static void set_up(struct fuzz *f)
 
 	/* Fresh pages: most of the engine is never touched, and need not be cleared. */
 	f->mem_bytes = engine_bytes(&cfg);
-	f->mem = mmap(NULL, f->mem_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	f->mem = mmap(NULL, f->mem_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		      0);
 	if (f->mem == MAP_FAILED)
 		abort();
 	f->e = engine_create(f->mem, &cfg, &ops, f);

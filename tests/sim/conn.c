@@ -231,6 +231,24 @@ void conn_cut(struct sim *s, uint32_t conn, uint64_t notice_ns)
 	}
 }
 
+void conn_cut_late(struct sim *s, uint32_t conn, uint64_t late_ns)
+{
+	struct conn *c = &s->conn[conn];
+	uint32_t first = (uint32_t)rng_below(&s->rng, 2);
+
+	c->cut = true;
+	s->totals.cuts++;
+	for (uint32_t e = 0; e < 2; e++) {
+		pipe_delay(&c->pipe[e], rng_below(&s->rng, c->pipe[e].used + 1), late_ns);
+		pipe_cut(&c->pipe[e], c->pipe[e].used);
+		if (c->tx_blocked[e])
+			end_at(s, 0, EV_TX, conn, e);
+		c->tx_blocked[e] = false;
+	}
+	end_at(s, rng_below(&s->rng, 5 * MS), EV_END_DOWN, conn, first);
+	end_at(s, late_ns + rng_below(&s->rng, 50 * MS), EV_END_DOWN, conn, !first);
+}
+
 void conn_free_all(struct sim *s)
 {
 	for (uint32_t i = 0; i < s->conn_high; i++) {
@@ -340,8 +358,16 @@ static bool receive(struct sim *s, uint32_t conn, uint32_t end)
 	struct pipe *p = &c->pipe[!end];
 	size_t total = 0, left, ready = pipe_ready(p, s->now_ns);
 
-	if (ready == 0)
+	if (ready == 0) {
+		uint64_t next_ns = pipe_next_ns(p);
+
+		/* Only if it was delayed: its event came too early. */
+		if (next_ns != UINT64_MAX && next_ns != e->rx_again_ns) {
+			e->rx_again_ns = next_ns;
+			end_at(s, next_ns - s->now_ns, EV_RX, conn, end);
+		}
 		return false;
+	}
 	if (!s->plan.posted)
 		post_rx(s, e);
 	for (int i = 0; i < e->rx_nr; i++)

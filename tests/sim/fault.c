@@ -28,6 +28,18 @@ static void cut_one(struct sim *s, uint64_t notice_ns)
 	conn_cut(s, (uint32_t)(c - s->conn), notice_ns);
 }
 
+static void cut_late(struct sim *s)
+{
+	struct conn *c = any_conn(s);
+	uint64_t late_ns = rng_log(&s->rng, 100000, 300 * MS);
+
+	if (!c)
+		return;
+	sim_log(s, "FAULT conn %u is cut, and still delivers for %" PRIu64 " ns",
+		(uint32_t)(c - s->conn), late_ns);
+	conn_cut_late(s, (uint32_t)(c - s->conn), late_ns);
+}
+
 static bool between(const struct sim *s, const struct conn *c, uint32_t a, uint32_t b)
 {
 	uint32_t x = s->node[c->end[0].node].host, y = s->node[c->end[1].node].host;
@@ -159,7 +171,7 @@ void fault_next(struct sim *s)
 
 	if (s->quiet || s->plan.fault_ns == 0)
 		return;
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < FAULT_KINDS; i++)
 		sum += weight[i];
 	for (dice = rng_below(&s->rng, sum); dice >= weight[kind]; kind++)
 		dice -= weight[kind];
@@ -184,6 +196,9 @@ void fault_next(struct sim *s)
 		break;
 	case 6:
 		stall(s);
+		break;
+	case 7:
+		cut_late(s);
 		break;
 	default:
 		relisten(s);

@@ -135,6 +135,20 @@ void pipe_read(struct pipe *p, const struct iovec *iov, int iov_nr, size_t bytes
 	}
 }
 
+void pipe_delay(struct pipe *p, size_t bytes, uint64_t ns)
+{
+	for (uint32_t i = 0; i < p->chunk_nr; i++) {
+		struct pipe_chunk *c = &p->chunk[(p->chunk_first + i) % p->chunk_room];
+
+		if (bytes < c->bytes) {
+			c->arrive_ns += ns;
+			bytes = 0;
+		} else {
+			bytes -= c->bytes;
+		}
+	}
+}
+
 void pipe_cut(struct pipe *p, size_t keep)
 {
 	assert(keep <= p->used);

@@ -41,6 +41,8 @@ size_t pipe_ready(const struct pipe *p, uint64_t now_ns);
 uint64_t pipe_next_ns(const struct pipe *p);
 /* Takes @bytes (no more than are ready) to the iovecs. */
 void pipe_read(struct pipe *p, const struct iovec *iov, int iov_nr, size_t bytes);
+/* What is under way behind the first @bytes comes so much later. */
+void pipe_delay(struct pipe *p, size_t bytes, uint64_t ns);
 /* The connection was reset: the first @keep bytes still arrive, nothing else does. */
 void pipe_cut(struct pipe *p, size_t keep);
 

@@ -19,7 +19,8 @@ static void plan_engine(struct plan *p, struct rng *r)
 	e->policy = (enum sched_policy)rng_below(r, 3);
 	e->ack_delay_ns = rng_chance(r, 300) ? 0 : rng_log(r, 1000, 5 * MS);
 	e->unreachable_ns = rng_log(r, 200 * MS, 4 * SECOND);
-	e->orphan_ns = rng_log(r, SECOND, 20 * SECOND);
+	/* In every other run nothing may end only because it was given up. */
+	e->orphan_ns = rng_chance(r, 500) ? 100000 * SECOND : rng_log(r, SECOND, 20 * SECOND);
 	e->rebase = rng_chance(r, 500);
 	e->port_low = 20000;
 	e->port_high = 59999;
@@ -52,7 +53,7 @@ static void plan_faults(struct plan *p, struct rng *r)
 	if (rng_chance(r, 150))
 		return;
 	p->fault_ns = rng_log(r, 5 * MS, SECOND);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < FAULT_KINDS; i++)
 		p->fault_weight[i] = rng_chance(r, 500) ? (uint32_t)rng_log(r, 1, 16) : 0;
 	p->fault_weight[0]++;
 	/* Hosts that die too often let nothing else happen. */

@@ -34,6 +34,7 @@
 #define PLACES_MAX (NODES_MAX * (HOSTS_MAX - 1) * CLASS_MAX)
 #define CONNS_MAX  256
 #define FLOWS_MAX  512
+#define FAULT_KINDS 9
 #define TICKS_MAX  64
 #define GUARD      32 /* bytes before and behind each piece of memory, that nobody may write */
 
@@ -131,6 +132,7 @@ struct conn_end {
 	size_t rx_got;
 	bool rx_pending; /* rx_got is set, engine not told yet */
 	uint64_t heard_ns;
+	uint64_t rx_again_ns; /* when it looks again, for bytes that were delayed */
 };
 
 /* What the spy knows of the bytes that enter a pipe. */
@@ -207,7 +209,7 @@ struct plan {
 	bool posted;       /* receive memory is lent before the bytes arrive, as io_uring does */
 	uint64_t turn_ns;  /* a worker's turn comes at most so much later */
 	uint64_t fault_ns; /* mean time between faults; 0: none */
-	uint32_t fault_weight[8];
+	uint32_t fault_weight[FAULT_KINDS];
 	uint32_t self_permille, bad_plan_permille, stop_permille;
 };
 
@@ -294,6 +296,8 @@ void end_rx(struct sim *s, uint32_t conn, uint32_t end);
 void end_rx_done(struct sim *s, uint32_t conn, uint32_t end);
 /* @notice_ns: each end hears of it that much later at most; 0: neither ever does. */
 void conn_cut(struct sim *s, uint32_t conn, uint64_t notice_ns);
+/* One end hears at once, the other receives for a while yet what was under way. */
+void conn_cut_late(struct sim *s, uint32_t conn, uint64_t late_ns);
 void conn_free_all(struct sim *s);
 
 /* ---- flow.c, side.c ---- */
