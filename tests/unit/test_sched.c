@@ -35,8 +35,11 @@ static int set_up(void **state)
 	struct case_state *c = calloc(1, sizeof(*c));
 	struct rig *r = &c->rig;
 	struct address any = { 0 }, self = rig_address(1), other = rig_address(0);
+	struct ring_mem own_tx, own_rx;
 
 	rig_init(r);
+	own_tx = r->tx;
+	own_rx = r->rx;
 	memset(r->host[1].mem, 0, engine_bytes(&r->cfg));
 	r->host[1].engine = engine_create(r->host[1].mem, &r->cfg, &ops, c);
 	engine_peer_set(r->host[1].engine, 0, &self, 1);
@@ -54,6 +57,8 @@ static int set_up(void **state)
 		c->s[i] = rig_connect(r);
 		rig_pump(r);
 	}
+	r->tx = own_tx;
+	r->rx = own_rx;
 	*state = c;
 	return 0;
 }
@@ -68,7 +73,6 @@ static int tear_down(void **state)
 		free(c->far_tx[i].base);
 		free(c->far_rx[i].base);
 	}
-	c->rig.tx.base = c->rig.rx.base = NULL;
 	rig_fini(&c->rig);
 	free(c);
 	return 0;
