@@ -481,8 +481,8 @@ void engine_stream_close(struct engine *e, struct stream *s, bool reset_after, u
 		return;
 	case STREAM_OPENING:
 		/*
-		 * Deferred and never spoken of: nobody is to hear of it. Or bytes have overtaken the
-		 * ACCEPT, and nobody will read them.
+		 * Deferred and never spoken of: nobody is to hear of it. Or bytes have overtaken
+		 * the ACCEPT, and nobody will read them.
 		 */
 		if (s->defer || s->rx_head != s->rx_next) {
 			stream_reset_begin(e, s, WIRE_E_RESET, now_ns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * echo.c - a server for tests: sends back what comes to a port, one stream after the other. When its
- * daemon goes away it attaches to the next one and listens again. Ends on SIGTERM.
+ * echo.c - a server for tests: sends back what comes to a port, one stream after the other. When
+ * its daemon goes away it attaches to the next one and listens again. Ends on SIGTERM.
  */
 #include <errno.h>
 #include <netinet/in.h>

@@ -2,10 +2,10 @@
 /*
  * fuzz_frame.c - a hostile peer and a hostile application against one engine.
  *
- * The input is a list of acts, each one byte and its arguments: raw bytes on a channel, a frame with
- * a valid sum and any fields, words of the application, channels that come and go, time. Whatever
- * happens, the engine writes only into its rings and its staging memory (all of it is malloc'ed
- * exactly, for AddressSanitizer to watch), asks to receive only there, and ends in order.
+ * The input is a list of acts, each one byte and its arguments: raw bytes on a channel, a frame
+ * with a valid sum and any fields, words of the application, channels that come and go, time.
+ * Whatever happens, the engine writes only into its rings and its staging memory (all of it is
+ * malloc'ed exactly, for AddressSanitizer to watch), asks to receive only there, and ends in order.
  */
 #include <stdbool.h>
 #include <stdlib.h>
