@@ -63,7 +63,8 @@ static void put_credit(struct engine *e, struct stream *s, struct frame *f)
 
 	if (s->placing > 0)
 		limit = channel_credit_cap(e, s, limit);
-	if (limit > s->rx_limit && !s->closed)
+	/* Also when the application has closed: bytes that come are how the peer learns of it. */
+	if (limit > s->rx_limit)
 		s->rx_limit = limit;
 	f->ack = stream_ack_out(s);
 	f->window = s->rx_limit > f->ack ? (uint32_t)(s->rx_limit - f->ack) : 0;
