@@ -268,6 +268,9 @@ static int local_address(const struct engine *e, uint32_t peer, const struct eng
 	uint32_t i;
 
 	if (!address_is_any(&args->local)) {
+		/* Nobody may speak in another host's name. */
+		if (engine_peer_find(e, &args->local) != 0)
+			return -EADDRNOTAVAIL;
 		*ret_addr = args->local;
 		return 0;
 	}
@@ -307,7 +310,8 @@ int engine_connect(struct engine *e, const struct engine_connect *args, uint64_t
 		e->now_ns = now_ns;
 	if (peer < 0)
 		return peer;
-	r = check_reachable(e, (uint32_t)peer);
+	/* Nobody listens on port 0, and the peer would close the channel that asks for it. */
+	r = args->remote_port == 0 ? -ECONNREFUSED : check_reachable(e, (uint32_t)peer);
 	if (r == 0)
 		r = local_address(e, (uint32_t)peer, args, &local);
 	if (r != 0)

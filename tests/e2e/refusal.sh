@@ -24,6 +24,7 @@ case_errors_of_connect() { # quick
 	refused here 'Connection refused: nobody listens there through ncd' "${address[there]}" 7001
 	refused there 'Connection refused' "${address[here]}" 7001
 	refused here 'Connection refused' "${address[here]}" 7001
+	refused here 'Connection refused' "${address[there]}" 0
 	refused here 'Network is unreachable: no [peer] in ncd.conf has this address' 192.0.2.9 7001
 	refused here 'not an address of this host in ncd.conf' -l -s 192.0.2.9 7001
 	# The host lives, but no ncd on it: as of TCP, nobody listens.

@@ -161,6 +161,30 @@ static void an_unknown_address_is_unreachable(void **state)
 	assert_int_equal(engine_connect(r->host[0].engine, &args, r->now_ns, &s), -ENETUNREACH);
 }
 
+/* On the wire it is a broken frame, for which the peer closes the channel of everybody. */
+static void a_connect_to_port_0_is_refused_here(void **state)
+{
+	struct rig *r = *state;
+	struct engine_connect args = { .remote = rig_address(1), .tx = r->tx, .rx = r->rx };
+	struct stream *s;
+
+	assert_int_equal(engine_connect(r->host[0].engine, &args, r->now_ns, &s), -ECONNREFUSED);
+}
+
+static void a_connect_from_the_address_of_another_host_fails(void **state)
+{
+	struct rig *r = *state;
+	struct engine_connect args = { .local = rig_address(1), .remote = rig_address(1),
+				       .remote_port = RIG_PORT, .tx = r->tx, .rx = r->rx };
+	struct stream *s;
+
+	assert_int_equal(engine_connect(r->host[0].engine, &args, r->now_ns, &s), -EADDRNOTAVAIL);
+	args.local = rig_address(9);
+	assert_int_equal(engine_connect(r->host[0].engine, &args, r->now_ns, &s), -EADDRNOTAVAIL);
+	args.local = rig_address(0);
+	assert_int_equal(engine_connect(r->host[0].engine, &args, r->now_ns, &s), 0);
+}
+
 static void a_failed_dial_is_what_connect_hears(void **state)
 {
 	struct rig *r = *state;
@@ -486,6 +510,8 @@ int main(void)
 		CASE(the_last_ack_goes_back_on_the_channel_that_brought_the_end),
 		CASE(a_lost_refusal_is_said_again_and_asks_nobody_twice),
 		CASE(a_connect_that_was_not_said_survives_a_restart_of_the_peer),
+		CASE(a_connect_to_port_0_is_refused_here),
+		CASE(a_connect_from_the_address_of_another_host_fails),
 		CASE(a_late_copy_of_an_open_is_not_accepted),
 		CASE(a_reset_is_said_until_it_is_answered),
 		CASE(being_forgotten_behind_the_fin_is_a_normal_end),
