@@ -214,14 +214,14 @@ void stream_reset_say(struct engine *e, struct stream *s)
 
 void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error, uint64_t now_ns)
 {
-	bool said = s->state != STREAM_OPENING || s->said;
+	bool said = s->state != STREAM_OPENING || s->used != 0;
 
 	if (s->state == STREAM_DEAD || s->state == STREAM_RESETTING || s->state == STREAM_REFUSING)
 		return;
 	e->counters.reset++;
 	stop(e, s);
 	if (!said) {
-		/* The peer has never heard of it. */
+		/* The peer has never heard of it; or, if it has, its ACCEPT hears that nobody is here. */
 		stream_event(e, s, STREAM_EV_DONE);
 		return;
 	}

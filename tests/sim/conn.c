@@ -92,7 +92,10 @@ void place_dial(struct sim *s, uint32_t place)
 		c->incarnation[e] = s->host[host[e]].incarnation;
 		c->end[e].node = p->node[e];
 		c->end[e].peer = peer_index(host[e], host[!e]);
-		pipe_init(&c->pipe[e], s->plan.pipe_bytes, s->plan.bytes_per_s);
+		/* Channels differ: one may be much slower than the rest. */
+		pipe_init(&c->pipe[e], s->plan.pipe_bytes,
+			  s->plan.bulk ? rng_log(&s->rng, s->plan.bytes_per_s / 16, s->plan.bytes_per_s) :
+					 s->plan.bytes_per_s);
 		end_at(s, rng_below(&s->rng, 2 * s->plan.delay_ns + MS), EV_END_UP, i, e);
 	}
 }

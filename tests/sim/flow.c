@@ -32,8 +32,10 @@ static void side_make(struct sim *s, struct side *sd, uint32_t node)
 
 	*sd = (struct side){ .node = node, .key = rng_next(&s->rng), .gone = true };
 	sd->length = rng_chance(&s->rng, 100) ? 0 : rng_log(&s->rng, 1, p->length_max);
+	if (p->bulk)
+		sd->length = rng_range(&s->rng, p->length_max / 2, p->length_max);
 	sd->think_ns = rng_chance(&s->rng, 300) ? 0 : rng_log(&s->rng, 1000, p->think_max_ns);
-	sd->piece = (uint32_t)rng_log(&s->rng, 64, 64u << 10);
+	sd->piece = (uint32_t)rng_log(&s->rng, p->bulk ? 16u << 10 : 64, 64u << 10);
 	sd->eager = rng_chance(&s->rng, 500);
 	sd->linger = rng_chance(&s->rng, 200);
 	sd->rebases = rng_chance(&s->rng, 300);

@@ -48,6 +48,30 @@ static void plan_network(struct plan *p, struct rng *r)
 	p->engine.ping_dead_ns = 20 * drain_ns + rng_log(r, 20 * MS, 3 * SECOND);
 }
 
+/* Few streams, much data, slow channels that die late: payloads cross each other in the rings. */
+static void plan_bulk(struct plan *p, struct rng *r)
+{
+	p->flows = (uint32_t)rng_range(r, 1, 4);
+	p->length_max = rng_log(r, 500000, 2000000);
+	p->ring_max = 1u << rng_range(r, 15, 18);
+	p->bulk = true;
+	p->think_max_ns = 2000;
+	p->bad_plan_permille = 0;
+	p->latency = 1;
+	p->throughput = (uint16_t)rng_range(r, 2, CLASS_MAX);
+	p->engine.frame_bytes = (uint32_t)rng_log(r, 16u << 10, 256u << 10);
+	p->tiny_permille = 0;
+	p->bytes_per_s = rng_log(r, 4u << 20, 64u << 20);
+	p->pipe_bytes = rng_log(r, 64u << 10, 512u << 10);
+	p->busy_ns = rng_log(r, 100 * MS, SECOND);
+	p->engine.ping_dead_ns = 3 * SECOND;
+	p->fault_ns = rng_log(r, 2 * MS, 50 * MS);
+	memset(p->fault_weight, 0, sizeof(p->fault_weight));
+	p->fault_weight[0] = 1;
+	p->fault_weight[6] = 2;
+	p->fault_weight[7] = 8;
+}
+
 static void plan_faults(struct plan *p, struct rng *r)
 {
 	if (rng_chance(r, 150))
@@ -82,6 +106,8 @@ void plan_make(struct plan *p, struct rng *r)
 	plan_engine(p, r);
 	plan_network(p, r);
 	plan_faults(p, r);
+	if (rng_chance(r, 60))
+		plan_bulk(p, r);
 }
 
 void plan_print(const struct plan *p)

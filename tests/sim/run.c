@@ -40,7 +40,7 @@ static void set_up(struct sim *s)
 				add_places(s, a, b, CLASS_THROUGHPUT, p->throughput);
 			}
 	for (uint32_t i = 0; i < p->flows; i++)
-		sim_at(s, rng_below(&s->rng, p->busy_ns), EV_FLOW, 0, 0, 0);
+		sim_at(s, p->bulk ? 30 * MS : rng_below(&s->rng, p->busy_ns), EV_FLOW, 0, 0, 0);
 	if (p->fault_ns > 0)
 		sim_at(s, rng_below(&s->rng, 2 * p->fault_ns), EV_FAULT, 0, 0, 0);
 	sim_at(s, p->busy_ns, EV_QUIET, 0, 0, 0);

@@ -206,6 +206,7 @@ struct plan {
 	size_t pipe_bytes;
 	uint64_t bytes_per_s, delay_ns, jitter_ns;
 	uint64_t io_ns;    /* between the transport's act and the engine's hearing of it; 0: none */
+	bool bulk;         /* all flows begin at once, lengths and rings near the most */
 	bool posted;       /* receive memory is lent before the bytes arrive, as io_uring does */
 	uint64_t turn_ns;  /* a worker's turn comes at most so much later */
 	uint64_t fault_ns; /* mean time between faults; 0: none */
