@@ -102,6 +102,11 @@ static int ack_end(struct engine *e, struct channel *c, struct stream *s)
 int stream_peer_data_end(struct engine *e, struct channel *c, struct stream *s,
 			 const struct frame *f)
 {
+	/* The application closed while the payload was coming. */
+	if (s->closed && s->rx_head != s->rx_next) {
+		stream_reset_begin(e, s, WIRE_E_RESET, e->now_ns);
+		return 0;
+	}
 	if (f->flags & FRAME_F_FIN)
 		set_final(e, s, f->offset + f->length);
 	if (stream_rx_complete(s))

@@ -57,6 +57,7 @@ static void plan_bulk(struct plan *p, struct rng *r)
 	p->bulk = true;
 	p->think_max_ns = 2000;
 	p->bad_plan_permille = 0;
+	p->stop_permille = 700;
 	p->latency = 1;
 	p->throughput = (uint16_t)rng_range(r, 2, CLASS_MAX);
 	p->engine.frame_bytes = (uint32_t)rng_log(r, 16u << 10, 256u << 10);

@@ -204,6 +204,10 @@ static bool side_read(struct sim *s, uint32_t flow, uint32_t side)
 		sd->stop_at = UINT64_MAX;
 		sd->stopped_until_ns = s->now_ns + sd->stop_ns;
 		side_act_soon(s, flow, side, sd->stop_ns);
+		if (s->plan.bulk) { /* in bursts: the ring is full, then read out */
+			sd->stop_at = sd->read + rng_below(&s->rng, 3 * sd->rx.mem.bytes);
+			sd->stop_ns = rng_log(&s->rng, 100000, 20 * MS);
+		}
 	}
 	if (s->now_ns < sd->stopped_until_ns && !s->quiet)
 		return false;
