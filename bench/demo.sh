@@ -40,6 +40,16 @@ fail() {
 	done >&2
 	exit 1
 }
+# job COMMAND... - runs it, in the background so that Ctrl-C and SIGTERM are heard at once.
+job() {
+	local status
+	"$@" <&0 &
+	pids+=($!)
+	wait $!
+	status=$?
+	unset 'pids[-1]' # it is gone, and its number may be another's by now
+	return $status
+}
 # until_true SECONDS COMMAND... - waits for a condition.
 until_true() {
 	local end=$((SECONDS + $1))
@@ -97,7 +107,8 @@ say "2. A file, from $here to $there over a virtual socket"
 free=$(df -B1 --output=avail "$dir" | tail -n 1)
 [ "$free" -gt $((4 * file_bytes)) ] || file_bytes=$((free / 4))
 echo "Making it: a tar of the first $((file_bytes / 1000000)) MB of /usr ..."
-tar -cf - -C / usr 2>/dev/null | head -c "$file_bytes" >"$dir/sent"
+make_file() { tar -cf - -C / usr 2>/dev/null | head -c "$file_bytes" >"$dir/sent"; }
+job make_file
 file_bytes=$(stat -c %s "$dir/sent")
 NCD_SOCKET=$dir/there.sock timeout 60 "$bin/ncd-cat" -l 9000 >"$dir/received" 2>"$dir/receiver.log" &
 receiver=$!
@@ -106,10 +117,10 @@ until_true 10 listens 9000 || fail "ncd-cat does not listen"
 echo "  on there:  ncd-cat -l 9000 > received"
 echo "  on here:   ncd-cat $there 9000 < sent"
 start=$(date +%s%N)
-NCD_SOCKET=$dir/here.sock timeout 60 "$bin/ncd-cat" $there 9000 <"$dir/sent" 2>"$dir/sender.log" ||
+NCD_SOCKET=$dir/here.sock job timeout 60 "$bin/ncd-cat" $there 9000 <"$dir/sent" 2>"$dir/sender.log" ||
 	fail "sending failed"
 wait $receiver || fail "receiving failed"
-unset 'pids[-1]' # it is gone, and its number may be another's by now
+unset 'pids[-1]'
 ns=$(($(date +%s%N) - start))
 awk -v b="$file_bytes" -v ns="$ns" 'BEGIN {
 	printf "  %.0f MB in %.2f s: %.1f Gbit/s, disk cache to disk cache\n", b / 1e6, ns / 1e9, b * 8 / ns }'
@@ -130,7 +141,7 @@ compare() {
 	local words=$1
 	shift
 	printf '\n  %s\n' "$words"
-	timeout 60 "$bin/ncd-perf" compare "$@" --via tcp,ncd --brief --pairs $pairs --seconds $seconds \
+	job timeout 60 "$bin/ncd-perf" compare "$@" --via tcp,ncd --brief --pairs $pairs --seconds $seconds \
 		--client-socket "$dir/here.sock" --server-socket "$dir/there.sock" \
 		--client-addr $here --server-addr $there \
 		--client-cpu "$core_here" --server-cpu "$core_there" >"$dir/perf.log" 2>&1 || fail "ncd-perf failed"
