@@ -149,7 +149,8 @@ case_reload() { # quick
 	expect 10 is here summary channels 0
 	(on here "$OUT/ncd-cat" -q "${address[there]}" 7005 </dev/null >/dev/null 2>"$dir/no.log") &
 	ends 10 $! && fail "a peer that was removed is reached"
-	grep -q 'no \[peer\]' "$dir/no.log" || fail "not told that there is no [peer]"
+	# A loopback address that is no peer's is the host itself.
+	[ -z "$namespaces" ] || grep -q 'no \[peer\]' "$dir/no.log" || fail "not told that there is no [peer]"
 	ends 10 $listener # the other side has an end, too
 	config here
 	hup here

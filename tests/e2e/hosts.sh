@@ -25,7 +25,7 @@ if nm -D "$OUT/ncd" 2>/dev/null | grep -qE '__(asan|tsan)_init'; then slow=4; fi
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1} TSAN_OPTIONS=${TSAN_OPTIONS:-exitcode=66}
 declare -A pid_of address address6 asked
 address=([here]=127.0.0.1 [there]=127.0.0.2) address6=()
-port=14790 # of the channels; the usual one may be taken
+port=$((15000 + $$ % 10000)) # of the channels; the usual one may be taken
 jobs_of_case=()
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ncd-e2e.XXXXXX") || exit 1
 chmod 755 "$dir" # a case attaches as nobody
@@ -56,12 +56,13 @@ fail() {
 	show_logs
 	exit 1
 }
-skip() { say "$*"; exit 77; }
+skip() { say "skip: $*"; exit 77; }
 
 cleanup() {
 	local pid
 	trap - EXIT
 	trap '' INT TERM
+	: >"$dir/enough" # ends what feeds a stream until this file is there
 	for pid in "${jobs_of_case[@]}" "${pid_of[@]}"; do kill -KILL "$pid" 2>/dev/null; done
 	wait 2>/dev/null
 	rm -rf "$dir"

@@ -50,7 +50,7 @@ for name in "${cases[@]}"; do
 	running=
 	case $status in
 	0) passed=$((passed + 1)); echo "ok   $name ($((SECONDS - start)) s)" ;;
-	77) skipped=$((skipped + 1)); echo "skip $name: $(tail -n 1 "$log")" ;;
+	77) skipped=$((skipped + 1)); echo "skip $name: $(sed -n 's/^skip: //p' "$log")" ;;
 	*)
 		failed=$((failed + 1))
 		echo "FAIL $name (status $status, $((SECONDS - start)) s)"
