@@ -19,7 +19,7 @@
 #define RIG_WIRES   4
 #define RIG_STAGING (64u << 10)
 #define RIG_WIRE    (1u << 20)
-#define RIG_RING    4096u
+#define RIG_RING    16384u
 #define RIG_PORT    7
 
 struct rig_wire {

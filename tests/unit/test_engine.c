@@ -398,6 +398,98 @@ static void being_forgotten_behind_the_fin_is_a_normal_end(void **state)
 	assert_int_equal(stream_error(s), 0);
 }
 
+/* Seed 503, 787928041214: nothing was on its way that could be answered. */
+static void an_aborted_connect_whose_open_is_lost_is_over(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s, *t;
+
+	rig_up(r, 0, CLASS_LATENCY);
+	s = rig_connect(r);
+	rig_send(r, 0, 0);
+	engine_stream_abort(r->host[0].engine, s, WIRE_E_RESET, r->now_ns);
+	assert_false(rig_events(r, 0, s) & STREAM_EV_DONE);
+	rig_cut(r, 0);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_DONE);
+	rig_up(r, 0, CLASS_LATENCY);
+	t = rig_connect(r);
+	rig_send(r, 0, 0);
+	rig_cut(r, 0);
+	engine_stream_abort(r->host[0].engine, t, WIRE_E_RESET, r->now_ns);
+	assert_true(rig_events(r, 0, t) & STREAM_EV_DONE);
+}
+
+/* Seed 5149: the peer had no credit, and so never heard of the close. */
+static void a_closed_stream_lets_its_peer_learn_of_it(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'c'), 0);
+	rig_pump(r);
+	assert_int_equal(rig_write(r, 0, s, 100, 'd'), 0);
+	assert_int_equal(rig_read(r, 1, t), RIG_RING);
+	engine_stream_close(r->host[1].engine, t, false, r->now_ns);
+	rig_pump(r);
+	assert_int_equal(stream_error(s), -ECONNRESET);
+}
+
+/* Seed 706054594161: only bytes that began to come later were answered with a reset. */
+static void bytes_that_come_while_the_application_closes_reset_the_stream(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+
+	assert_int_equal(rig_write(r, 0, s, 1000, 'c'), 0);
+	rig_send(r, 0, 0);
+	assert_int_equal(rig_deliver(r, 0, 0, WIRE_HEADER_BYTES), 0);
+	engine_stream_close(r->host[1].engine, t, false, r->now_ns);
+	rig_pump(r);
+	assert_int_equal(stream_error(s), -ECONNRESET);
+}
+
+/*
+ * A payload is being received straight into the ring when its bytes come on another channel, are
+ * read, and newer ones take their place: what is late must find its place still its own.
+ */
+static void a_late_payload_does_not_overwrite_newer_bytes(void **state)
+{
+	struct rig *r = *state;
+	struct rig_wire *slow = &r->wire[0];
+	const struct iovec *iov;
+	struct stream *s, *t;
+	uint64_t seen;
+
+	rig_up(r, 2, CLASS_LATENCY);
+	rig_up(r, 0, CLASS_THROUGHPUT);
+	s = rig_connect(r);
+	rig_pump(r);
+	t = r->host[1].incoming;
+	engine_stream_class(r->host[0].engine, s, CLASS_THROUGHPUT);
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, '1'), 0);
+	rig_send(r, 0, 0);
+	assert_int_equal(rig_deliver(r, 0, 0, WIRE_HEADER_BYTES + 2000), 0);
+	assert_true(engine_rx_iov(r->host[1].engine, slow->channel[1], &iov) > 1);
+	assert_ptr_equal(iov[0].iov_base, r->host[1].rx.base + 2000);
+	rig_down_one(r, 0, 0);
+	rig_up(r, 1, CLASS_THROUGHPUT);
+	rig_pump(r);
+	assert_int_equal(rig_read(r, 1, t), RIG_RING);
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, '2'), 0);
+	rig_pump(r);
+	/* The transport of the slow wire writes where it was told to. */
+	memset(iov[0].iov_base, '1', iov[0].iov_len);
+	seen = stream_rx_contiguous(t);
+	for (uint64_t i = RIG_RING; i < seen; i++)
+		assert_int_equal(r->host[1].rx.base[i & (RIG_RING - 1)], '2');
+	assert_int_equal(engine_received(r->host[1].engine, slow->channel[1], RIG_RING - 2000,
+					 r->now_ns), 0);
+	rig_pump(r);
+	assert_true(stream_rx_contiguous(t) == 2 * RIG_RING);
+	for (uint64_t i = 0; i < RIG_RING; i++)
+		assert_int_equal(r->host[1].rx.base[i], '2');
+}
+
 static void a_peer_without_channels_times_out(void **state)
 {
 	struct rig *r = *state;
@@ -515,6 +607,10 @@ int main(void)
 		CASE(a_late_copy_of_an_open_is_not_accepted),
 		CASE(a_reset_is_said_until_it_is_answered),
 		CASE(being_forgotten_behind_the_fin_is_a_normal_end),
+		CASE(an_aborted_connect_whose_open_is_lost_is_over),
+		CASE(a_closed_stream_lets_its_peer_learn_of_it),
+		CASE(bytes_that_come_while_the_application_closes_reset_the_stream),
+		CASE(a_late_payload_does_not_overwrite_newer_bytes),
 		CASE(a_peer_without_channels_times_out),
 		CASE(a_silent_channel_is_pinged_and_then_given_up),
 		CASE(who_leaves_takes_no_new_streams_and_says_so),
