@@ -68,6 +68,7 @@ static void dial_failed(struct sim *s, const struct place *p)
 void place_dial(struct sim *s, uint32_t place)
 {
 	struct place *p = &s->place[place];
+	uint64_t rate = s->plan.bytes_per_s;
 	uint32_t host[2] = { s->node[p->node[0]].host, s->node[p->node[1]].host };
 	uint32_t i;
 
@@ -94,8 +95,7 @@ void place_dial(struct sim *s, uint32_t place)
 		c->end[e].peer = peer_index(host[e], host[!e]);
 		/* Channels differ: one may be much slower than the rest. */
 		pipe_init(&c->pipe[e], s->plan.pipe_bytes,
-			  s->plan.bulk ? rng_log(&s->rng, s->plan.bytes_per_s / 16, s->plan.bytes_per_s) :
-					 s->plan.bytes_per_s);
+			  s->plan.bulk ? rng_log(&s->rng, rate / 16, rate) : rate);
 		end_at(s, rng_below(&s->rng, 2 * s->plan.delay_ns + MS), EV_END_UP, i, e);
 	}
 }
