@@ -78,6 +78,17 @@ static void peers_dial_soon(struct peers *ps)
 		(void)event_add(ps->dial_event, &now); /* fails only for lack of memory at start */
 }
 
+/*
+ * What a dial's failure means to nc_connect(). A host that hangs up during the hello lives, and its
+ * ncd was just ending. ENETUNREACH is kept for a host that is no peer at all.
+ */
+static int error_of_connect(int error)
+{
+	if (error == -ECONNRESET || error == -EPIPE)
+		return -ECONNREFUSED;
+	return error == -ECONNREFUSED || error == -ETIMEDOUT ? error : -EHOSTUNREACH;
+}
+
 void entry_dial_failed(struct peer_entry *entry, struct place *pl, int error)
 {
 	struct peers *ps = entry->peers;
@@ -100,10 +111,7 @@ void entry_dial_failed(struct peer_entry *entry, struct place *pl, int error)
 				    strerror(-error));
 		if (entry->logged > -1000)
 			entry->logged = error;
-		/* What nc_connect() promises: ENETUNREACH is a host that is no peer at all. */
-		entry_tell_error(entry, error == -ECONNREFUSED || error == -ETIMEDOUT
-						? error
-						: -EHOSTUNREACH);
+		entry_tell_error(entry, error_of_connect(error));
 	}
 	entry->cursor++;
 	peers_dial_soon(ps);
