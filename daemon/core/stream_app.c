@@ -221,7 +221,8 @@ void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error,
 	e->counters.reset++;
 	stop(e, s);
 	if (!said) {
-		/* The peer has never heard of it; if it has, its ACCEPT hears that nobody is here. */
+		/* The peer has never heard of it; if it has, its ACCEPT hears that nobody is here.
+		 */
 		stream_event(e, s, STREAM_EV_DONE);
 		return;
 	}

@@ -254,7 +254,8 @@ static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
 				    .ping_idle_ns = 1000000000,
 				    .ping_dead_ns = 10000000000,
 				    .unreachable_ns = 5000000000,
-				    .orphan_ns = 1000000000, /* a killed client is gone only after it */
+				    .orphan_ns =
+					    1000000000, /* a killed client is gone only after it */
 				    .port_low = 32768,
 				    .port_high = 60999 },
 			.ring_send_bytes = 1u << 20,
