@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_region.c - a hostile application: it writes anything anywhere in its region, between turns of
- * a real worker. Whatever it does costs at most its own attachment; a good application beside it
- * moves its bytes after each input. worker.c is included so that its turns are taken one by one here.
+ * fuzz_region.c - a hostile application: it writes anything anywhere in its region, between turns
+ * of a real worker. Whatever it does costs at most its own attachment; a good application beside it
+ * moves its bytes after each input. worker.c is included so that turns are taken here one by one.
  *
  * The input is a list of acts, each one byte and its arguments; what belongs to the worker and the
  * good application stays from input to input, the hostile one attaches anew for each.
@@ -358,7 +358,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	static struct fuzz f; /* stays from input to input */
 
 	if (!f.w) {
-		/* Kept to the end, partly in memory of its own where the leak checker does not look. */
+		/* Kept to the end, partly in memory where the leak checker does not look. */
 		__lsan_disable();
 		set_up(&f);
 		__lsan_enable();
