@@ -56,6 +56,14 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(const uint8_t *p,
 		memcpy(&word, p, sizeof(word));
 		crc = __builtin_ia32_crc32di(crc, word);
 	}
+	if (bytes >= 4) {
+		uint32_t word;
+
+		memcpy(&word, p, sizeof(word));
+		crc = __builtin_ia32_crc32si((uint32_t)crc, word);
+		bytes -= 4;
+		p += 4;
+	}
 	for (; bytes > 0; bytes--, p++)
 		crc = __builtin_ia32_crc32qi((uint32_t)crc, *p);
 	return ~(uint32_t)crc;
