@@ -3,8 +3,12 @@
  * io_uring.c - the io_uring back end; the only file that includes liburing.h.
  *
  * A completion's user_data is the address of its link or watch, with what it was for in the low
- * bits. A receive that is armed again may wait a few turns for company: a send that goes out with
- * it saves a syscall, which is half of what a ping-pong costs.
+ * bits.
+ *
+ * One receive may be held: the next of a link that has just brought little, as in a ping-pong. It
+ * is tried with a plain recvmsg at each poll, and goes to the ring before the worker sleeps: a
+ * receive that finds its bytes there costs the kernel half of one that waits in a poll list and is
+ * woken.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -16,8 +20,8 @@
 enum tag { TAG_RECV = 0, TAG_SEND, TAG_WATCH, TAG_NONE, TAG_MASK = 3 };
 
 #define SQ_ENTRIES    256u
-#define REARM_PATIENT 16u   /* turns that a receive may wait for company */
-#define SMALL_RECEIVE 4096  /* only after one of at most this: bulk does not wait */
+#define SMALL_RECEIVE 65536 /* held only after one of at most this */
+#define HOLD_TRIES    4096u /* then others than this link are what the worker is busy with */
 
 /* Not in older headers. */
 #define ENTER_NO_IOWAIT (1u << 7)
@@ -26,10 +30,10 @@ enum tag { TAG_RECV = 0, TAG_SEND, TAG_WATCH, TAG_NONE, TAG_MASK = 3 };
 struct uring {
 	struct io io;
 	struct io_uring ring;
-	uint32_t urgent;  /* queued, to be submitted at the next poll */
-	uint32_t patient; /* queued receives that may wait */
-	uint32_t waited;  /* polls since the first of them */
-	bool no_iowait;   /* the kernel can sleep for us without calling it waiting for a disk */
+	uint32_t urgent;      /* queued, to be submitted at the next poll */
+	struct io_link *held; /* its receive is tried at each poll */
+	uint32_t tries;       /* of it, in vain */
+	bool no_iowait; /* the kernel can sleep for us without calling it waiting for a disk */
 };
 
 static struct uring *uring_of(struct io *io)
@@ -74,6 +78,10 @@ static void uring_link_drop(struct io *io, struct io_link *l)
 {
 	struct uring *u = uring_of(io);
 
+	if (u->held == l) {
+		u->held = NULL;
+		io_recv_done(io, l, -ECANCELED);
+	}
 	if (l->rx == IO_LENT)
 		uring_cancel(u, l, TAG_RECV);
 	if (l->tx == IO_LENT)
@@ -86,21 +94,59 @@ static void uring_link_remove(struct io *io, struct io_link *l)
 	(void)l;
 }
 
-static int uring_recv(struct io *io, struct io_link *l)
+static void recv_submit(struct uring *u, struct io_link *l)
 {
-	struct uring *u = uring_of(io);
 	struct io_uring_sqe *sqe = uring_sqe(u);
 
 	io_uring_prep_recvmsg(sqe, l->fd, &l->rx_msg, MSG_NOSIGNAL);
 	if (l->drained)
 		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-	if (l->drained && l->rx_result <= SMALL_RECEIVE)
-		u->patient++;
-	else
-		u->urgent++;
 	sqe_tag(sqe, l, TAG_RECV);
+	u->urgent++;
+}
+
+static int uring_recv(struct io *io, struct io_link *l)
+{
+	struct uring *u = uring_of(io);
+
 	l->rx = IO_LENT;
+	if (!u->held && l->drained && l->rx_result > 0 && l->rx_result <= SMALL_RECEIVE) {
+		u->held = l;
+		u->tries = 0;
+	} else {
+		recv_submit(u, l);
+	}
 	return 0;
+}
+
+static void held_submit(struct uring *u)
+{
+	struct io_link *l = u->held;
+
+	u->held = NULL;
+	if (l)
+		recv_submit(u, l);
+}
+
+static void held_try(struct uring *u)
+{
+	struct io_link *l = u->held;
+	size_t room = 0;
+	ssize_t n;
+
+	u->io.calls++;
+	n = recvmsg(l->fd, &l->rx_msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		if (++u->tries == HOLD_TRIES)
+			held_submit(u);
+		return;
+	}
+	u->held = NULL;
+	for (size_t i = 0; i < l->rx_msg.msg_iovlen; i++)
+		room += l->rx_msg.msg_iov[i].iov_len;
+	/* A receive that was not filled has emptied the socket. */
+	l->drained = n < (ssize_t)room;
+	io_recv_done(&u->io, l, n < 0 ? -errno : (int)n);
 }
 
 static int uring_send(struct io *io, struct io_link *l)
@@ -194,14 +240,14 @@ static void uring_poll(struct io *io)
 {
 	struct uring *u = uring_of(io);
 
-	if (u->patient && ++u->waited > REARM_PATIENT)
-		u->urgent++;
 	if (u->urgent || uring_flagged(u)) {
-		u->urgent = u->patient = u->waited = 0;
+		u->urgent = 0;
 		io->calls++;
 		(void)io_uring_submit_and_get_events(&u->ring);
 	}
 	uring_reap(u);
+	if (u->held)
+		held_try(u);
 }
 
 /*
@@ -238,7 +284,8 @@ static void uring_wait(struct io *io, uint64_t timeout_ns)
 	struct __kernel_timespec *limit = timeout_ns == UINT64_MAX ? NULL : &ts;
 	struct io_uring_cqe *cqe;
 
-	u->urgent = u->patient = u->waited = 0;
+	held_submit(u);
+	u->urgent = 0;
 	/* -ETIME, -EINTR: the caller looks around either way. */
 	if (u->no_iowait) {
 		wait_without_iowait(u, limit);

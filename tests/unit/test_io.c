@@ -105,6 +105,80 @@ static void a_receive_waits_for_bytes_that_come_later(void **state)
 	bench_end(&b);
 }
 
+/* A back end may expect the next of a ping-pong in a way of its own. */
+static void ping(struct bench *b)
+{
+	assert_int_equal(send(b->far, "ping", 4, 0), 4);
+	assert_int_equal(receive(b), 4);
+	assert_memory_equal(b->buf, "ping", 4);
+	assert_int_equal(io_recv(b->io, &b->link, b->iov, 2), 0);
+	io_poll(b->io);
+	assert_null(io_next(b->io, 0));
+}
+
+static void the_next_of_a_ping_pong_comes_by_poll_or_wait(void **state)
+{
+	struct bench b;
+
+	bench_start(&b, state);
+	for (int i = 0; i < 100; i++) {
+		ping(&b);
+		assert_int_equal(send(b.far, "pong!", 5, 0), 5);
+		if (i % 2)
+			io_wait(b.io, 10000000000ull);
+		else
+			io_poll(b.io);
+		until_next(&b);
+		assert_int_equal(io_take_recv(&b.link), 5);
+		assert_memory_equal(b.buf, "pong!", 5);
+	}
+	bench_end(&b);
+}
+
+static void a_ping_pong_wakes_a_sleeper(void **state)
+{
+	struct pollfd quiet = { .events = POLLIN };
+	struct bench b;
+
+	bench_start(&b, state);
+	ping(&b);
+	/* Beyond any patience of the back end. */
+	for (int i = 0; i < 10000; i++)
+		io_poll(b.io);
+	io_wait(b.io, 1000000);
+	quiet.fd = b.link.fd;
+	assert_int_equal(poll(&quiet, 1, 0), 0);
+	assert_int_equal(send(b.far, "pong!", 5, 0), 5);
+	until_next(&b);
+	assert_int_equal(io_take_recv(&b.link), 5);
+	bench_end(&b);
+}
+
+static void a_ping_pong_ends(void **state)
+{
+	struct bench b;
+
+	bench_start(&b, state);
+	ping(&b);
+	close(b.far);
+	b.far = -1;
+	until_next(&b);
+	assert_int_equal(io_take_recv(&b.link), -EPIPE);
+	bench_end(&b);
+
+	bench_start(&b, state);
+	ping(&b);
+	io_link_drop(b.io, &b.link);
+	until_next(&b);
+	while (!io_link_quiet(&b.link))
+		until_next(&b);
+	memset(b.buf, 0x5a, sizeof(b.buf));
+	assert_int_equal(send(b.far, "xyz", 3, 0), 3);
+	io_poll(b.io);
+	assert_int_equal(b.buf[0], 0x5a);
+	bench_end(&b);
+}
+
 static void the_end_of_the_other_side_is_epipe(void **state)
 {
 	struct bench b;
@@ -244,6 +318,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		EACH(bytes_are_scattered_over_the_vector),
 		EACH(a_receive_waits_for_bytes_that_come_later),
+		EACH(the_next_of_a_ping_pong_comes_by_poll_or_wait),
+		EACH(a_ping_pong_wakes_a_sleeper),
+		EACH(a_ping_pong_ends),
 		EACH(the_end_of_the_other_side_is_epipe),
 		EACH(a_send_that_does_not_fit_is_taken_in_parts),
 		EACH(a_dropped_link_gives_its_memory_back),
