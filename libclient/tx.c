@@ -121,15 +121,20 @@ uint32_t tx_place(struct nc_sock *s)
 }
 
 /*
- * An empty ring is written from near its beginning again: small messages stay in a few cache lines,
- * though not in the same ones of the page as every other socket's, which would be one set of the
- * cache.
+ * An empty ring is written from the same place again, so that small messages stay in a few cache
+ * lines of one page. The place differs from ring to ring in its line and in its page: those of all
+ * rings would be one set of the cache, and of the TLB.
  */
+static uint64_t ring_colour(const struct nc_sock *s)
+{
+	return (uint64_t)s->slot_nr * (NCD_PAGE + NCD_CACHE_LINE) & (s->tx.bytes - 1);
+}
+
 void tx_rebase(struct nc_sock *s)
 {
 	struct slot_shm *slot = sock_slot(s);
 	uint64_t tail = tx_tail(slot);
-	uint64_t origin = tail - (s->slot_nr * NCD_CACHE_LINE & (NCD_PAGE - 1));
+	uint64_t origin = tail - ring_colour(s);
 
 	if (origin == s->tx.origin)
 		return;

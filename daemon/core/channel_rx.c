@@ -113,13 +113,13 @@ static int take_payload(struct engine *e, struct channel *c, const uint8_t *data
 }
 
 /*
- * Where an empty ring is written from again: near its beginning, so that small messages stay in a
- * few cache lines, but not at the same place of the page as every other ring's (one set of the
- * cache).
+ * Where an empty ring is written from again: always the same place, so that small messages stay in
+ * a few cache lines of one page; but another line of another page than other rings, whose places
+ * would be one set of the cache, and of the TLB.
  */
 static uint64_t ring_colour(const struct stream *s)
 {
-	return (s->id * NCD_CACHE_LINE) & (NCD_PAGE - 1);
+	return (s->id * (NCD_PAGE + NCD_CACHE_LINE)) & (s->rx.bytes - 1);
 }
 
 /* A DATA header: who gets the payload, and may it come? */

@@ -56,7 +56,7 @@ struct engine_config {
 	uint64_t ping_dead_ns;   /* and this long without an answer: engine_tick gives it up */
 	uint64_t unreachable_ns; /* streams of a peer without any channel end with ETIMEDOUT */
 	uint64_t orphan_ns;      /* what a closed application left unsent is given up after this */
-	bool rebase;             /* an rx ring found empty is written from its beginning again */
+	bool rebase;             /* an rx ring found empty is written from one place again */
 	uint16_t port_low;       /* ephemeral ports of this engine, inclusive */
 	uint16_t port_high;
 };
