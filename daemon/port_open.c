@@ -7,8 +7,9 @@
 
 #include "port_state.h"
 
-#define RING_FLOOR  (16u << 10) /* default rings do not shrink below */
-#define RING_SHARES 4096u       /* one ring takes at most this part of what remains of the region */
+#define RING_FLOOR        (16u << 10) /* default rings do not shrink below */
+#define RING_SHARES       64u   /* one ring takes at most this part of the region */
+#define RING_SHARES_LATER 4096u /* and of what remains, when half of it is given out */
 
 /* What an application wrote for SQ_OPEN: each word fetched once. */
 struct open_request {
@@ -46,11 +47,24 @@ static uint32_t floor_power_of_two(uint64_t n)
 	return n ? (uint32_t)1 << (63 - __builtin_clzll(n)) : 0;
 }
 
+/*
+ * The largest ring that may be taken now. Rings cost memory only where they were written, so they
+ * are generous until half of the region is given out; from then on enough is left for thousands.
+ */
+static uint32_t ring_limit(const struct port *p)
+{
+	uint64_t used = arena_used(p->arena), most = p->cfg.region_max;
+
+	if (used >= most)
+		return 0;
+	return floor_power_of_two(used < most / 2 ? most / RING_SHARES
+						  : (most - used) / RING_SHARES_LATER);
+}
+
 /* Size of a ring: as wanted (0: as configured), less as the region fills. */
 static uint32_t ring_size(const struct port *p, uint32_t wanted, uint32_t configured, bool least)
 {
 	uint32_t size = configured, least_size = RING_FLOOR, limit;
-	uint64_t used = arena_used(p->arena);
 
 	if (wanted) {
 		size = floor_power_of_two(2 * (uint64_t)wanted - 1);
@@ -63,9 +77,7 @@ static uint32_t ring_size(const struct port *p, uint32_t wanted, uint32_t config
 		least_size = size;
 	if (least)
 		return least_size;
-	limit = used < p->cfg.region_max
-			? floor_power_of_two((p->cfg.region_max - used) / RING_SHARES)
-			: 0;
+	limit = ring_limit(p);
 	if (limit < least_size)
 		limit = least_size;
 	return size < limit ? size : limit;

@@ -32,7 +32,7 @@
 #include "worker.h"
 #include "worker_cmd.h"
 
-#define RIG_SEGMENTS 8
+#define RIG_SEGMENTS 32
 #define RIG_SLOTS    256u
 
 struct rig_host {
