@@ -47,7 +47,7 @@ static const struct config_key keys[] = {
 
 	{ "workers", "cores", KIND_CORES, false, FIELD(cores), .value = "auto" },
 	{ "workers", "copy_cores", KIND_NO_CORES, false, FIELD(copy_cores), .value = "" },
-	{ "workers", "spin_us", KIND_NUMBER, false, FIELD(spin_us), 0, 1000000, .value = "50" },
+	{ "workers", "spin_us", KIND_NUMBER, false, FIELD(spin_us), 0, 1000000, .value = "200" },
 	{ "workers", "io", KIND_CHOICE, false, FIELD(io), .choices = io_choices, .value = "auto" },
 
 	{ "channels", "port", KIND_NUMBER, false, FIELD(port), 1, 65535, .value = "4790" },
@@ -70,12 +70,12 @@ static const struct config_key keys[] = {
 	{ "scheduler", "policy", KIND_CHOICE, false, FIELD(policy), .choices = policy_choices,
 	  .value = "least-loaded" },
 	{ "scheduler", "frame_bytes", KIND_SIZE, false, FIELD(frame_bytes), 1024,
-	  NCD_FRAME_PAYLOAD_MAX, .value = "256K" },
+	  NCD_FRAME_PAYLOAD_MAX, .value = "512K" },
 
 	{ "buffers", "send", KIND_POWER, false, FIELD(send_bytes), NCD_RING_MIN, NCD_RING_MAX,
-	  .value = "1M" },
+	  .value = "4M" },
 	{ "buffers", "receive", KIND_POWER, false, FIELD(receive_bytes), NCD_RING_MIN, NCD_RING_MAX,
-	  .value = "1M" },
+	  .value = "4M" },
 	{ "buffers", "region_max", KIND_SIZE, true, FIELD(region_max), 1ull << 20, 1ull << 40,
 	  .value = "4G" },
 

@@ -13,7 +13,7 @@
 #include "sock.h"
 
 #define MAXSEG_DEFAULT 1460
-#define RING_DEFAULT   (1u << 20) /* what SO_SNDBUF says before connect, if nobody asked for more */
+#define RING_DEFAULT   (4u << 20) /* what SO_SNDBUF says before connect, if nobody asked for more */
 
 static int int_get(const void *val, socklen_t len, int *ret_int)
 {

@@ -107,7 +107,7 @@ case_check_and_print() { # quick
 	on here "$OUT/ncd" -T -c "$dir/here.conf" >"$dir/full.conf" &
 	ends 5 $! || fail "-T"
 	grep -qE "^send = 256K ; $dir/here.conf:[0-9]+$" "$dir/full.conf" || fail "-T: no place of send"
-	grep -qE '^receive = 1M ; default$' "$dir/full.conf" || fail "-T: no default of receive"
+	grep -qE '^receive = 4M ; default$' "$dir/full.conf" || fail "-T: no default of receive"
 	on here "$OUT/ncd" -T -c "$dir/full.conf" >"$dir/again.conf" &
 	ends 5 $! || fail "-T of what -T prints"
 	cmp <(sed 's/ *;.*//' "$dir/full.conf") <(sed 's/ *;.*//' "$dir/again.conf") ||

@@ -60,8 +60,8 @@ static void nothing_gives_defaults(void **state)
 	assert_int_equal(c->port, NCD_PORT);
 	assert_int_equal(c->latency, 1);
 	assert_int_equal(c->throughput, 2);
-	assert_int_equal(c->send_bytes, 1 << 20);
-	assert_int_equal(c->frame_bytes, 256 << 10);
+	assert_int_equal(c->send_bytes, 4 << 20);
+	assert_int_equal(c->frame_bytes, 512 << 10);
 	assert_true(c->region_max == 4ull << 30);
 	assert_int_equal(c->cores.choice, CORES_AUTO);
 	assert_int_equal(c->peer_nr, 1);
