@@ -55,7 +55,10 @@ static void pollfd_signal(int fd, uint32_t events)
 	if (events & (EV_OUT | EV_ERR))
 		for (int i = 0; i < 256 && recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0; i++)
 			;
+	/* At its end: POLLRDHUP, and POLLHUP once both directions are over. */
 	if (events & EV_ERR)
+		(void)shutdown(fd, SHUT_RDWR);
+	else if (events & EV_HUP)
 		(void)shutdown(fd, SHUT_WR);
 }
 
@@ -299,8 +302,10 @@ static uint32_t slot_events(const struct flow *f)
 
 	if (f->flags & FLOW_ENDED)
 		return EV_IN | EV_OUT | EV_ERR | EV_HUP;
-	if (stream_rx_contiguous(f->stream) > f->rx_head || stream_rx_ended(f->stream))
+	if (stream_rx_contiguous(f->stream) > f->rx_head)
 		events |= EV_IN;
+	if (stream_rx_ended(f->stream))
+		events |= EV_IN | EV_HUP;
 	if (f->flags & FLOW_OPEN && f->tx_tail - f->tx_head < f->tx_bytes)
 		events |= EV_OUT;
 	return events;

@@ -12,7 +12,10 @@
  * Neither direction may be wrong for good:
  *   in   Tokens present are counted, the wish is armed, the ring is looked at. Still empty: just
  * those tokens are taken. One that is written behind the arming stays. So the descriptor has a
- *        token, or one is on its way, or the wish is armed and the ring was empty behind it.
+ *        token, or one is on its way, or the wish is armed and the ring was empty behind it. One
+ * that is on its way comes too late if its bytes have been read meanwhile: a wish that is found
+ *        served has a token that is due. A blocking socket waits for it, since who polls and then
+ *        reads must not block; a non-blocking one takes it the next time.
  *   out  It is filled, the wish is armed, the ring is looked at. Full: room makes the daemon empty
  * it. Room already: nobody may ever empty it, so instead its buffer limit is raised, which makes it
  * writable (and wakes epoll) with the filling inside. The limit is lowered to fill again.
@@ -70,26 +73,58 @@ static bool in_look(struct nc_sock *s)
 	return sock_phase(s) == PHASE_LISTENING ? acceptor_look(s) : rx_look(s);
 }
 
-void pollfd_sync_in(struct nc_sock *s)
+/* Asks for a token when there is something to read; counts the tokens of wishes served before. */
+static void in_arm(struct nc_sock *s)
+{
+	uint32_t before;
+
+	if (sock_phase(s) == PHASE_LISTENING)
+		/* NOTIFY, application end. */
+		before = atomic_fetch_or_explicit(&s->acceptor->shm->notify, NOTIFY_FD(EV_IN),
+						  memory_order_seq_cst);
+	else if (sock_slot(s))
+		/* NOTIFY, application end. */
+		before = atomic_fetch_or_explicit(&sock_slot(s)->notify,
+						  NOTIFY_FD(EV_IN | EV_ERR | EV_HUP),
+						  memory_order_seq_cst);
+	else
+		return;
+	if (s->rx.armed && !(before & NOTIFY_FD(EV_IN)))
+		s->rx.due++;
+	s->rx.armed = true;
+}
+
+/* Up to @nr tokens; waits for the first if @wait. 0: there is none, or never will be. */
+static int in_take(struct nc_sock *s, int nr, bool wait)
 {
 	char tokens[64];
+	size_t want = (size_t)nr < sizeof(tokens) ? (size_t)nr : sizeof(tokens);
+	struct pollfd p = { .fd = s->pollfd, .events = POLLIN };
+	ssize_t n = recv(s->pollfd, tokens, want, MSG_DONTWAIT);
+
+	while (n < 0 && errno == EAGAIN && wait) {
+		(void)ppoll(&p, 1, NULL, NULL); /* interrupted: looks again */
+		n = recv(s->pollfd, tokens, want, MSG_DONTWAIT);
+	}
+	return n > 0 ? (int)n : 0;
+}
+
+void pollfd_sync_in(struct nc_sock *s)
+{
 	int nr = 0;
 
 	if (ioctl(s->pollfd, FIONREAD, &nr) < 0)
 		return;
-	if (sock_phase(s) == PHASE_LISTENING)
-		/* NOTIFY, application end. */
-		atomic_fetch_or_explicit(&s->acceptor->shm->notify, NOTIFY_FD(EV_IN),
-					 memory_order_seq_cst);
-	else if (sock_slot(s))
-		sock_notify(s, NOTIFY_FD(EV_IN | EV_ERR | EV_HUP));
+	in_arm(s);
+	if (nr < s->rx.due)
+		nr = s->rx.due;
 	while (nr > 0 && !in_look(s)) {
-		size_t want = (size_t)nr < sizeof(tokens) ? (size_t)nr : sizeof(tokens);
-		ssize_t n = recv(s->pollfd, tokens, want, MSG_DONTWAIT);
+		int n = in_take(s, nr, s->rx.due > 0 && !flag_get(&s->nonblock));
 
-		if (n <= 0)
+		if (n == 0)
 			return;
-		nr -= (int)n;
+		nr -= n;
+		s->rx.due -= n < s->rx.due ? n : s->rx.due;
 	}
 }
 

@@ -150,6 +150,8 @@ static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
 	s->tx.head_seen = s->tx.origin = s->tx.reserved = 0;
 	s->tx.raised = false;
 	s->rx.tail_seen = s->rx.origin = s->rx.told = 0;
+	s->rx.armed = false;
+	s->rx.due = 0;
 	s->bound = s->connect_told = false;
 	s->reuseaddr = s->reuseport = s->keepalive = s->nodelay = false;
 	s->quickack = s->cork = s->fastopen = s->linger = false;

@@ -85,6 +85,8 @@ struct sock_rx {
 	uint64_t tail_seen; /* last rx_tail */
 	uint64_t origin;    /* rx_base behind it */
 	uint64_t told;      /* rx_head at the last kick for it */
+	bool armed;         /* the daemon was asked for a token of the descriptor; see pollfd.c */
+	int due;            /* tokens of served wishes, not taken yet */
 };
 
 struct nc_sock {

@@ -272,10 +272,41 @@ static void the_pollable_descriptor_follows_the_socket(void **state)
 	assert_int_equal(recv(pair[1], &c, 1, 0), 1);
 	app_close(&r->host[0], 3, CLOSE_ABORT);
 	rig_until(r, app_flags(&r->host[1], b) & SLOT_F_RESET);
-	rig_until(r, poll(&p, 1, 0) == 1 && p.revents & POLLRDHUP);
-	app_close(&r->host[1], b, CLOSE_GRACEFUL);
 	rig_until(r, poll(&p, 1, 0) == 1 && p.revents & POLLHUP);
+	app_close(&r->host[1], b, CLOSE_GRACEFUL);
 	close(pair[1]);
+	rig_stop(r);
+	free(r);
+}
+
+static void the_pollable_descriptor_tells_the_end(void **state)
+{
+	struct rig *r = malloc(sizeof(*r));
+	struct worker_cmd cmd = { .type = CMD_POLLFD };
+	struct pollfd p = { .events = POLLIN | POLLRDHUP };
+	int pair[2];
+	uint32_t b;
+
+	rig_start(r, choice(state), 50);
+	assert_int_equal(app_listen(r, 1, 80, 16), 0);
+	b = rig_connect(r, 3, 80);
+	/* The second pair comes when the end is there already. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+		cmd.port = r->host[1].port;
+		cmd.pollfd.slot = b;
+		cmd.pollfd.fd = pair[0];
+		rig_command(r, 1, &cmd);
+		assert_int_equal(r->host[1].result, 0);
+		p.fd = pair[1];
+		atomic_fetch_or(&r->host[1].slot[b].notify, NOTIFY_FD(EV_ALL));
+		if (i == 0)
+			app_submit(&r->host[0], sq_word(SQ_SHUTDOWN, 3, 0));
+		rig_until(r, poll(&p, 1, 0) == 1 && p.revents & POLLRDHUP);
+		assert_false(p.revents & POLLHUP); /* this side may still send */
+		close(pair[1]);
+	}
+	app_close(&r->host[1], b, CLOSE_GRACEFUL);
 	rig_stop(r);
 	free(r);
 }
@@ -320,6 +351,7 @@ int main(void)
 		EACH(slots_and_rings_are_used_again),
 		EACH(completions_name_the_sockets_that_are_ready),
 		EACH(the_pollable_descriptor_follows_the_socket),
+		EACH(the_pollable_descriptor_tells_the_end),
 		EACH(an_idle_worker_sleeps),
 	};
 
