@@ -48,8 +48,9 @@ extern "C" {
  */
 int nc_socket(int domain, int type, int protocol);
 
-/* bind(2). Errors: -EADDRINUSE, -EADDRNOTAVAIL (no address of this host), -EACCES (port < 1024 and
- * not root), -EINVAL (bound already), -EAFNOSUPPORT, -EBADF. */
+/* bind(2). With port 0 the port is chosen by nc_connect or nc_listen, or by nc_getsockname, as
+ * with IP_BIND_ADDRESS_NO_PORT of ip(7). Errors: -EADDRINUSE, -EADDRNOTAVAIL (no address of this
+ * host), -EACCES (port < 1024 and not root), -EINVAL (bound already), -EAFNOSUPPORT, -EBADF. */
 int nc_bind(int s, const struct sockaddr *addr, socklen_t addrlen);
 
 /* listen(2); @backlog is cut to 4096. Unbound: a free port. -EADDRINUSE, -EINVAL, -EBADF. */

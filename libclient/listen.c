@@ -41,23 +41,6 @@ static int acceptor_create(struct attachment *att, uint32_t number, struct accep
 	return 0;
 }
 
-/* A free port, for a socket that was not bound. */
-static int listen_bind(struct nc_sock *s)
-{
-	struct ctl_addr msg = { .head.type = CTL_BIND };
-	uint32_t port;
-	int ret;
-
-	if (s->bound)
-		return 0;
-	ret = control_ask(s->att, &msg, sizeof(msg), -1, &port);
-	if (ret == 0) {
-		s->local.port = (uint16_t)port;
-		s->bound = true;
-	}
-	return ret;
-}
-
 static void listen_end(struct attachment *att, uint32_t listener)
 {
 	struct ctl_number msg = { .head.type = CTL_UNLISTEN, .number = listener };
@@ -80,7 +63,7 @@ static int listen_start(struct nc_sock *s, uint32_t backlog)
 	uint32_t number;
 	int ret;
 
-	ret = listen_bind(s);
+	ret = sock_hold_port(s);
 	if (ret < 0)
 		return ret;
 	memcpy(msg.addr, s->local.addr, sizeof(msg.addr));

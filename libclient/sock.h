@@ -118,7 +118,8 @@ struct nc_sock {
 
 	/* Slow path. */
 	alignas(NCD_CACHE_LINE) struct lock lock;
-	bool bound;
+	bool bound;     /* nc_bind was called */
+	bool port_held; /* local.port is reserved at the daemon, to be given back */
 	bool connect_told; /* connect() has returned 0 once */
 	bool reuseaddr, reuseport, keepalive, nodelay, quickack, cork, fastopen, linger;
 	uint8_t class; /* NC_CLASS_* */
@@ -240,6 +241,11 @@ void pollfd_sync_out(struct nc_sock *s);
 int pollfd_join(struct nc_sock *s);
 /* Its end, with the table lock held. */
 void pollfd_close(struct nc_sock *s);
+
+/* ---- socket.c ---- */
+
+/* local.port, or if it is 0 a free one, is @s's until it is closed. With `lock` held. */
+int sock_hold_port(struct nc_sock *s);
 
 /* ---- sockaddr.c ---- */
 

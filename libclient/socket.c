@@ -34,30 +34,68 @@ int nc_socket(int domain, int type, int protocol)
 	return ret;
 }
 
+int sock_hold_port(struct nc_sock *s)
+{
+	struct ctl_addr msg = { .head.type = CTL_BIND };
+	uint32_t port;
+	int ret;
+
+	if (s->port_held)
+		return 0;
+	memcpy(msg.addr, s->local.addr, sizeof(msg.addr));
+	msg.port = s->local.port;
+	msg.flags = s->reuseport ? CTL_ADDR_REUSEPORT : 0;
+	ret = control_ask(s->att, &msg, sizeof(msg), -1, &port);
+	if (ret < 0)
+		return ret;
+	s->local.port = (uint16_t)port;
+	s->port_held = true;
+	return 0;
+}
+
+/* False also for an address that only the daemon can judge. */
+static bool address_is_ours(const struct attachment *att, const struct endpoint *e)
+{
+	for (uint32_t i = 0; i < att->addr_nr; i++)
+		if (memcmp(att->addr[i], e->addr, sizeof(e->addr)) == 0)
+			return true;
+	return endpoint_is_any(e);
+}
+
+/*
+ * A port that the application does not choose is found when it is needed: by the worker at connect
+ * (as IP_BIND_ADDRESS_NO_PORT of ip(7)), else by listen or getsockname. So binding an address
+ * alone asks nobody.
+ */
+static int bind_phase(struct nc_sock *s, const struct endpoint *e)
+{
+	int ret = 0;
+
+	if (s->bound || sock_phase(s) != PHASE_NEW)
+		return -EINVAL;
+	if (attachment_dead(s->att))
+		return -ECONNRESET;
+	s->local = *e;
+	if (e->port != 0 || !address_is_ours(s->att, e))
+		ret = sock_hold_port(s);
+	if (ret < 0)
+		s->local = (struct endpoint){ 0 };
+	else
+		s->bound = true;
+	return ret;
+}
+
 int nc_bind(int number, const struct sockaddr *addr, socklen_t addrlen)
 {
 	struct nc_sock *s = sock_find_locked(number);
-	struct ctl_addr msg = { .head.type = CTL_BIND };
 	struct endpoint e;
-	uint32_t port;
 	int ret;
 
 	if (!s)
 		return -EBADF;
 	ret = endpoint_from_sockaddr(s->domain, addr, addrlen, &e);
-	if (ret == 0 && (s->bound || sock_phase(s) != PHASE_NEW))
-		ret = -EINVAL;
-	if (ret == 0) {
-		memcpy(msg.addr, e.addr, sizeof(msg.addr));
-		msg.port = e.port;
-		msg.flags = s->reuseport ? CTL_ADDR_REUSEPORT : 0;
-		ret = control_ask(s->att, &msg, sizeof(msg), -1, &port);
-	}
-	if (ret == 0) {
-		s->local = e;
-		s->local.port = (uint16_t)port;
-		s->bound = true;
-	}
+	if (ret == 0)
+		ret = bind_phase(s, &e);
 	lock_release(&s->lock);
 	return ret;
 }
@@ -147,7 +185,7 @@ static int close_phase(struct nc_sock *s)
 	if (sock_phase(s) == PHASE_LISTENING)
 		acceptor_close(s);
 	sock_drop_slot(s, arg);
-	if (s->bound) {
+	if (s->port_held) {
 		struct ctl_addr msg = { .head.type = CTL_UNBIND, .port = s->local.port };
 
 		memcpy(msg.addr, s->local.addr, sizeof(msg.addr));
@@ -186,6 +224,8 @@ int nc_getsockname(int number, struct sockaddr *addr, socklen_t *addrlen)
 	if (!s)
 		return -EBADF;
 	(void)sock_settle(s); /* a name is known once connected */
+	if (s->bound && s->local.port == 0 && sock_phase(s) == PHASE_NEW)
+		(void)sock_hold_port(s); /* gone daemon, no port left: calls will tell */
 	endpoint_to_sockaddr(&s->local, s->domain, addr, addrlen);
 	lock_release(&s->lock);
 	return 0;

@@ -238,10 +238,35 @@ static void bound_socket_connects_from_there(void **state)
 	assert_int_equal(nc_bind(s, (struct sockaddr *)&in, sizeof(in)), 0);
 	assert_int_equal(connect_to(s, 80), -EINPROGRESS);
 	p = fake_expect(f, SQ_OPEN);
-	assert_int_equal(fake_shm(f, p)->open_local_port, 40000);
+	/* The worker chooses the port: nobody was asked. */
+	assert_int_equal(fake_asked(f, CTL_BIND), 0);
+	assert_int_equal(fake_shm(f, p)->open_local_port, 0);
 	assert_int_equal(fake_shm(f, p)->local_addr[12], 127);
 	fake_open(f, p);
 	closed(f, s);
+	assert_int_equal(fake_asked(f, CTL_UNBIND), 0);
+}
+
+static void port_that_was_asked_for_is_kept(void **state)
+{
+	struct fake *f = *state;
+	struct sockaddr_in in = address("127.0.0.1", 0);
+	socklen_t len = sizeof(in);
+	int s = stream_socket(SOCK_NONBLOCK);
+	struct fake_slot p;
+
+	assert_int_equal(nc_bind(s, (struct sockaddr *)&in, sizeof(in)), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(nc_getsockname(s, (struct sockaddr *)&in, &len), 0);
+		assert_int_equal(ntohs(in.sin_port), 40000);
+	}
+	assert_int_equal(fake_asked(f, CTL_BIND), 1);
+	assert_int_equal(connect_to(s, 80), -EINPROGRESS);
+	p = fake_expect(f, SQ_OPEN);
+	assert_int_equal(fake_shm(f, p)->open_local_port, 40000);
+	fake_open(f, p);
+	closed(f, s);
+	assert_int_equal(fake_asked(f, CTL_UNBIND), 1);
 }
 
 static void ipv6_addresses_go_through(void **state)
@@ -476,6 +501,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(fast_open_sends_before_the_answer, start, stop),
 		cmocka_unit_test_setup_teardown(bind_errors, start, stop),
 		cmocka_unit_test_setup_teardown(bound_socket_connects_from_there, start, stop),
+		cmocka_unit_test_setup_teardown(port_that_was_asked_for_is_kept, start, stop),
 		cmocka_unit_test_setup_teardown(ipv6_addresses_go_through, start, stop),
 		cmocka_unit_test_setup_teardown(any_address_is_this_host, start, stop),
 		cmocka_unit_test_setup_teardown(listen_errors, start, stop),
