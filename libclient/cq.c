@@ -339,12 +339,21 @@ static void cq_prefetch(const struct nc_cq *cq, uint32_t worker, uint64_t word)
 {
 	uint32_t nr = (uint32_t)word;
 	const struct slot_shm *slot;
+	const struct nc_sock *s;
 
 	if (nr >= cq->att->layout.slots)
 		return;
 	slot = &cq->att->port[worker].slot[nr];
 	__builtin_prefetch(&slot->tx_tail, 1);
 	__builtin_prefetch(&slot->tx_head, 0);
+	/* Relaxed: cq->lock orders the table. */
+	s = atomic_load_explicit(&cq->att->port[worker].owner[nr], memory_order_relaxed);
+	if (!s)
+		return;
+	__builtin_prefetch(s, 0);
+	__builtin_prefetch(&s->tx, 1);
+	__builtin_prefetch(&s->rx, 1);
+	__builtin_prefetch(&s->cq, 0);
 }
 
 static void cq_prefetch_bytes(struct nc_sock *s)
