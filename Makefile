@@ -57,12 +57,14 @@ CLIENT   := $(wildcard libclient/*.c)
 STAT     := $(wildcard daemon/stat/*.c)
 CAT      := $(wildcard libclient/cat/*.c)
 PERF     := $(wildcard bench/perf/*.c)
+RUN      := $(wildcard libclient/run/*.c)
+PRELOAD  := $(wildcard libclient/preload/*.c)
 objects   = $(patsubst %.c,$(OUT)/%.o,$(1))
 
 DAEMON_LIBS := -levent -luring -lnuma -lsystemd -linih
 SONAME      := libncclient.so.0
-PROGRAMS    := $(OUT)/ncd $(OUT)/ncd-stat $(OUT)/ncd-cat $(OUT)/ncd-perf
-LIBRARIES   := $(OUT)/libncclient.a $(OUT)/libncclient.so
+PROGRAMS    := $(OUT)/ncd $(OUT)/ncd-stat $(OUT)/ncd-cat $(OUT)/ncd-perf $(OUT)/ncd-run
+LIBRARIES   := $(OUT)/libncclient.a $(OUT)/libncclient.so $(OUT)/libncpreload.so
 
 # One short line a step; V=1 shows the commands, -s nothing.
 Q    := $(if $(V),,@)
@@ -98,6 +100,20 @@ $(OUT)/$(SONAME): $(patsubst %.c,$(OUT)/pic/%.o,$(CLIENT)) libclient/ncclient.ma
 
 $(OUT)/libncclient.so: $(OUT)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $@
+
+# Its own calls inside must not meet its stand-ins: --wrap gives them to preload/real.c.
+WRAPPED := close connect ioctl ppoll recv recvmsg send sendmsg setsockopt shutdown socket socketpair
+$(OUT)/pic/libclient/preload/%.o: override CFLAGS += -U_FORTIFY_SOURCE
+$(OUT)/libncpreload.so: $(patsubst %.c,$(OUT)/pic/%.o,$(PRELOAD) $(CLIENT)) \
+			libclient/preload/libncpreload.map
+	$(call says,LD,$@)
+	$(Q)$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,-soname,libncpreload.so \
+		-Wl,--version-script=libclient/preload/libncpreload.map -Wl,-z,noexecstack -Wl,-z,now \
+		$(WRAPPED:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^)
+
+$(OUT)/ncd-run: $(call objects,$(RUN)) $(OUT)/libncclient.a
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 $(OUT)/ncd: $(OUT)/daemon/main.o $(OUT)/libdaemon.a $(OUT)/libcore.a
 	$(call says,LD,$@)
@@ -145,6 +161,16 @@ $(OUT)/tests/sim/sim: $(call objects,$(wildcard tests/sim/*.c)) $(OUT)/libcore.a
 	@mkdir -p $(@D)
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
+# Of libc alone: it runs on kernel TCP as it does under ncd-run.
+$(OUT)/tests/semantics/semantics: $(call objects,$(wildcard tests/semantics/*.c))
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -luring
+
+$(OUT)/tests/semantics/wrong.so: $(OUT)/pic/tests/semantics/wrong/wrong.o
+	@mkdir -p $(@D)
+	$(call says,LD,$@)
+	$(Q)$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -o $@ $^ -ldl
 
 check-unit: $(UNIT_TESTS) $(CLIENT_TESTS)
 	@tests/run-unit.sh $^
@@ -228,7 +254,8 @@ subst_paths = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' \
 
 # What install puts in place, and uninstall removes; ncd.conf has rules of its own.
 INSTALLED = $(PREFIX)/sbin/ncd \
-	    $(addprefix $(PREFIX)/bin/,ncd-stat ncd-cat ncd-perf) \
+	    $(addprefix $(PREFIX)/bin/,ncd-stat ncd-cat ncd-perf ncd-run) \
+	    $(PREFIX)/lib/ncd/libncpreload.so \
 	    $(addprefix $(LIBDIR)/,libncclient.a libncclient.so $(SONAME) libncclient.so.$(RELEASE)) \
 	    $(LIBDIR)/pkgconfig/ncclient.pc $(PREFIX)/include/ncclient.h \
 	    $(UNITDIR)/ncd.service $(UNITDIR)/ncd.socket $(USERSDIR)/ncd.conf \
@@ -236,9 +263,11 @@ INSTALLED = $(PREFIX)/sbin/ncd \
 
 install: all
 	$(INSTALL) -d $(D)$(PREFIX)/sbin $(D)$(PREFIX)/bin $(D)$(LIBDIR)/pkgconfig \
-		$(D)$(PREFIX)/include $(D)$(UNITDIR) $(D)$(USERSDIR) $(D)$(SYSCONFDIR)
+		$(D)$(PREFIX)/include $(D)$(PREFIX)/lib/ncd $(D)$(UNITDIR) $(D)$(USERSDIR) $(D)$(SYSCONFDIR)
 	$(INSTALL) -m 755 $(OUT)/ncd $(D)$(PREFIX)/sbin/ncd
-	$(INSTALL) -m 755 $(OUT)/ncd-stat $(OUT)/ncd-cat $(OUT)/ncd-perf $(D)$(PREFIX)/bin
+	$(INSTALL) -m 755 $(OUT)/ncd-stat $(OUT)/ncd-cat $(OUT)/ncd-perf $(OUT)/ncd-run \
+		$(D)$(PREFIX)/bin
+	$(INSTALL) -m 755 $(OUT)/libncpreload.so $(D)$(PREFIX)/lib/ncd/libncpreload.so
 	$(INSTALL) -m 644 $(OUT)/libncclient.a $(D)$(LIBDIR)/libncclient.a
 	$(INSTALL) -m 755 $(OUT)/$(SONAME) $(D)$(LIBDIR)/libncclient.so.$(RELEASE)
 	ln -sf libncclient.so.$(RELEASE) $(D)$(LIBDIR)/$(SONAME)

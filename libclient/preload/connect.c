@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * connect.c - a socket from its making until its way is known: socket, bind, connect, its names.
+ */
+#include <string.h>
+#include <sys/time.h>
+
+#include "file.h"
+#include "ncclient.h"
+#include "real.h"
+#include "way.h"
+
+#define IPPROTO_VIRTUAL_SOCK 19 /* as in the paper's kernel: a virtual socket or an error */
+#define ANSWER_LIMIT_MS      200
+
+union address {
+	struct sockaddr sa;
+	struct sockaddr_storage storage;
+};
+
+/* A descriptor for virtual socket @nc, which is closed if there can be none. */
+static int virtual_open(int nc, int domain, int flags)
+{
+	int pollfd = nc_pollfd(nc), fd = -1;
+	struct file *f = NULL;
+
+	if (pollfd < 0)
+		errno = -pollfd;
+	else
+		fd = real()->fcntl(pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+	if (fd >= 0)
+		f = file_open(fd, FILE_VIRTUAL, domain, nc);
+	if (!f) {
+		int err = fd >= 0 ? ENOMEM : errno;
+
+		if (fd >= 0)
+			(void)real()->close(fd); /* not used yet */
+		(void)nc_close(nc);              /* nor this */
+		errno = err;
+		return -1;
+	}
+	/* Relaxed: nobody else knows it yet. */
+	atomic_store_explicit(&f->nonblock, (flags & SOCK_NONBLOCK) != 0, memory_order_relaxed);
+	return fd;
+}
+
+static int virtual_socket(int domain, int type)
+{
+	int nc = nc_socket(domain, type, 0);
+
+	if (nc < 0) {
+		errno = -nc;
+		return -1;
+	}
+	way_apply_class(nc);
+	return virtual_open(nc, domain, type);
+}
+
+EXPORT int socket(int domain, int type, int protocol)
+{
+	bool stream = (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_STREAM;
+	bool inet = domain == AF_INET || domain == AF_INET6;
+	int fd;
+
+	if (inet && stream && protocol == IPPROTO_VIRTUAL_SOCK)
+		return virtual_socket(domain, type);
+	fd = real()->socket(domain, type, protocol);
+	if (fd >= 0 && inet && stream && (protocol == 0 || protocol == IPPROTO_TCP) && !way_off())
+		(void)file_open(fd, FILE_KERNEL, domain, -1); /* none: a kernel socket */
+	return fd;
+}
+
+EXPORT int bind(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
+{
+	struct file *f = file_virtual(fd);
+
+	if (f)
+		return (int)file_result(f, nc_bind(file_nc(f), addr.__sockaddr__, len));
+	return real()->bind(fd, addr, len);
+}
+
+/* Gives @nc the local address that the kernel's socket was bound to, if it was. */
+static int bind_as(int fd, int nc)
+{
+	union address local;
+	socklen_t len = sizeof(local);
+
+	if (real()->getsockname(fd, &local.sa, &len) < 0)
+		return -errno;
+	return way_port_of(&local.sa, len) == 0 ? 0 : nc_bind(nc, &local.sa, len);
+}
+
+/* One round trip to a host that is up: whoever is not there so soon is reached by the kernel. */
+static int connect_briefly(int nc, const struct sockaddr *addr, socklen_t len)
+{
+	struct timeval limit = { .tv_usec = ANSWER_LIMIT_MS * 1000 }, before;
+	socklen_t size = sizeof(before);
+	int ret;
+
+	(void)nc_getsockopt(nc, SOL_SOCKET, SO_SNDTIMEO, &before, &size);        /* known to it */
+	(void)nc_setsockopt(nc, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* as above */
+	do
+		ret = nc_connect(nc, addr, len);
+	while (ret == -EINTR);
+	(void)nc_setsockopt(nc, SOL_SOCKET, SO_SNDTIMEO, &before, sizeof(before)); /* as above */
+	return ret == -EINPROGRESS ? -ETIMEDOUT : ret;
+}
+
+static int connect_new(struct file *f, int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int nc = nc_socket(f->domain, SOCK_STREAM, 0);
+	int pollfd, ret, flags;
+
+	if (nc < 0)
+		return nc;
+	way_apply_class(nc);
+	option_replay(f, nc);
+	ret = bind_as(fd, nc);
+	if (ret == 0)
+		ret = connect_briefly(nc, addr, len);
+	if (ret < 0)
+		goto err_nc;
+	ret = pollfd = nc_pollfd(nc);
+	if (ret < 0)
+		goto err_nc;
+	flags = real()->fcntl(fd, F_GETFL);
+	(void)nc_fcntl(nc, F_SETFL, flags & O_NONBLOCK); /* known to it */
+	ret = file_become_virtual(f, nc, pollfd, flags & O_NONBLOCK);
+	if (ret == 0)
+		return 0;
+err_nc:
+	(void)nc_close(nc); /* not the program's yet */
+	return ret;
+}
+
+static const char *connect_why(int error)
+{
+	switch (error) {
+	case -ECONNREFUSED:
+		return "nobody listens there through ncd, or ncd does not run here";
+	case -ENETUNREACH:
+		return "not the address of a peer";
+	case -ETIMEDOUT:
+	case -EHOSTUNREACH:
+		return "the peer does not answer";
+	case -ENOENT:
+		return "ncd does not run here";
+	default:
+		return strerrordesc_np(-error);
+	}
+}
+
+/* Connected through ncd, or an error of --require: true, with *ret_ret as connect(2)'s. */
+static bool connect_by_ncd(struct file *f, int fd, const struct sockaddr *addr, socklen_t len,
+			   int *ret_ret)
+{
+	int ret;
+
+	if (!way_try(addr, len) || addr->sa_family != f->domain) {
+		way_say("connect", addr, len, "as before, or excluded");
+		return false;
+	}
+	ret = connect_new(f, fd, addr, len);
+	way_say("connect", addr, len, ret < 0 ? connect_why(ret) : NULL);
+	*ret_ret = 0;
+	if (ret == 0)
+		return true;
+	if (way_required() && ret != -ENETUNREACH) {
+		*ret_ret = -1;
+		errno = -ret;
+		return true;
+	}
+	way_learn(addr, len, ret);
+	return false;
+}
+
+EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
+{
+	const struct sockaddr *to = addr.__sockaddr__;
+	struct file *f = file_of(fd);
+	int ret;
+
+	if (!f || file_kind(f) == FILE_LISTENER || file_kind(f) == FILE_INTERNAL)
+		return real()->connect(fd, addr, len);
+	if (file_kind(f) == FILE_VIRTUAL)
+		return (int)file_result(f, nc_connect(file_nc(f), to, len));
+	if (!to || len < sizeof(sa_family_t) || to->sa_family == AF_UNSPEC || !file_own_process())
+		return real()->connect(fd, addr, len);
+	if (connect_by_ncd(f, fd, to, len, &ret))
+		return ret;
+	ret = real()->connect(fd, addr, len);
+	if (ret == 0 || errno == EINPROGRESS) {
+		int err = errno;
+
+		file_forget(f, fd);
+		errno = err;
+	}
+	return ret;
+}
+
+EXPORT int getsockname(int fd, __SOCKADDR_ARG addr, socklen_t *__restrict len)
+{
+	struct file *f = file_virtual(fd);
+
+	return f ? (int)file_result(f, nc_getsockname(file_nc(f), addr.__sockaddr__, len))
+		 : real()->getsockname(fd, addr, len);
+}
+
+EXPORT int getpeername(int fd, __SOCKADDR_ARG addr, socklen_t *__restrict len)
+{
+	struct file *f = file_virtual(fd);
+
+	return f ? (int)file_result(f, nc_getpeername(file_nc(f), addr.__sockaddr__, len))
+		 : real()->getpeername(fd, addr, len);
+}
+
+int file_open_accepted(int nc, struct file *from, int flags)
+{
+	int fd = virtual_open(nc, from->domain, flags);
+	struct file *f = fd < 0 ? NULL : file_of(fd);
+
+	if (f)
+		option_inherit(f, from);
+	return fd;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * descriptor.c - close, dup and their relatives, fcntl and ioctl.
+ *
+ * A child of vfork shares our memory but not our descriptors: there, only the kernel is told.
+ */
+#include <limits.h>
+
+#include "file.h"
+#include "ncclient.h"
+#include "real.h"
+
+EXPORT int close(int fd)
+{
+	struct file *f = file_of(fd);
+	bool last;
+	int ret;
+
+	if (!f || !file_own_process())
+		return real()->close(fd);
+	if (file_kind(f) == FILE_INTERNAL) {
+		errno = EBADF; /* it is not the program's */
+		return -1;
+	}
+	last = file_release(f, fd);
+	ret = real()->close(fd);
+	if (last) {
+		int err = errno;
+
+		file_end(f);
+		errno = err;
+	}
+	return ret;
+}
+
+/* @fd was made a copy of what @f names, in place of what it named before. */
+static void replaced(int fd, struct file *f)
+{
+	struct file *before = file_of(fd);
+	int err = errno;
+
+	if (before && file_release(before, fd))
+		file_end(before);
+	if (f)
+		file_share(f, fd);
+	errno = err;
+}
+
+/* What takes part in the table: not what is hidden, nor what another process does. */
+static struct file *shared_of(int fd)
+{
+	struct file *f = file_of(fd);
+
+	return f && file_kind(f) != FILE_INTERNAL && file_own_process() ? f : NULL;
+}
+
+EXPORT int dup(int fd)
+{
+	struct file *f = shared_of(fd);
+	int copy = real()->dup(fd);
+
+	if (copy >= 0 && f)
+		file_share(f, copy);
+	return copy;
+}
+
+/* True: @fd is one that the library needs. */
+static bool hidden(int fd)
+{
+	struct file *f = file_of(fd);
+
+	return f && file_kind(f) == FILE_INTERNAL && file_own_process();
+}
+
+EXPORT int dup2(int fd, int to)
+{
+	int ret;
+
+	if (hidden(to)) {
+		errno = EBUSY;
+		return -1;
+	}
+	ret = real()->dup2(fd, to);
+	if (ret >= 0 && fd != to && (shared_of(fd) || shared_of(to)))
+		replaced(to, shared_of(fd));
+	return ret;
+}
+
+EXPORT int dup3(int fd, int to, int flags)
+{
+	int ret;
+
+	if (hidden(to)) {
+		errno = EBUSY;
+		return -1;
+	}
+	ret = real()->dup3(fd, to, flags);
+	if (ret >= 0 && (shared_of(fd) || shared_of(to)))
+		replaced(to, shared_of(fd));
+	return ret;
+}
+
+/* The kernel closes what lies between those that are ours; we close ours, and keep the hidden. */
+static int range_close(unsigned int first, unsigned int last, unsigned int flags)
+{
+	unsigned int from = first, end = (unsigned int)(file_top_hidden() + 1);
+	int ret = 0;
+
+	for (unsigned int fd = first; fd <= last && fd < end; fd++) {
+		if (!file_of((int)fd))
+			continue;
+		if (fd > from && real()->close_range(from, fd - 1, (int)flags) < 0)
+			ret = -1;
+		(void)close((int)fd); /* ours: it is open */
+		from = fd + 1;
+	}
+	if (from <= last && real()->close_range(from, last, (int)flags) < 0)
+		ret = -1;
+	return ret;
+}
+
+EXPORT int close_range(unsigned int first, unsigned int last, int flags)
+{
+	if (flags != 0 || first > last || !file_own_process())
+		return real()->close_range(first, last, flags);
+	return range_close(first, last, 0);
+}
+
+EXPORT void closefrom(int first)
+{
+	(void)close_range(first < 0 ? 0 : (unsigned int)first, UINT_MAX, 0); /* as closefrom(3) */
+}
+
+/* ---- fcntl ---- */
+
+/* F_GETFL and F_SETFL where O_NONBLOCK is what the program thinks, not what the kernel has. */
+static int flags_get(struct file *f, int fd)
+{
+	int flags = real()->fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return flags;
+	return (flags & ~O_NONBLOCK) | (file_nonblock(f) ? O_NONBLOCK : 0);
+}
+
+static void nonblock_set(struct file *f, bool nonblock)
+{
+	/* Relaxed: a lone fact. */
+	atomic_store_explicit(&f->nonblock, nonblock, memory_order_relaxed);
+	if (file_kind(f) == FILE_VIRTUAL && file_nc(f) >= 0)
+		(void)nc_fcntl(file_nc(f), F_SETFL, nonblock ? O_NONBLOCK : 0); /* known to it */
+}
+
+static int flags_set(struct file *f, int fd, int flags)
+{
+	int ret = real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+
+	if (ret == 0)
+		nonblock_set(f, (flags & O_NONBLOCK) != 0);
+	return ret;
+}
+
+static int fcntl_ours(struct file *f, int fd, int cmd, void *arg)
+{
+	bool thinks = file_kind(f) == FILE_VIRTUAL || file_kind(f) == FILE_LISTENER;
+	int ret;
+
+	switch (cmd) {
+	case F_DUPFD:
+	case F_DUPFD_CLOEXEC:
+		ret = real()->fcntl(fd, cmd, arg);
+		if (ret >= 0 && shared_of(fd))
+			file_share(f, ret);
+		return ret;
+	case F_GETFL:
+		return thinks ? flags_get(f, fd) : real()->fcntl(fd, cmd, arg);
+	case F_SETFL:
+		return thinks ? flags_set(f, fd, (int)(intptr_t)arg) : real()->fcntl(fd, cmd, arg);
+	default:
+		return real()->fcntl(fd, cmd, arg);
+	}
+}
+
+static int fcntl_any(int fd, int cmd, void *arg)
+{
+	struct file *f = file_of(fd);
+
+	return f ? fcntl_ours(f, fd, cmd, arg) : real()->fcntl(fd, cmd, arg);
+}
+
+EXPORT int fcntl(int fd, int cmd, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, void *); /* an int, a pointer or nothing: all are passed in one register */
+	va_end(ap);
+	return fcntl_any(fd, cmd, arg);
+}
+
+EXPORT int fcntl64(int fd, int cmd, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, void *); /* as above */
+	va_end(ap);
+	return fcntl_any(fd, cmd, arg);
+}
+
+/* ---- ioctl ---- */
+
+static int ioctl_ours(struct file *f, int fd, unsigned long request, void *arg)
+{
+	uint32_t kind = file_kind(f);
+	ssize_t ret;
+
+	if (request == FIONBIO && (kind == FILE_VIRTUAL || kind == FILE_LISTENER)) {
+		nonblock_set(f, *(int *)arg != 0);
+		return 0;
+	}
+	if (kind != FILE_VIRTUAL)
+		return real()->ioctl(fd, request, arg);
+	if (request == SIOCATMARK) {
+		*(int *)arg = 0; /* there is no urgent data */
+		return 0;
+	}
+	ret = nc_ioctl(file_nc(f), request, arg);
+	/* What is not about this socket (interfaces, addresses) any socket answers. */
+	return ret == -ENOTTY ? real()->ioctl(fd, request, arg) : (int)file_result(f, ret);
+}
+
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	struct file *f = file_of(fd);
+	va_list ap;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *); /* as in fcntl */
+	va_end(ap);
+	return f ? ioctl_ours(f, fd, request, arg) : real()->ioctl(fd, request, arg);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file.h - an open file of the program, as far as it is ours; and which descriptors name it.
+ *
+ *              connect, the peer has ncd
+ *   KERNEL  ----------------------------->  VIRTUAL      (accepted ones begin here)
+ *     |  \   connect, otherwise
+ *     |   `-------------------------------> not ours any more: a plain kernel socket
+ *     | listen, and ncd is there
+ *     `-----------------------------------> LISTENER     (both: the kernel's and ncd's)
+ *
+ * KERNEL    a TCP socket of the kernel with which nothing has happened that decides. Its options
+ *           and its registrations with epoll are remembered.
+ * LISTENER  the descriptor is the kernel's listening socket; beside it the virtual one, whose
+ *           pollable descriptor is watched wherever the program watches its own.
+ * VIRTUAL   the descriptor is a copy of the virtual socket's pollable one: a socket, which the
+ *           kernel can wait for. Nothing else may be done with it but through libncclient.
+ * INTERNAL  a descriptor of libncclient: hidden from the program.
+ *
+ * Ownership: the memory comes from a pool and is never freed, so that a call that races with close
+ *   finds a stale number and not a hole. The descriptors that name a file hold it (refs).
+ * Threading: kind, nc, nonblock, pollfd: atomic. Lists under `lock`. The table's entries and refs
+ *   change under the table lock, with signals blocked: a handler may close or dup.
+ *
+ * Ordering:
+ *   KIND   fields set, then kind stored (release) -> kind loaded (acquire): they are seen.
+ *   ENTRY  the file set, then its entry stored (release) -> loaded (acquire): it is seen.
+ */
+#ifndef PRELOAD_FILE_H
+#define PRELOAD_FILE_H
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "../lock.h"
+
+#define FILE_TABLE  (1 << 20) /* descriptors beyond it are never ours */
+#define OPTION_MAX  64        /* bytes of a value that is remembered */
+#define OPTIONS_MAX 64        /* of one socket; more are applied, but not remembered */
+
+enum file_kind {
+	FILE_FREE = 0,
+	FILE_KERNEL,
+	FILE_LISTENER,
+	FILE_VIRTUAL,
+	FILE_INTERNAL
+};
+
+struct file_option {
+	struct file_option *next;
+	int level, name;
+	socklen_t len;
+	unsigned char val[OPTION_MAX];
+};
+
+struct file_watch { /* a registration with epoll */
+	struct file_watch *next;
+	int epfd, fd;
+	struct epoll_event event;
+};
+
+struct file {
+	_Atomic uint32_t kind;     /* enum file_kind */
+	_Atomic int nc;            /* the virtual socket; -1: none, or its parent's */
+	_Atomic int pollfd;        /* LISTENER: of the virtual one */
+	_Atomic bool nonblock;     /* LISTENER, VIRTUAL: what the program thinks */
+	_Atomic uint32_t turn;     /* LISTENER: who is asked first */
+	_Atomic uint64_t retry_ns; /* LISTENER without ncd: when it is tried again */
+	int domain;
+	int backlog;
+	uint32_t refs; /* table lock */
+
+	struct lock lock;
+	struct file_option *option; /* oldest first */
+	struct file_watch *watch;
+	struct file *next_free; /* table lock */
+};
+
+/* Process-wide, as descriptors are. */
+extern _Atomic(struct file *) file_table[FILE_TABLE];
+extern _Atomic(uint32_t) file_listeners; /* how many there are: polls look for them if any */
+
+/* The file that @fd names, or NULL: not ours. */
+static inline struct file *file_of(int fd)
+{
+	if ((unsigned int)fd >= FILE_TABLE)
+		return NULL;
+	/* ENTRY, reading end. */
+	return atomic_load_explicit(&file_table[fd], memory_order_acquire);
+}
+
+static inline uint32_t file_kind(const struct file *f)
+{
+	/* KIND, reading end. */
+	return atomic_load_explicit(&f->kind, memory_order_acquire);
+}
+
+/* The file if @fd is VIRTUAL, else NULL: the one question of most calls. */
+static inline struct file *file_virtual(int fd)
+{
+	struct file *f = file_of(fd);
+
+	return f && file_kind(f) == FILE_VIRTUAL ? f : NULL;
+}
+
+static inline int file_nc(const struct file *f)
+{
+	/* Relaxed: KIND ordered it; a stale number is refused by libncclient. */
+	return atomic_load_explicit(&f->nc, memory_order_relaxed);
+}
+
+static inline bool file_nonblock(const struct file *f)
+{
+	/* Relaxed: a lone fact. */
+	return atomic_load_explicit(&f->nonblock, memory_order_relaxed);
+}
+
+/* A result of libncclient as the C library gives it: errno and -1. */
+static inline ssize_t file_result(const struct file *f, ssize_t ret)
+{
+	if (ret >= 0)
+		return ret;
+	/* A connection of the parent, in a forked child. */
+	errno = ret == -EBADF && file_nc(f) < 0 ? ECONNRESET : (int)-ret;
+	return -1;
+}
+
+/* False in a child of vfork, which shares this memory but not the descriptors. */
+bool file_own_process(void);
+/* A new file, with a descriptor, of @kind KERNEL or VIRTUAL. NULL: not to be ours (no memory). */
+struct file *file_open(int fd, enum file_kind kind, int domain, int nc);
+/* Another descriptor for @f. */
+void file_share(struct file *f, int fd);
+/* @fd is about to be closed or replaced: it names @f no more. True if it was the last, and
+ * file_end is to be called behind the close. */
+bool file_release(struct file *f, int fd);
+/* Ends what the last descriptor named. May block for SO_LINGER. */
+void file_end(struct file *f);
+/* @f, named by @fd, is a plain kernel socket from now on: none of its descriptors is ours. */
+void file_forget(struct file *f, int fd);
+/* A KERNEL file becomes @nc: its descriptors copies of @pollfd. 0 or -errno; @nc is not closed. */
+int file_become_virtual(struct file *f, int nc, int pollfd, bool nonblock);
+/* Highest descriptor that was ever ours; and with INTERNAL ones. */
+int file_top(void);
+int file_top_hidden(void);
+
+void file_mark_internal(int fd);
+void file_unmark_internal(int fd);
+
+/* ---- option.c ---- */
+
+/* Remembers what the program has set. */
+void option_remember(struct file *f, int level, int name, const void *val, socklen_t len);
+/* Gives all that is remembered to virtual socket @nc. */
+void option_replay(struct file *f, int nc);
+/* An accepted socket has its listener's. */
+void option_inherit(struct file *f, struct file *from);
+void option_free(struct file *f);
+
+/* ---- watch.c ---- */
+
+void watch_free(struct file *f);
+/* All registrations of @f that are still there are removed, or (added) for its descriptors as they
+ * are now. */
+void watch_remove(struct file *f);
+void watch_add(struct file *f);
+/* Registers @pollfd of a LISTENER wherever its descriptors are. */
+void watch_add_pollfd(struct file *f, int pollfd);
+
+/* ---- connect.c ---- */
+
+/* A descriptor for @nc, accepted from @from; -1 with errno, and @nc is closed. */
+int file_open_accepted(int nc, struct file *from, int flags);
+
+/* ---- listener.c ---- */
+
+/* The virtual one of a LISTENER is of no use any more: the daemon has gone. */
+void listener_detach(struct file *f);
+
+#endif /* PRELOAD_FILE_H */

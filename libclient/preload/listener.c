@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listener.c - listen and accept: one descriptor at which both kinds of client arrive.
+ *
+ * The descriptor is the kernel's listening socket, always non-blocking below; the virtual one is
+ * beside it. Accept takes from the two in turn, and waits for both.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "file.h"
+#include "ncclient.h"
+#include "real.h"
+#include "way.h"
+
+#define RETRY_NS 1000000000u /* a daemon that went away is looked for so often */
+
+union address {
+	struct sockaddr sa;
+	struct sockaddr_storage storage;
+};
+
+/* A virtual socket that listens where @fd does. Its number or -errno. */
+static int listen_virtual(struct file *f, const struct sockaddr *local, socklen_t len)
+{
+	int nc = nc_socket(f->domain, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int ret;
+
+	if (nc < 0)
+		return nc;
+	way_apply_class(nc);
+	option_replay(f, nc);
+	ret = nc_bind(nc, local, len);
+	if (ret == 0)
+		ret = nc_listen(nc, f->backlog);
+	if (ret == 0)
+		ret = nc_pollfd(nc);
+	if (ret < 0) {
+		(void)nc_close(nc); /* of no use */
+		return ret;
+	}
+	return nc;
+}
+
+/* Gives the LISTENER a virtual one. With `lock` held. */
+static int listener_attach(struct file *f, int fd)
+{
+	union address local;
+	socklen_t len = sizeof(local);
+	int nc, pollfd;
+
+	if (real()->getsockname(fd, &local.sa, &len) < 0)
+		return -errno;
+	if (!way_port(way_port_of(&local.sa, len)))
+		return -EPERM;
+	lock_release(&f->lock);
+	nc = listen_virtual(f, &local.sa, len);
+	lock_take(&f->lock);
+	way_say("listen", &local.sa, len, nc < 0 ? strerrordesc_np(-nc) : NULL);
+	if (nc < 0)
+		return nc;
+	pollfd = nc_pollfd(nc);
+	/* Relaxed, both: for who polls or accepts from now on. */
+	atomic_store_explicit(&f->nc, nc, memory_order_relaxed);
+	atomic_store_explicit(&f->pollfd, pollfd, memory_order_relaxed);
+	watch_add_pollfd(f, pollfd);
+	return 0;
+}
+
+void listener_detach(struct file *f)
+{
+	int nc;
+
+	lock_take(&f->lock);
+	/* Relaxed, all: of several threads one gets it; stale numbers are refused. */
+	nc = atomic_exchange_explicit(&f->nc, -1, memory_order_relaxed);
+	atomic_store_explicit(&f->pollfd, -1, memory_order_relaxed);
+	atomic_store_explicit(&f->retry_ns, clock_now_ns() + RETRY_NS, memory_order_relaxed);
+	lock_release(&f->lock);
+	if (nc >= 0)
+		(void)nc_close(nc); /* takes its descriptor out of every epoll */
+}
+
+/* The daemon has gone, and may be back. */
+static void listener_retry(struct file *f, int fd)
+{
+	/* Relaxed: whoever changes it does the work. */
+	uint64_t at = atomic_load_explicit(&f->retry_ns, memory_order_relaxed);
+	uint64_t now_ns;
+
+	if (at == 0 || file_nc(f) >= 0)
+		return;
+	now_ns = clock_now_ns();
+	/* Relaxed: as above. */
+	if (now_ns < at ||
+	    !atomic_compare_exchange_strong_explicit(&f->retry_ns, &at, now_ns + RETRY_NS,
+						     memory_order_relaxed, memory_order_relaxed))
+		return;
+	lock_take(&f->lock);
+	(void)listener_attach(f, fd); /* not yet: at another accept */
+	lock_release(&f->lock);
+}
+
+EXPORT int listen(int fd, int backlog)
+{
+	struct file *f = file_of(fd);
+	int ret, flags;
+
+	if (f && file_kind(f) == FILE_VIRTUAL)
+		return (int)file_result(f, nc_listen(file_nc(f), backlog));
+	ret = real()->listen(fd, backlog);
+	if (ret < 0 || !f || file_kind(f) != FILE_KERNEL || !file_own_process())
+		return ret;
+	lock_take(&f->lock);
+	f->backlog = backlog;
+	ret = listener_attach(f, fd);
+	if (ret == 0) {
+		flags = real()->fcntl(fd, F_GETFL);
+		/* Relaxed: KIND orders it. */
+		atomic_store_explicit(&f->nonblock, (flags & O_NONBLOCK) != 0,
+				      memory_order_relaxed);
+		(void)real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK); /* it has flags */
+		/* Relaxed: a hint for polls. */
+		atomic_fetch_add_explicit(&file_listeners, 1, memory_order_relaxed);
+		/* KIND, writing end. */
+		atomic_store_explicit(&f->kind, FILE_LISTENER, memory_order_release);
+	}
+	lock_release(&f->lock);
+	if (ret == 0)
+		return 0;
+	if (way_required() && ret != -EPERM && ret != -EADDRNOTAVAIL) {
+		errno = -ret;
+		return -1;
+	}
+	file_forget(f, fd);
+	return 0;
+}
+
+/* ---- accept ---- */
+
+static int accept_virtual(struct file *f, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	socklen_t room = addr && len ? *len : 0;
+	int nc = file_nc(f);
+	union address from;
+	socklen_t from_len = sizeof(from);
+
+	if (nc < 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	nc = nc_accept4(nc, &from.sa, &from_len, flags & SOCK_NONBLOCK);
+	if (nc == -ECONNRESET || nc == -EBADF) {
+		listener_detach(f);
+		nc = -EAGAIN;
+	}
+	if (nc < 0) {
+		errno = -nc;
+		return -1;
+	}
+	if (addr && len) {
+		memcpy(addr, &from.sa, room < from_len ? room : from_len);
+		*len = from_len;
+	}
+	way_say("accept", &from.sa, from_len, NULL);
+	return file_open_accepted(nc, f, flags);
+}
+
+/* One look at both, in turn. */
+static int accept_try(struct file *f, int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	/* Relaxed: fairness only. */
+	uint32_t turn = atomic_fetch_add_explicit(&f->turn, 1, memory_order_relaxed);
+	int got;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		got = (turn + i) % 2 ? accept_virtual(f, addr, len, flags)
+				     : real()->accept4(fd, (__SOCKADDR_ARG){ addr }, len, flags);
+		if (got >= 0 || errno != EAGAIN)
+			return got;
+	}
+	return got;
+}
+
+/* True if what interrupts here is followed by a restart: no handler is without SA_RESTART. */
+static bool signals_restart(void)
+{
+	for (int nr = 1; nr < NSIG; nr++) {
+		struct sigaction sa;
+
+		if (sigaction(nr, NULL, &sa) == 0 && sa.sa_handler != SIG_DFL &&
+		    sa.sa_handler != SIG_IGN && !(sa.sa_flags & SA_RESTART))
+			return false;
+	}
+	return true;
+}
+
+/* When a blocking accept ends with EAGAIN: SO_RCVTIMEO. */
+static uint64_t accept_until(int fd)
+{
+	struct timeval tv = { 0 };
+	socklen_t len = sizeof(tv);
+
+	if (real()->getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) < 0 ||
+	    (tv.tv_sec == 0 && tv.tv_usec == 0))
+		return NC_FOREVER;
+	return clock_now_ns() + (uint64_t)tv.tv_sec * 1000000000u + (uint64_t)tv.tv_usec * 1000u;
+}
+
+/* 0: look again. -1 with errno. */
+static int accept_wait(struct file *f, int fd, uint64_t until_ns)
+{
+	/* Relaxed: a stale descriptor costs a look. */
+	struct pollfd fds[2] = { { fd, POLLIN, 0 },
+				 { atomic_load_explicit(&f->pollfd, memory_order_relaxed), POLLIN,
+				   0 } };
+	uint64_t now_ns = clock_now_ns();
+	struct timespec ts = { 0 };
+	int n;
+
+	if (until_ns != NC_FOREVER && now_ns < until_ns) {
+		ts.tv_sec = (time_t)((until_ns - now_ns) / 1000000000u);
+		ts.tv_nsec = (long)((until_ns - now_ns) % 1000000000u);
+	}
+	n = real()->ppoll(fds, 2, until_ns == NC_FOREVER ? NULL : &ts, NULL);
+	if (n == 0)
+		errno = EAGAIN;
+	if (n > 0 || (n < 0 && errno == EINTR && until_ns == NC_FOREVER && signals_restart()))
+		return 0;
+	return -1;
+}
+
+static int accept_listener(struct file *f, int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	uint64_t until_ns = 0;
+
+	for (;;) {
+		int got = accept_try(f, fd, addr, len, flags);
+
+		if (got >= 0)
+			listener_retry(f, fd);
+		if (got >= 0 || errno != EAGAIN || file_nonblock(f))
+			return got;
+		if (until_ns == 0)
+			until_ns = accept_until(fd);
+		if (accept_wait(f, fd, until_ns) < 0)
+			return -1;
+	}
+}
+
+EXPORT int accept4(int fd, __SOCKADDR_ARG addr, socklen_t *__restrict len, int flags)
+{
+	struct file *f = file_of(fd);
+	int nc;
+
+	if (!f || (file_kind(f) != FILE_LISTENER && file_kind(f) != FILE_VIRTUAL))
+		return real()->accept4(fd, addr, len, flags);
+	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (file_kind(f) == FILE_LISTENER)
+		return accept_listener(f, fd, addr.__sockaddr__, len, flags);
+	nc = nc_accept4(file_nc(f), addr.__sockaddr__, len, flags & SOCK_NONBLOCK);
+	return nc < 0 ? (int)file_result(f, nc) : file_open_accepted(nc, f, flags);
+}
+
+EXPORT int accept(int fd, __SOCKADDR_ARG addr, socklen_t *__restrict len)
+{
+	return accept4(fd, addr, len, 0);
+}

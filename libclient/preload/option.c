@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * option.c - socket options: setsockopt, getsockopt.
+ *
+ * What is set before a socket's way is decided acts on the kernel's socket and is remembered, to be
+ * repeated on the virtual one. On a virtual socket, what libncclient knows acts; the rest is judged
+ * by a kernel socket that lives for the call: so its errors are tcp(7)'s, and it is accepted,
+ * remembered, and given back.
+ */
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file.h"
+#include "ncclient.h"
+#include "real.h"
+#include "way.h"
+
+/* With `lock` held. */
+static struct file_option *option_find(struct file *f, int level, int name)
+{
+	struct file_option *o = f->option;
+
+	while (o && (o->level != level || o->name != name))
+		o = o->next;
+	return o;
+}
+
+/* At the end of the list, so that they are repeated in their order. With `lock` held. */
+static struct file_option *option_append(struct file *f, int level, int name)
+{
+	struct file_option **end = &f->option, *o;
+	int nr = 0;
+
+	for (; *end; end = &(*end)->next)
+		nr++;
+	o = nr < OPTIONS_MAX ? calloc(1, sizeof(*o)) : NULL;
+	if (!o)
+		return NULL;
+	o->level = level;
+	o->name = name;
+	*end = o;
+	return o;
+}
+
+void option_remember(struct file *f, int level, int name, const void *val, socklen_t len)
+{
+	struct file_option *o;
+
+	if (len > OPTION_MAX)
+		return;
+	lock_take(&f->lock);
+	o = option_find(f, level, name);
+	if (!o)
+		o = option_append(f, level, name);
+	if (o) {
+		o->len = len;
+		memcpy(o->val, val, len);
+	}
+	lock_release(&f->lock);
+}
+
+void option_replay(struct file *f, int nc)
+{
+	lock_take(&f->lock);
+	for (struct file_option *o = f->option; o; o = o->next)
+		/* Not TCP_FASTOPEN_CONNECT: whether the peer answers must be known at once. */
+		if (o->level != IPPROTO_TCP || o->name != TCP_FASTOPEN_CONNECT)
+			(void)nc_setsockopt(nc, o->level, o->name, o->val,
+					    o->len); /* unknown to it: given back by us */
+	lock_release(&f->lock);
+}
+
+void option_inherit(struct file *f, struct file *from)
+{
+	lock_take(&from->lock);
+	for (struct file_option *o = from->option; o; o = o->next)
+		option_remember(f, o->level, o->name, o->val, o->len);
+	lock_release(&from->lock);
+}
+
+void option_free(struct file *f)
+{
+	struct file_option *next;
+
+	for (struct file_option *o = f->option; o; o = next) {
+		next = o->next;
+		free(o);
+	}
+	f->option = NULL;
+}
+
+/* A kernel socket with option @level @name as the program has set it. -1 with errno. */
+static int judge_open(struct file *f, int level, int name)
+{
+	int fd = real()->socket(f->domain, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct file_option *o;
+
+	if (fd < 0)
+		return -1;
+	lock_take(&f->lock);
+	o = option_find(f, level, name);
+	if (o)
+		(void)real()->setsockopt(fd, level, name, o->val, o->len); /* it did once */
+	lock_release(&f->lock);
+	return fd;
+}
+
+static void judge_close(int fd)
+{
+	int err = errno;
+
+	(void)real()->close(fd); /* nothing is in it */
+	errno = err;
+}
+
+static int virtual_set(struct file *f, int level, int name, const void *val, socklen_t len)
+{
+	ssize_t ret = nc_setsockopt(file_nc(f), level, name, val, len);
+	int fd;
+
+	if (ret != -ENOPROTOOPT || level == SOL_NC)
+		return (int)file_result(f, ret);
+	fd = judge_open(f, level, name);
+	if (fd < 0)
+		return -1;
+	ret = real()->setsockopt(fd, level, name, val, len);
+	judge_close(fd);
+	if (ret == 0) {
+		option_remember(f, level, name, val, len);
+		way_say_option(level, name);
+	}
+	return (int)ret;
+}
+
+static int virtual_get(struct file *f, int level, int name, void *val, socklen_t *len)
+{
+	ssize_t ret = nc_getsockopt(file_nc(f), level, name, val, len);
+	int fd;
+
+	if (ret != -ENOPROTOOPT || level == SOL_NC)
+		return (int)file_result(f, ret);
+	fd = judge_open(f, level, name);
+	if (fd < 0)
+		return -1;
+	ret = real()->getsockopt(fd, level, name, val, len);
+	judge_close(fd);
+	return (int)ret;
+}
+
+EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	struct file *f = file_of(fd);
+	int ret;
+
+	if (f && file_kind(f) == FILE_VIRTUAL)
+		return virtual_set(f, level, name, val, len);
+	/* Known to ncd alone: for the virtual socket that this one may become. */
+	ret = f && level == SOL_NC ? 0 : real()->setsockopt(fd, level, name, val, len);
+	if (ret == 0 && f && val && (file_kind(f) == FILE_KERNEL || file_kind(f) == FILE_LISTENER))
+		option_remember(f, level, name, val, len);
+	if (ret == 0 && f && file_kind(f) == FILE_LISTENER && file_nc(f) >= 0)
+		(void)nc_setsockopt(file_nc(f), level, name, val, len); /* as option_replay */
+	return ret;
+}
+
+EXPORT int getsockopt(int fd, int level, int name, void *__restrict val, socklen_t *__restrict len)
+{
+	struct file *f = file_virtual(fd);
+
+	return f ? virtual_get(f, level, name, val, len)
+		 : real()->getsockopt(fd, level, name, val, len);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stdio.c - FILEs over a virtual socket, and dprintf.
+ *
+ * The C library reads and writes for its FILEs inside itself, where nobody can stand in front. So a
+ * FILE over a virtual socket is one with functions of its own (fopencookie(3)); and fileno, which
+ * knows no descriptor of such a FILE, is asked here first.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "chk.h"
+#include "file.h"
+#include "real.h"
+
+#define FILES_MAX 4096 /* FILEs over virtual sockets at one time; fileno knows no more */
+
+struct cookie {
+	FILE *file;
+	int fd;
+};
+
+struct cookies {
+	struct lock lock; /* all below */
+	struct cookie *at[FILES_MAX];
+	int end; /* one above the highest in use */
+};
+
+/* Global: why: fileno is given nothing but the FILE. */
+static struct cookies known;
+
+static ssize_t cookie_read(void *arg, char *buf, size_t len)
+{
+	return read(((struct cookie *)arg)->fd, buf, len);
+}
+
+/* 0 says "error" there, and a negative number nothing good. */
+static ssize_t cookie_write(void *arg, const char *buf, size_t len)
+{
+	ssize_t n = write(((struct cookie *)arg)->fd, buf, len);
+
+	return n < 0 ? 0 : n;
+}
+
+static int cookie_close(void *arg)
+{
+	struct cookie *c = arg;
+	int fd = c->fd;
+
+	lock_take(&known.lock);
+	for (int i = 0; i < known.end; i++)
+		if (known.at[i] == c)
+			known.at[i] = NULL;
+	lock_release(&known.lock);
+	free(c);
+	return close(fd);
+}
+
+static void cookie_register(struct cookie *c)
+{
+	lock_take(&known.lock);
+	for (int i = 0; i < FILES_MAX; i++)
+		if (!known.at[i]) {
+			known.at[i] = c;
+			if (i >= known.end)
+				known.end = i + 1;
+			break;
+		}
+	lock_release(&known.lock);
+}
+
+EXPORT FILE *fdopen(int fd, const char *mode)
+{
+	cookie_io_functions_t io = { cookie_read, cookie_write, NULL, cookie_close };
+	struct cookie *c;
+
+	if (!file_virtual(fd))
+		return real()->fdopen(fd, mode);
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->fd = fd;
+	c->file = fopencookie(c, mode, io);
+	if (!c->file) {
+		free(c);
+		return NULL;
+	}
+	cookie_register(c);
+	return c->file;
+}
+
+EXPORT int fileno(FILE *file)
+{
+	int fd = -1;
+
+	lock_take(&known.lock);
+	for (int i = 0; i < known.end && fd < 0; i++)
+		if (known.at[i] && known.at[i]->file == file)
+			fd = known.at[i]->fd;
+	lock_release(&known.lock);
+	return fd >= 0 ? fd : real()->fileno(file);
+}
+
+EXPORT int fileno_unlocked(FILE *file)
+{
+	return fileno(file);
+}
+
+/* All of @len bytes; -1 with errno. */
+static int write_all(int fd, const char *text, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, text, len);
+
+		if (n < 0)
+			return -1;
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Its own way for every descriptor: what the C library does inside it would not come by here. */
+EXPORT __attribute__((format(printf, 2, 0))) int vdprintf(int fd, const char *__restrict format,
+							  va_list ap)
+{
+	char *text;
+	int n = vasprintf(&text, format, ap), ret;
+
+	if (n < 0)
+		return -1;
+	ret = write_all(fd, text, (size_t)n);
+	free(text);
+	return ret < 0 ? -1 : n;
+}
+
+EXPORT int dprintf(int fd, const char *__restrict format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vdprintf(fd, format, ap);
+	va_end(ap);
+	return n;
+}
+
+EXPORT int __vdprintf_chk(int fd, int flag, const char *format, va_list ap)
+{
+	(void)flag;
+	return vdprintf(fd, format, ap);
+}
+
+EXPORT int __dprintf_chk(int fd, int flag, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	(void)flag;
+	va_start(ap, format);
+	n = vdprintf(fd, format, ap);
+	va_end(ap);
+	return n;
+}

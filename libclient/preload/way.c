@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * way.c - what the environment says, what was learnt, and what --verbose tells.
+ */
+#include "way.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lock.h"
+#include "ncclient.h"
+#include "real.h"
+
+#define LEARNT_NR  64
+#define LEARNT_NS  5000000000u
+#define RANGES_MAX 64
+
+struct range {
+	uint16_t from, to;
+};
+
+struct wish {
+	bool off, required, verbose;
+	int class;
+	bool some_ports; /* NCD_PORTS is set */
+	uint32_t port_nr, exclude_nr;
+	struct range port[RANGES_MAX], exclude[RANGES_MAX];
+};
+
+struct learnt {
+	unsigned char addr[16];
+	uint16_t port; /* 0: all of the host's */
+	uint64_t until_ns;
+};
+
+struct memory {
+	struct lock lock; /* only tried: who does not get it does without */
+	struct learnt at[LEARNT_NR];
+};
+
+/* Global: why: calls come without a context. Constant once the program runs. */
+static struct wish wish;
+/* Global: why: as above. */
+static struct memory memory;
+
+/* "80" or "8000-8010". False: something else. */
+static bool range_parse(const char *text, struct range *ret_range)
+{
+	unsigned int from, to;
+	char rest;
+
+	if (sscanf(text, "%u-%u%c", &from, &to, &rest) != 2) {
+		if (sscanf(text, "%u%c", &from, &rest) != 1)
+			return false;
+		to = from;
+	}
+	if (from > to || to > UINT16_MAX)
+		return false;
+	*ret_range = (struct range){ (uint16_t)from, (uint16_t)to };
+	return true;
+}
+
+/* Ports go to @range; a name that is this program's answers true. */
+static bool list_parse(const char *list, struct range *range, uint32_t *nr)
+{
+	char copy[4096], *save = NULL, *item;
+	bool named = false;
+
+	(void)snprintf(copy, sizeof(copy), "%s", list); /* longer is not sensible */
+	for (item = strtok_r(copy, ", ", &save); item; item = strtok_r(NULL, ", ", &save)) {
+		if (*nr < RANGES_MAX && range_parse(item, &range[*nr]))
+			(*nr)++;
+		else if (strcmp(item, program_invocation_short_name) == 0)
+			named = true;
+	}
+	return named;
+}
+
+static bool env_set(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value && strcmp(value, "0") != 0;
+}
+
+__attribute__((constructor)) static void wish_init(void)
+{
+	const char *class = getenv("NCD_CLASS");
+	const char *ports = getenv("NCD_PORTS");
+	const char *exclude = getenv("NCD_EXCLUDE");
+
+	wish.required = env_set("NCD_REQUIRE");
+	wish.verbose = env_set("NCD_VERBOSE");
+	if (class && strcmp(class, "latency") == 0)
+		wish.class = NC_CLASS_LATENCY;
+	else if (class && strcmp(class, "throughput") == 0)
+		wish.class = NC_CLASS_THROUGHPUT;
+	if (ports && *ports) {
+		wish.some_ports = true;
+		(void)list_parse(ports, wish.port, &wish.port_nr); /* names mean nothing here */
+	}
+	if (exclude)
+		wish.off = list_parse(exclude, wish.exclude, &wish.exclude_nr);
+}
+
+bool way_off(void)
+{
+	return wish.off;
+}
+
+bool way_required(void)
+{
+	return wish.required;
+}
+
+static bool in_ranges(const struct range *range, uint32_t nr, uint16_t port)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (port >= range[i].from && port <= range[i].to)
+			return true;
+	return false;
+}
+
+bool way_port(uint16_t port)
+{
+	return !in_ranges(wish.exclude, wish.exclude_nr, port) &&
+	       (!wish.some_ports || in_ranges(wish.port, wish.port_nr, port));
+}
+
+/* 16 bytes and a port of @addr; false: neither IPv4 nor IPv6. */
+static bool address_of(const struct sockaddr *addr, socklen_t len, struct learnt *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	if (!addr || len < sizeof(sa_family_t))
+		return false;
+	if (addr->sa_family == AF_INET && len >= sizeof(struct sockaddr_in)) {
+		struct sockaddr_in in;
+
+		memcpy(&in, addr, sizeof(in));
+		ret->addr[10] = ret->addr[11] = 0xff;
+		memcpy(ret->addr + 12, &in.sin_addr, 4);
+		ret->port = ntohs(in.sin_port);
+		return true;
+	}
+	if (addr->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6)) {
+		struct sockaddr_in6 in6;
+
+		memcpy(&in6, addr, sizeof(in6));
+		memcpy(ret->addr, &in6.sin6_addr, 16);
+		ret->port = ntohs(in6.sin6_port);
+		return true;
+	}
+	return false;
+}
+
+uint16_t way_port_of(const struct sockaddr *addr, socklen_t len)
+{
+	struct learnt a;
+
+	return address_of(addr, len, &a) ? a.port : 0;
+}
+
+/* With the lock held. */
+static struct learnt *learnt_find(const struct learnt *a)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	for (int i = 0; i < LEARNT_NR; i++)
+		if (memory.at[i].until_ns > now_ns && memcmp(memory.at[i].addr, a->addr, 16) == 0 &&
+		    (memory.at[i].port == 0 || memory.at[i].port == a->port))
+			return &memory.at[i];
+	return NULL;
+}
+
+bool way_try(const struct sockaddr *addr, socklen_t len)
+{
+	struct learnt a;
+	bool known = false;
+
+	if (wish.off || !address_of(addr, len, &a) || !way_port(a.port))
+		return false;
+	if (lock_try(&memory.lock)) {
+		known = learnt_find(&a) != NULL;
+		lock_release(&memory.lock);
+	}
+	return !known;
+}
+
+void way_learn(const struct sockaddr *addr, socklen_t len, int error)
+{
+	struct learnt a, *oldest = &memory.at[0];
+
+	if (!address_of(addr, len, &a) || !lock_try(&memory.lock))
+		return;
+	for (int i = 1; i < LEARNT_NR; i++)
+		if (memory.at[i].until_ns < oldest->until_ns)
+			oldest = &memory.at[i];
+	if (error != -ECONNREFUSED)
+		a.port = 0; /* not the port, but the host or our own ncd */
+	a.until_ns = clock_now_ns() + LEARNT_NS;
+	*oldest = a;
+	lock_release(&memory.lock);
+}
+
+void way_apply_class(int nc)
+{
+	if (wish.class != NC_CLASS_AUTO)
+		(void)nc_setsockopt(nc, SOL_NC, NC_CLASS, &wish.class,
+				    sizeof(wish.class)); /* known to it */
+}
+
+static void address_print(const struct sockaddr *addr, socklen_t len, char *to, size_t bytes)
+{
+	struct learnt a;
+	char text[INET6_ADDRSTRLEN];
+	bool four;
+
+	if (!address_of(addr, len, &a)) {
+		(void)snprintf(to, bytes, "?"); /* fits */
+		return;
+	}
+	four = memcmp(a.addr, "\0\0\0\0\0\0\0\0\0\0\377\377", 12) == 0;
+	if (four)
+		(void)inet_ntop(AF_INET, a.addr + 12, text, sizeof(text)); /* fits */
+	else
+		(void)inet_ntop(AF_INET6, a.addr, text, sizeof(text));       /* fits */
+	(void)snprintf(to, bytes, four ? "%s:%u" : "[%s]:%u", text, a.port); /* fits */
+}
+
+static void say(const char *line, int n)
+{
+	int err = errno;
+
+	if (n > 0)
+		(void)!real()->write(STDERR_FILENO, line, (size_t)n); /* nobody listens: so be it */
+	errno = err;
+}
+
+void way_say(const char *what, const struct sockaddr *addr, socklen_t len, const char *why)
+{
+	char line[256], text[INET6_ADDRSTRLEN + 10];
+	int n;
+
+	if (!wish.verbose)
+		return;
+	address_print(addr, len, text, sizeof(text));
+	n = snprintf(line, sizeof(line), "ncd-run: %s[%d]: %s %s: %s%s\n",
+		     program_invocation_short_name, (int)getpid(), what, text,
+		     why ? "kernel TCP: " : "ncd", why ? why : "");
+	say(line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
+}
+
+void way_say_option(int level, int name)
+{
+	static _Atomic uint64_t told[4]; /* a bit for each of the options 0..63 of a few levels */
+	uint64_t bit = 1ull << (name & 63);
+	char line[256];
+	int n;
+
+	if (!wish.verbose)
+		return;
+	/* Relaxed: a line twice would not matter. */
+	if (atomic_fetch_or_explicit(&told[level & 3], bit, memory_order_relaxed) & bit)
+		return;
+	n = snprintf(line, sizeof(line),
+		     "ncd-run: %s[%d]: option %d of level %d is accepted and has no effect\n",
+		     program_invocation_short_name, (int)getpid(), name, level);
+	say(line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * way.h - which way a connection goes: what the user wants, and what was learnt of late.
+ *
+ * Ownership: static. Threading: any thread.
+ */
+#ifndef PRELOAD_WAY_H
+#define PRELOAD_WAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* This program is left alone, or ncd was told to stay out. */
+bool way_off(void);
+/* No falling back to the kernel. */
+bool way_required(void);
+/* False: sockets with this port are left to the kernel. */
+bool way_port(uint16_t port);
+/* True if there is a reason to try ncd for a connection to @addr. */
+bool way_try(const struct sockaddr *addr, socklen_t len);
+/* ncd said @error about it: the next few seconds nobody tries. */
+void way_learn(const struct sockaddr *addr, socklen_t len, int error);
+/* The port of an IPv4 or IPv6 address; 0 for another. */
+uint16_t way_port_of(const struct sockaddr *addr, socklen_t len);
+/* The class asked for by --class, for each virtual socket. */
+void way_apply_class(int nc);
+
+/* --verbose: one line. @what is "connect", "listen" or "accept"; @why NULL: it goes through ncd. */
+void way_say(const char *what, const struct sockaddr *addr, socklen_t len, const char *why);
+/* --verbose, once for each: an option that has no effect on a virtual socket. */
+void way_say_option(int level, int name);
+
+#endif /* PRELOAD_WAY_H */

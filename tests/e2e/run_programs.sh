@@ -1,0 +1,242 @@
+#!/bin/bash
+# run_programs.sh - programs as Debian has them under ncd-run: each as server and as client, with the
+# other side under ncd-run too, or plain.
+. "$(dirname "$(readlink -f "$0")")/hosts.sh"
+
+large=$((120000000 / slow))
+needs() {
+	[ "$slow" = 1 ] || skip "a sanitizer's library cannot be loaded into Debian's programs"
+	command -v "$1" >/dev/null || skip "needs $1"
+}
+# A program that fails or lingers must not be taken for one that works.
+limit=(timeout --kill-after=2 $((25 * slow)))
+ncd_run=("$OUT/ncd-run" --verbose)
+
+# How the two sides are started: "server client" of run and plain, in turn.
+ways=("run run" "plain run" "run plain")
+side() { # side run|plain - sets $by, what the program is started by
+	by=()
+	[ "$1" = plain ] || by=("${ncd_run[@]}")
+}
+# background HOST NAME COMMAND... - a program of the case; its output goes to NAME.log. Sets $job.
+background() {
+	(on "$1" "${@:3}" >"$dir/$2.log" 2>&1 </dev/null) &
+	job=$!
+	jobs_of_case+=("$job")
+}
+end_job() {
+	kill -TERM "$1" 2>/dev/null
+	until_true 5 gone_or_zombie "$1" || kill -KILL "$1"
+	wait "$1" 2>/dev/null
+}
+# The kernel's side is up: under ncd-run the other is then, too.
+tcp_listens() { (on "$1" ss -Hltn "sport = :$2") | grep -q LISTEN; }
+# Bytes went through ncd, or not, as they must: by what ncd-run says of connections.
+through() { # through WAY NAME...
+	local log said=
+	for log in "${@:2}"; do grep -qE "ncd-run: .*(connect|accept) .*: ncd$" "$dir/$log.log" && said=1; done
+	if [ "$1" = "run run" ]; then
+		[ -n "$said" ] || fail "nothing went through ncd"
+	else
+		[ -z "$said" ] || fail "ncd carried what only one side has"
+	fi
+}
+python=(python3 -c)
+threaded_server='
+import socket, sys, threading
+def serve(c):
+    with c:
+        while True:
+            d = c.recv(65536)
+            if not d: return
+            c.sendall(d)
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    c, peer = l.accept()
+    assert c.getpeername() == peer and c.getsockname()[1] == int(sys.argv[2]), (peer, c.getsockname())
+    threading.Thread(target=serve, args=(c,), daemon=True).start()
+'
+client='
+import os, socket, sys, threading
+def one(n):
+    with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as c:
+        data = os.urandom(n)
+        assert c.getpeername() == (sys.argv[1], int(sys.argv[2]))
+        t = threading.Thread(target=lambda: (c.sendall(data), c.shutdown(socket.SHUT_WR)))
+        t.start()
+        got = b""
+        while True:
+            d = c.recv(50000)
+            if not d: break
+            got += d
+        t.join()
+        assert got == data, (n, len(got))
+for n in (0, 1, 4095, 4096, 3000000): one(n)
+ts = [threading.Thread(target=one, args=(100000 + i,)) for i in range(16)]
+[t.start() for t in ts]; [t.join() for t in ts]
+print("well")
+'
+
+# both_sides PORT SERVER-ARRAY CLIENT-ARRAY EXPECTED - the server on "there", the client here, in
+# all ways; the client must end well and print EXPECTED.
+both_sides() {
+	local way p=$1 server
+	local -n server_command=$2 client_command=$3
+	for way in "${ways[@]}"; do
+		side "${way% *}"
+		background there server "${by[@]}" "${server_command[@]}"
+		server=$job
+		expect 10 tcp_listens there "$p"
+		side "${way#* }"
+		(on here "${limit[@]}" "${by[@]}" "${client_command[@]}" >"$dir/client.log" 2>&1 </dev/null) ||
+			fail "$way: the client ended with status $?"
+		grep -qE "$4" "$dir/client.log" || fail "$way: the client does not say $4"
+		through "$way" client server
+		gone_or_zombie $server && fail "$way: the server has ended"
+		end_job $server
+	done
+	expect 5 empty here
+	expect 5 empty there
+}
+
+case_run_python_threads() { # quick
+	needs python3
+	both
+	local s=("${python[@]}" "$threaded_server" "${address[there]}" 8001)
+	local c=("${python[@]}" "$client" "${address[there]}" 8001)
+	both_sides 8001 s c well
+}
+
+asyncio_server='
+import asyncio, sys
+async def serve(r, w):
+    while True:
+        d = await r.read(65536)
+        if not d: break
+        w.write(d)
+        await w.drain()
+    w.close()
+async def main():
+    s = await asyncio.start_server(serve, sys.argv[1], int(sys.argv[2]))
+    async with s: await s.serve_forever()
+asyncio.run(main())
+'
+asyncio_client='
+import asyncio, os, sys
+async def one(n):
+    r, w = await asyncio.open_connection(sys.argv[1], int(sys.argv[2]))
+    data = os.urandom(n)
+    async def put():
+        w.write(data)
+        await w.drain()
+        w.write_eof()
+    got, _ = await asyncio.gather(r.read(-1), put())
+    assert got == data, (n, len(got))
+    w.close()
+async def main():
+    for n in (0, 1, 65537, 2000000): await one(n)
+    await asyncio.gather(*(one(50000 + i) for i in range(64)))
+asyncio.run(main())
+print("well")
+'
+case_run_python_asyncio() { # quick
+	needs python3
+	both
+	local s=("${python[@]}" "$asyncio_server" "${address[there]}" 8002)
+	local c=("${python[@]}" "$asyncio_client" "${address[there]}" 8002)
+	both_sides 8002 s c well
+}
+
+case_run_http() { # quick
+	needs curl
+	both
+	mkdir "$dir/www"
+	random_file $((large / 4)) www/file
+	(cd "$dir/www" && sha256sum file >file.sum)
+	local s=(python3 -m http.server -d "$dir/www" -b "${address[there]}" 8003)
+	local c=(bash -c 'cd "$1" && curl -sSo file "$2/file" && curl -sS "$2/file.sum" | sha256sum -c'
+		bash "$dir" "http://${address[there]}:8003")
+	both_sides 8003 s c 'file: OK'
+}
+
+case_run_redis() { # quick
+	needs redis-server
+	needs redis-cli
+	both
+	local at=(-h "${address[there]}" -p 6379)
+	local s=(redis-server --bind "${address[there]}" --port 6379 --protected-mode no --save ''
+		--dir "$dir")
+	local c=(redis-cli "${at[@]}" eval 'redis.call("set", "k", string.rep("x", 300000))
+		return #redis.call("get", "k")' 0)
+	both_sides 6379 s c '^300000$'
+	c=(redis-benchmark "${at[@]}" -q -n 20000 -c 50 -t "set,get,lrange_100")
+	both_sides 6379 s c 'LRANGE_100.*requests per second'
+	# Its child that saves shares descriptors; neither it nor its end may disturb the connections.
+	c=(bash -c 'redis-benchmark "$@" -q -n 20000 -c 50 -t set -d 1000 & load=$!
+		for i in 1 2 3; do
+			redis-cli "$@" bgsave >/dev/null
+			until redis-cli "$@" info persistence | grep -q bgsave_in_progress:0; do :; done
+		done
+		wait $load && redis-cli "$@" info persistence' bash "${at[@]}")
+	both_sides 6379 s c 'rdb_last_bgsave_status:ok'
+}
+
+case_run_memcached() { # quick
+	needs memcached
+	both
+	local s=(memcached -u root -t 4 -l "${address[there]}" -p 8004)
+	local c=("${python[@]}" '
+import socket, sys, threading
+def one(k):
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    f = s.makefile("rwb")
+    for i in range(200):
+        v = b"%d-%d" % (k, i) * (1 + i)
+        f.write(b"set k%d 0 0 %d\r\n%s\r\nget k%d\r\n" % (k, len(v), v, k))
+        f.flush()
+        assert f.readline() == b"STORED\r\n"
+        f.readline()
+        assert f.readline() == v + b"\r\n" and f.readline() == b"END\r\n"
+ts = [threading.Thread(target=one, args=(k,)) for k in range(16)]
+failed = []
+threading.excepthook = lambda a: failed.append(a) or sys.__excepthook__(*a[:3])
+[t.start() for t in ts]; [t.join() for t in ts]
+print("failed" if failed else "well")' "${address[there]}" 8004)
+	both_sides 8004 s c '^well'
+}
+
+case_run_iperf3() { # quick
+	needs iperf3
+	both
+	local options s=(iperf3 -s -B "${address[there]}" -p 8005) c
+	for options in -P1 -P4 -RP4 --bidir; do
+		c=(iperf3 -c "${address[there]}" -p 8005 -n 50M "$options")
+		both_sides 8005 s c 'iperf Done'
+	done
+}
+
+case_run_nginx() { # quick
+	needs nginx
+	both
+	mkdir "$dir/www"
+	random_file $((large / 4)) www/file
+	(cd "$dir/www" && sha256sum file >file.sum)
+	cat >"$dir/nginx.conf" <<-C
+		daemon off;
+		master_process off;
+		error_log stderr;
+		pid $dir/nginx.pid;
+		events { }
+		http {
+			access_log off;
+			sendfile on;
+			server { listen ${address[there]}:8006; root $dir/www; }
+		}
+	C
+	local s=(nginx -c "$dir/nginx.conf")
+	local c=(bash -c 'cd "$1" && curl -sSo file "$2/file" && curl -sS "$2/file.sum" | sha256sum -c'
+		bash "$dir" "http://${address[there]}:8006")
+	both_sides 8006 s c 'file: OK'
+}
+
+run_case "$@"
