@@ -192,6 +192,10 @@ check-sansio: $(call objects,$(CORE))
 check-e2e: all $(E2E_PROGRAMS)
 	OUT=$(OUT) tests/e2e/run.sh $(E2E)
 
+check-semantics: all $(addprefix $(OUT)/tests/semantics/,semantics wrong.so)
+	OUT=$(OUT) tests/semantics/wrong.sh
+	OUT=$(OUT) tests/semantics/run.sh $(CASES)
+
 check-install: all
 	OUT=$(OUT) tests/install.sh
 
@@ -300,7 +304,7 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all clean check check-unit check-sim check-sansio check-e2e check-install check-man tidy \
-	model fuzz fuzzers deps deps-demo deps-ci demo install uninstall help
+.PHONY: all clean check check-unit check-sim check-sansio check-e2e check-semantics check-install \
+	check-man tidy model fuzz fuzzers deps deps-demo deps-ci demo install uninstall help
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
