@@ -385,7 +385,8 @@ static bool receive(struct sim *s, uint32_t conn, uint32_t end)
 	}
 	e->rx_pending = true;
 	sim_trace(s, e->rx_got, conn + CONNS_MAX);
-	if (c->tx_blocked[!end]) {
+	/* As a kernel's socket: a byte of room is none, or each would travel alone. */
+	if (c->tx_blocked[!end] && pipe_room(p) >= p->size / 4) {
 		c->tx_blocked[!end] = false;
 		end_at(s, 0, EV_TX, conn, !end);
 	}
