@@ -29,6 +29,7 @@ struct segment {
 	uint8_t *base;
 	uint32_t first; /* its first page's place in block[] */
 	uint32_t pages;
+	int file;
 };
 
 struct arena {
@@ -102,7 +103,7 @@ static void list_remove(struct arena *a, uint32_t i)
 	b->state = BLOCK_INSIDE;
 }
 
-int arena_add(struct arena *a, uint32_t number, uint8_t *base, uint64_t bytes)
+int arena_add(struct arena *a, uint32_t number, uint8_t *base, uint64_t bytes, int file)
 {
 	uint64_t pages = bytes / NCD_RING_MIN;
 	struct segment *s;
@@ -113,7 +114,9 @@ int arena_add(struct arena *a, uint32_t number, uint8_t *base, uint64_t bytes)
 	if (pages > a->blocks_max - a->blocks)
 		return -ENOBUFS;
 	s = &a->segment[number];
-	*s = (struct segment){ .base = base, .first = a->blocks, .pages = (uint32_t)pages };
+	*s = (struct segment){
+		.base = base, .first = a->blocks, .pages = (uint32_t)pages, .file = file
+	};
 	a->blocks += s->pages;
 	a->order_of_add[a->segments++] = (uint16_t)number;
 
@@ -217,6 +220,7 @@ int arena_take(struct arena *a, uint32_t bytes, struct arena_block *ret_block)
 		.off = (uint64_t)(i - s->first) * NCD_RING_MIN,
 		.segment = number,
 		.bytes = bytes,
+		.file = s->file,
 	};
 	ret_block->base = s->base + ret_block->off;
 	return 0;
@@ -251,6 +255,12 @@ void arena_give(struct arena *a, struct arena_block *block)
 	}
 	list_push(a, s->first + page, order, true);
 	*block = (struct arena_block){ 0 };
+}
+
+void arena_discard(const struct arena_block *block)
+{
+	/* Cannot fail for pages of a memfd; others are not sent from. */
+	(void)madvise(block->base, block->bytes, MADV_REMOVE);
 }
 
 uint64_t arena_used(const struct arena *a)

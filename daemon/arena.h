@@ -25,20 +25,25 @@ struct arena_block {
 	uint64_t off;  /* in its segment */
 	uint32_t segment;
 	uint32_t bytes;
+	int file; /* descriptor + 1 of the segment's memfd; 0: none */
 };
 
 /* For up to @bytes_max of segments. NULL: out of memory. */
 struct arena *arena_create(uint64_t bytes_max);
 void arena_destroy(struct arena *a);
 
-/* Adds segment @number (1..NCD_SEGMENTS_MAX - 1). -ENOBUFS: beyond bytes_max; -EINVAL: number in
- * use, or @bytes not a multiple of the page. */
-int arena_add(struct arena *a, uint32_t number, uint8_t *base, uint64_t bytes);
+/* Adds segment @number (1..NCD_SEGMENTS_MAX - 1), all of @file (as in a block). -ENOBUFS: beyond
+ * bytes_max; -EINVAL: number in use, or @bytes not a multiple of the page. */
+int arena_add(struct arena *a, uint32_t number, uint8_t *base, uint64_t bytes, int file);
 
 /* A block of @bytes (a power of two, NCD_RING_MIN..NCD_RING_MAX). -ENOBUFS: none is free. */
 int arena_take(struct arena *a, uint32_t bytes, struct arena_block *ret_block);
 /* Gives *block back and clears it; a cleared block is allowed. */
 void arena_give(struct arena *a, struct arena_block *block);
+
+/* Gives up @block's pages: it reads as zeros, and whoever still has the pages keeps what was there.
+ * A syscall. */
+void arena_discard(const struct arena_block *block);
 
 /* Bytes handed out now; bytes free whose pages may still take memory. */
 uint64_t arena_used(const struct arena *a);

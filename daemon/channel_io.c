@@ -16,6 +16,11 @@
 #define RECEIVES_A_TURN  4 /* of one channel, where the back end does them at once */
 #define SENDS_A_TURN     2
 
+static struct ring_mem staging(uint8_t *base, uint32_t bytes)
+{
+	return (struct ring_mem){ .base = base, .bytes = bytes };
+}
+
 int channel_io_create(struct worker *w)
 {
 	uint32_t nr = w->cfg.engine.channels;
@@ -34,9 +39,8 @@ int channel_io_create(struct worker *w)
 	for (uint32_t i = nr; i-- > 0;) {
 		struct channel_io *c = &w->chan[i];
 
-		c->rx_buf = (struct ring_mem){ buf + i * each, RX_STAGING_BYTES };
-		c->tx_buf =
-			(struct ring_mem){ buf + i * each + RX_STAGING_BYTES, TX_STAGING_BYTES };
+		c->rx_buf = staging(buf + i * each, RX_STAGING_BYTES);
+		c->tx_buf = staging(buf + i * each + RX_STAGING_BYTES, TX_STAGING_BYTES);
 		c->next = w->chan_free;
 		w->chan_free = c;
 	}
@@ -60,8 +64,8 @@ int channel_io_loops(struct worker *w)
 	size_t each = RX_STAGING_BYTES + TX_STAGING_BYTES;
 
 	for (uint32_t rank = 0; rank < IO_RANKS; rank++) {
-		struct ring_mem rx = { w->chan_buf + rank * each, RX_STAGING_BYTES };
-		struct ring_mem tx = { rx.base + RX_STAGING_BYTES, TX_STAGING_BYTES };
+		struct ring_mem rx = staging(w->chan_buf + rank * each, RX_STAGING_BYTES);
+		struct ring_mem tx = staging(rx.base + RX_STAGING_BYTES, TX_STAGING_BYTES);
 
 		w->loop[rank] = engine_channel_up(w->engine, 0, class[rank], 0, &rx, &tx, NULL,
 						  w->now_ns);
@@ -182,13 +186,15 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c)
 
 	while (did < SENDS_A_TURN) {
 		const struct iovec *iov;
+		const struct tx_file *file;
 		int nr = engine_tx_iov(w->engine, c->channel, w->now_ns, &iov);
+		int file_nr = engine_tx_files(c->channel, &file);
 		int n;
 
-		if (nr <= 0)
+		if (nr + file_nr == 0)
 			break;
 		did++;
-		n = io_send(w->io, &c->io, iov, nr);
+		n = io_send(w->io, &c->io, iov, nr, file, file_nr);
 		if (n == 0 || !sent(w, c, n))
 			break;
 		if (!engine_channel_wants_tx(c->channel))

@@ -353,6 +353,7 @@ void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes)
 	cmd->segment.number = c->segment_nr;
 	cmd->segment.base = map->base;
 	cmd->segment.bytes = map->bytes;
+	cmd->segment.fd = map->fd;
 	msg.segment = c->segment_nr;
 	msg.bytes = map->bytes;
 	/* The message first: the application must know the segment before a slot names it. */
@@ -360,6 +361,5 @@ void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes)
 		command_destroy(cmd);
 		return;
 	}
-	region_close_fd(map);
 	client_post(c, worker, cmd);
 }

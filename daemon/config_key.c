@@ -19,6 +19,7 @@
 static const struct config_choice io_choices[] = {
 	{ "auto", IO_AUTO }, { "io_uring", IO_URING }, { "epoll", IO_EPOLL }, { NULL, 0 }
 };
+static const struct config_choice zerocopy_choices[] = { { "auto", 1 }, { "off", 0 }, { NULL, 0 } };
 static const struct config_choice policy_choices[] = { { "least-loaded", POLICY_LEAST_LOADED },
 						       { "round-robin", POLICY_ROUND_ROBIN },
 						       { "source-port", POLICY_SOURCE_PORT },
@@ -58,6 +59,8 @@ static const struct config_key keys[] = {
 	{ "channels", "max", KIND_NUMBER, false, FIELD(channels_max), 2, 2 * NCD_LANE_CHANNELS_MAX,
 	  .value = "8" },
 	{ "channels", "congestion", KIND_TEXT, false, FIELD(congestion), .value = "" },
+	{ "channels", "zerocopy", KIND_CHOICE, false, FIELD(zerocopy), .choices = zerocopy_choices,
+	  .value = "auto" },
 	{ "channels", "ping_seconds", KIND_NUMBER, false, FIELD(ping_seconds), 1, 3600,
 	  .value = "5" },
 	{ "channels", "timeout_seconds", KIND_NUMBER, false, FIELD(timeout_seconds), 1, 86400,

@@ -18,6 +18,7 @@
 #include "privilege.h"
 
 /* Of each worker. Memory follows use: what is not used is not touched. */
+#define FILE_MIN         (32u << 10) /* below, a copy costs less than sending by file */
 #define STREAMS_MIN      131072u
 #define CHANNELS         1024u
 #define LISTENERS        16384u
@@ -117,6 +118,7 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 			.channels = CHANNELS,
 			.listeners = LISTENERS,
 			.frame_bytes = (uint32_t)c->frame_bytes,
+			.file_min = c->zerocopy ? FILE_MIN : 0,
 			.policy = (enum sched_policy)c->policy,
 			.seed = d->incarnation + index,
 			.ack_delay_ns = ACK_DELAY_NS,

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sendfile.h>
 
 #include "io_backend.h"
 
@@ -170,7 +171,50 @@ int io_recv(struct io *io, struct io_link *l, const struct iovec *iov, int iov_n
 	return io->ops->recv(io, l);
 }
 
-int io_send(struct io *io, struct io_link *l, const struct iovec *iov, int iov_nr)
+static ssize_t send_message(struct io *io, const struct io_link *l)
+{
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (l->tx_file_nr > 0 ? MSG_MORE : 0);
+	ssize_t n;
+
+	io->calls++;
+	do
+		n = sendmsg(l->fd, &l->tx_msg, flags);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t send_file(struct io *io, const struct io_link *l, const struct tx_file *f)
+{
+	off_t at = (off_t)f->file_off;
+	ssize_t n;
+
+	io->calls++;
+	do
+		n = sendfile(l->fd, f->file - 1, &at, f->bytes);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+int io_send_now(struct io *io, struct io_link *l)
+{
+	size_t want = 0;
+	ssize_t n = 0, sum = 0;
+
+	for (size_t i = 0; i < l->tx_msg.msg_iovlen; i++)
+		want += l->tx_msg.msg_iov[i].iov_len;
+	if (want > 0)
+		n = sum = send_message(io, l);
+	for (int i = 0; i < l->tx_file_nr && n == (ssize_t)want; i++) {
+		want = l->tx_file[i].bytes;
+		n = send_file(io, l, &l->tx_file[i]);
+		if (n > 0)
+			sum += n;
+	}
+	return sum > 0 ? (int)sum : (int)n;
+}
+
+int io_send(struct io *io, struct io_link *l, const struct iovec *iov, int iov_nr,
+	    const struct tx_file *file, int file_nr)
 {
 	union {
 		const struct iovec *in;
@@ -178,6 +222,8 @@ int io_send(struct io *io, struct io_link *l, const struct iovec *iov, int iov_n
 	} u = { .in = iov };
 
 	l->tx_msg = (struct msghdr){ .msg_iov = u.out, .msg_iovlen = (size_t)iov_nr };
+	l->tx_file = file;
+	l->tx_file_nr = file_nr;
 	return io->ops->send(io, l);
 }
 

@@ -42,6 +42,9 @@ struct io_link {
 	int rx_result, tx_result;
 	struct io_link *next;
 	struct msghdr rx_msg, tx_msg;
+	const struct tx_file *tx_file; /* sent behind tx_msg */
+	int tx_file_nr;
+	bool tx_polled; /* io_uring.c: a send by file waits for room */
 	void *user;
 };
 
@@ -79,11 +82,13 @@ static inline bool io_link_quiet(const struct io_link *l)
 void io_link_remove(struct io *io, struct io_link *l);
 
 /*
- * Receive into, send from @iov, which stays valid and unchanged until the result is taken. Returns
- * > 0: done at once; 0: lent; -errno: failed (-EPIPE: the other side has closed).
+ * Receive into, send from @iov and then @file, all of which stay valid and unchanged until the
+ * result is taken. Returns > 0: done at once; 0: lent; -errno: failed (-EPIPE: the other side has
+ * closed). With a @file the descriptor has O_NONBLOCK, and the process ignores SIGPIPE.
  */
 int io_recv(struct io *io, struct io_link *l, const struct iovec *iov, int iov_nr);
-int io_send(struct io *io, struct io_link *l, const struct iovec *iov, int iov_nr);
+int io_send(struct io *io, struct io_link *l, const struct iovec *iov, int iov_nr,
+	    const struct tx_file *file, int file_nr);
 /* The result of a direction that is IO_DONE, as above; 0 if it is not. It is IO_IDLE afterwards. */
 int io_take_recv(struct io_link *l);
 int io_take_send(struct io_link *l);

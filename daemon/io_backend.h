@@ -35,6 +35,8 @@ struct io {
 int io_uring_create(uint32_t links_max, struct io **ret_io);
 int io_epoll_create(struct io **ret_io);
 
+/* Sends what the kernel takes now: > 0, -EAGAIN or another -errno. */
+int io_send_now(struct io *io, struct io_link *l);
 /* A direction of @l is done with @result (0 from recv: the end). */
 void io_recv_done(struct io *io, struct io_link *l, int result);
 void io_send_done(struct io *io, struct io_link *l, int result);

@@ -82,17 +82,11 @@ static int try_recv(struct epoll *e, struct io_link *l)
 
 static int try_send(struct epoll *e, struct io_link *l)
 {
-	ssize_t n;
+	int n = io_send_now(&e->io, l);
 
-	e->io.calls++;
-	do
-		n = sendmsg(l->fd, &l->tx_msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0)
-		return (int)n;
-	if (errno == EAGAIN)
+	if (n == -EAGAIN)
 		l->writable = false;
-	return -errno;
+	return n;
 }
 
 static int epoll_recv(struct io *io, struct io_link *l)

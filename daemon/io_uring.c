@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "io_backend.h"
@@ -149,11 +150,50 @@ static void held_try(struct uring *u)
 	io_recv_done(&u->io, l, n < 0 ? -errno : (int)n);
 }
 
+/* What io_uring sends of a file goes by a pipe and a kernel thread: the call itself is made here,
+ * and the ring only waits for room. */
+static void await_room(struct uring *u, struct io_link *l)
+{
+	struct io_uring_sqe *sqe = uring_sqe(u);
+
+	io_uring_prep_poll_add(sqe, l->fd, POLLOUT);
+	sqe_tag(sqe, l, TAG_SEND);
+	l->tx = IO_LENT;
+	l->tx_polled = true;
+	u->urgent++;
+}
+
+static int send_files(struct uring *u, struct io_link *l)
+{
+	int n = io_send_now(&u->io, l);
+
+	if (n != -EAGAIN)
+		return n;
+	await_room(u, l);
+	return 0;
+}
+
+static void complete_send(struct uring *u, struct io_link *l, int result)
+{
+	if (l->tx_polled && result >= 0) {
+		result = io_send_now(&u->io, l);
+		if (result == -EAGAIN && !l->dropped) {
+			await_room(u, l);
+			return;
+		}
+	}
+	l->tx_polled = false;
+	io_send_done(&u->io, l, result);
+}
+
 static int uring_send(struct io *io, struct io_link *l)
 {
 	struct uring *u = uring_of(io);
-	struct io_uring_sqe *sqe = uring_sqe(u);
+	struct io_uring_sqe *sqe;
 
+	if (l->tx_file_nr > 0)
+		return send_files(u, l);
+	sqe = uring_sqe(u);
 	io_uring_prep_sendmsg(sqe, l->fd, &l->tx_msg, MSG_NOSIGNAL);
 	sqe_tag(sqe, l, TAG_SEND);
 	l->tx = IO_LENT;
@@ -213,7 +253,7 @@ static void uring_reap(struct uring *u)
 			io_recv_done(&u->io, l, uring_result(cqe));
 			break;
 		case TAG_SEND:
-			io_send_done(&u->io, l, uring_result(cqe));
+			complete_send(u, l, uring_result(cqe));
 			break;
 		case TAG_WATCH:
 			complete_watch(u, of, cqe);

@@ -137,6 +137,9 @@ static void flow_free(struct worker *w, struct flow *f)
 {
 	struct port *p = f->port;
 
+	/* What is on its way out of these pages must not become another stream's bytes. */
+	if (engine_stream_tx_exposed(f->stream))
+		arena_discard(&f->tx);
 	flow_stats_close(w, f);
 	engine_stream_free(w->engine, f->stream);
 	flow_forget(p, f);

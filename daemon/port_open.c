@@ -183,6 +183,13 @@ static enum stream_class class_by_port(const struct worker *w, uint8_t class, ui
 	return (enum stream_class)class;
 }
 
+static struct ring_mem ring_of(const struct arena_block *b)
+{
+	return (struct ring_mem){
+		.base = b->base, .bytes = b->bytes, .file = b->file, .file_off = b->off
+	};
+}
+
 /* 0, -EAGAIN: no memory yet; another -errno: failed. */
 static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least)
 {
@@ -207,8 +214,8 @@ static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least
 		.local_port = r.local_port,
 		.remote = r.remote,
 		.remote_port = r.remote_port,
-		.tx = { tx.base, tx.bytes },
-		.rx = { rx.base, rx.bytes },
+		.tx = ring_of(&tx),
+		.rx = ring_of(&rx),
 		.class = class_by_port(w, r.class, r.remote_port),
 		.defer = r.flags & OPEN_F_DEFER,
 	};
@@ -272,6 +279,7 @@ static int admit(struct worker *w, struct flow *f, bool least)
 {
 	struct port *p = f->port;
 	struct listener *l = &p->listener[f->listener];
+	struct ring_mem tx, rx;
 	struct slot_shm *shm;
 	uint32_t slot;
 	int ret;
@@ -288,8 +296,9 @@ static int admit(struct worker *w, struct flow *f, bool least)
 		return -ENOBUFS;
 	}
 	flow_put_in_slot(p, f, slot);
-	engine_stream_rings(f->stream, &(struct ring_mem){ f->tx.base, f->tx.bytes },
-			    &(struct ring_mem){ f->rx.base, f->rx.bytes }, f);
+	tx = ring_of(&f->tx);
+	rx = ring_of(&f->rx);
+	engine_stream_rings(f->stream, &tx, &rx, f);
 	if (l->class != CLASS_AUTO)
 		engine_stream_class(w->engine, f->stream, l->class);
 

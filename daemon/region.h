@@ -18,7 +18,7 @@
 struct region_map {
 	uint8_t *base;
 	uint64_t bytes;
-	int fd; /* to be passed on; -1 once closed */
+	int fd; /* to be passed on, and to send from; -1 once closed */
 };
 
 /*
@@ -37,7 +37,7 @@ int region_map_create(const char *name, uint64_t bytes, struct region_map *ret_m
 int region_create(uint32_t workers, uint32_t slots, struct region_shm *ret_layout,
 		  struct region_map *ret_map);
 
-/* Closes the descriptor, keeps the mapping: once it has been passed on. */
+/* Closes the descriptor, keeps the mapping: of one that has been passed on and holds no rings. */
 void region_close_fd(struct region_map *map);
 /* Unmaps and closes; a zeroed or already unmapped one is allowed. */
 void region_unmap(struct region_map *map);

@@ -69,6 +69,7 @@ struct worker_cmd {
 			uint32_t number;
 			uint8_t *base;
 			uint64_t bytes;
+			int fd; /* stays open as long as it is mapped */
 		} segment;
 		struct {
 			uint32_t listener;

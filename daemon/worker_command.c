@@ -14,7 +14,8 @@
 static int add_segment(struct worker *w, const struct worker_cmd *cmd)
 {
 	struct port *p = cmd->port;
-	int ret = arena_add(p->arena, cmd->segment.number, cmd->segment.base, cmd->segment.bytes);
+	int ret = arena_add(p->arena, cmd->segment.number, cmd->segment.base, cmd->segment.bytes,
+			    cmd->segment.fd + 1);
 
 	p->segment_wanted = false;
 	port_unpark(w, p, ret < 0);

@@ -6,7 +6,10 @@
  *
  * A place in a ring is only written where the byte is still missing: offset >= rx_next. A payload
  * whose receive is under way holds back the stream's credit (channel_credit_cap), so that the same
- * place cannot come to mean a later byte meanwhile.
+ * place cannot come to mean a later byte meanwhile. Its bytes may also come by another channel, if
+ * the peer has given this one up and sent them again: they are not acknowledged before that receive
+ * is over (channel_hold). For once they are, the peer may write something else where it sent them
+ * from, and what then arrives here of the first copy is no longer the same (struct tx_file).
  */
 #include <errno.h>
 #include <string.h>
@@ -107,7 +110,7 @@ static int take_payload(struct engine *e, struct channel *c, const uint8_t *data
 	if (offset < s->rx_next)
 		skip = s->rx_next - offset < bytes ? (uint32_t)(s->rx_next - offset) : bytes;
 	copy_to_ring(s, offset + skip, data + skip, bytes - skip);
-	if (stream_peer_bytes(e, s, offset, bytes, e->now_ns) != 0)
+	if (stream_peer_bytes(e, c, s, offset, bytes, e->now_ns) != 0)
 		return fail(c, "too many holes in a stream");
 	return 0;
 }
@@ -244,8 +247,11 @@ int engine_received(struct engine *e, struct channel *c, size_t bytes, uint64_t 
 		uint64_t offset = rx->frame.offset + rx->done;
 
 		if (rx->stream != NULL &&
-		    stream_peer_bytes(e, rx->stream, offset, placed, e->now_ns) != 0)
+		    stream_peer_bytes(e, c, rx->stream, offset, placed, e->now_ns) != 0)
 			r = fail(c, "too many holes in a stream");
+		if (r == 0 && rx->stream != NULL && rx->stream->held_on != 0 &&
+		    stream_peer_unhold(e, rx->stream, e->now_ns) != 0)
+			r = fail(c, "answers overflow");
 		if (r == 0)
 			r = advance(e, c, placed);
 	}
@@ -271,6 +277,25 @@ void channel_forget_stream(struct engine *e, struct stream *s)
 			c->rx.stream = NULL;
 	}
 	s->placing = 0;
+}
+
+uint64_t channel_hold(const struct engine *e, const struct channel *c, const struct stream *s)
+{
+	const struct engine_peer *p = &e->peer[s->peer];
+	uint32_t bits = s->placing > (c != NULL) ? p->up : 0;
+	uint64_t hold = NO_OFFSET;
+
+	while (bits != 0) {
+		const struct channel *other = p->channel[__builtin_ctz(bits)];
+		const struct channel_rx *rx = &other->rx;
+
+		bits &= bits - 1;
+		if (other == c || rx->stream != s || !rx->lent || rx->direct == 0)
+			continue;
+		if (rx->frame.offset + rx->done < hold)
+			hold = rx->frame.offset + rx->done;
+	}
+	return hold;
 }
 
 uint64_t channel_credit_cap(const struct engine *e, const struct stream *s, uint64_t limit)

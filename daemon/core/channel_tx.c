@@ -2,6 +2,7 @@
 /*
  * channel_tx.c - streams to frames: what a channel sends next, gathered for one sendmsg. Headers
  * and small payloads lie in the channel's buffer, large payloads stay in the applications' rings.
+ * One that goes by file ends the gathering: it is sent behind all iovecs.
  */
 #include <string.h>
 
@@ -11,7 +12,7 @@
 
 static bool tx_room(const struct channel *c)
 {
-	return c->tx.iov_nr + 4 <= TX_IOV_MAX &&
+	return c->tx.file_nr == 0 && c->tx.iov_nr + 4 <= TX_IOV_MAX &&
 	       c->tx.buf_used + WIRE_HEADER_BYTES + WIRE_OPEN_BYTES + TX_COPY_MAX <=
 		       c->tx.buf_bytes;
 }
@@ -28,6 +29,32 @@ static uint8_t *put_own(struct channel_tx *tx, uint32_t bytes)
 	else
 		tx->iov[tx->iov_nr++] = (struct iovec){ p, bytes };
 	return p;
+}
+
+static void put_file(struct channel_tx *tx, const struct ring_mem *ring, uint32_t pos,
+		     uint32_t bytes)
+{
+	tx->file[tx->file_nr++] = (struct tx_file){
+		.base = ring->base + pos,
+		.bytes = bytes,
+		.file = ring->file,
+		.file_off = ring->file_off + pos,
+	};
+}
+
+/* @bytes of the stream's ring from @offset on, piece by piece out of its file. */
+static void put_ring_file(struct channel_tx *tx, struct stream *s, uint64_t offset, uint32_t bytes)
+{
+	const struct ring_mem *ring = &s->tx;
+	uint32_t pos = ring_place(ring, s->tx_base, offset);
+	uint32_t first = bytes < ring->bytes - pos ? bytes : ring->bytes - pos;
+
+	put_file(tx, ring, pos, first);
+	if (first < bytes)
+		put_file(tx, ring, 0, bytes - first);
+	tx->payload += bytes;
+	if (s->tx_exposed < offset + bytes)
+		s->tx_exposed = offset + bytes;
 }
 
 /* @bytes of the stream's ring from @offset on: copied if few, else by reference. */
@@ -146,6 +173,13 @@ static void emit_code(struct channel *c, struct stream *s, uint8_t type)
 	note_sent(c, s, 0);
 }
 
+/* This host's own channels copy from ring to ring: they have no use for files. */
+static bool goes_by_file(const struct engine *e, const struct channel *c, const struct stream *s,
+			 uint64_t bytes)
+{
+	return s->tx.file && e->cfg.file_min && bytes >= e->cfg.file_min && c->peer != 0;
+}
+
 /* DATA with as much as deficit and frame allow, its FIN if the end is reached; or a FIN alone. */
 static void emit_data(struct engine *e, struct channel *c, struct stream *s)
 {
@@ -168,7 +202,9 @@ static void emit_data(struct engine *e, struct channel *c, struct stream *s)
 	}
 	put_credit(e, s, &f);
 	put_header(c, &f);
-	if (bytes > 0)
+	if (bytes > 0 && goes_by_file(e, c, s, bytes))
+		put_ring_file(&c->tx, s, s->tx_next, (uint32_t)bytes);
+	else if (bytes > 0)
 		put_ring(&c->tx, s, s->tx_next, (uint32_t)bytes);
 	note_sent(c, s, (uint32_t)bytes);
 	c->counters.bytes_sent += bytes;
@@ -281,8 +317,9 @@ int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns,
 
 	if (now_ns > e->now_ns)
 		e->now_ns = now_ns;
-	if (tx->iov_first == tx->iov_nr) {
+	if (tx->iov_first == tx->iov_nr && tx->file_first == tx->file_nr) {
 		tx->iov_first = tx->iov_nr = 0;
+		tx->file_first = tx->file_nr = 0;
 		tx->buf_used = 0;
 		tx->payload = 0;
 		gather_replies(e, c);
@@ -290,6 +327,12 @@ int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns,
 	}
 	*ret_iov = &tx->iov[tx->iov_first];
 	return tx->iov_nr - tx->iov_first;
+}
+
+int engine_tx_files(const struct channel *c, const struct tx_file **ret_file)
+{
+	*ret_file = &c->tx.file[c->tx.file_first];
+	return c->tx.file_nr - c->tx.file_first;
 }
 
 void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns)
@@ -308,11 +351,23 @@ void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now
 		if (v->iov_len == 0)
 			tx->iov_first++;
 	}
+	while (bytes > 0 && tx->file_first < tx->file_nr) {
+		struct tx_file *f = &tx->file[tx->file_first];
+		uint32_t n = bytes < f->bytes ? (uint32_t)bytes : f->bytes;
+
+		f->base += n;
+		f->file_off += n;
+		f->bytes -= n;
+		bytes -= n;
+		if (f->bytes == 0)
+			tx->file_first++;
+	}
 }
 
 bool engine_channel_wants_tx(const struct channel *c)
 {
-	return c->tx.iov_first < c->tx.iov_nr || c->tx.queue.head != NULL ||
+	return c->tx.iov_first < c->tx.iov_nr || c->tx.file_first < c->tx.file_nr ||
+	       c->tx.queue.head != NULL ||
 	       c->tx.reply_head != c->tx.reply_tail || c->tx.ping_due || c->tx.goaway_due;
 }
 

@@ -284,6 +284,8 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 
 		c->rx.stream = NULL;
 		s->placing--;
+		if (s->held_on)
+			(void)stream_peer_unhold(e, s, e->now_ns); /* that channel says it */
 		stream_credit_check(e, s, e->now_ns);
 	}
 	if (p->up == 0)
@@ -334,11 +336,14 @@ uint32_t engine_channel_loop(struct engine *e, struct channel *c, uint32_t frame
 	return (uint32_t)(c->counters.frames_sent - first);
 }
 
-static bool overlaps(const struct iovec *v, const uint8_t *base, size_t bytes)
+static bool overlaps(const uint8_t *p, size_t len, const uint8_t *base, size_t bytes)
 {
-	const uint8_t *p = v->iov_base;
+	return p < base + bytes && base < p + len;
+}
 
-	return p < base + bytes && base < p + v->iov_len;
+static bool overlaps_iov(const struct iovec *v, const uint8_t *base, size_t bytes)
+{
+	return overlaps(v->iov_base, v->iov_len, base, bytes);
 }
 
 bool engine_ring_lent(const struct engine *e, const uint8_t *base, size_t bytes)
@@ -352,11 +357,15 @@ bool engine_ring_lent(const struct engine *e, const uint8_t *base, size_t bytes)
 		if (!c->up)
 			continue;
 		for (k = c->tx.iov_first; k < c->tx.iov_nr; k++) {
-			if (overlaps(&c->tx.iov[k], base, bytes))
+			if (overlaps_iov(&c->tx.iov[k], base, bytes))
+				return true;
+		}
+		for (k = c->tx.file_first; k < c->tx.file_nr; k++) {
+			if (overlaps(c->tx.file[k].base, c->tx.file[k].bytes, base, bytes))
 				return true;
 		}
 		for (k = 0; c->rx.lent && c->rx.direct > 0 && k < c->rx.iov_nr; k++) {
-			if (overlaps(&c->rx.iov[k], base, bytes))
+			if (overlaps_iov(&c->rx.iov[k], base, bytes))
 				return true;
 		}
 	}

@@ -38,10 +38,28 @@ struct engine;
 struct stream;
 struct channel;
 
-/* One direction's memory. bytes is a power of two in NCD_RING_MIN..NCD_RING_MAX. */
+/*
+ * One direction's memory. bytes is a power of two in NCD_RING_MIN..NCD_RING_MAX. If it is a file's,
+ * @file is the descriptor + 1 and @file_off the place of base in it; else 0.
+ */
 struct ring_mem {
 	uint8_t *base;
 	uint32_t bytes;
+	int file;
+	uint64_t file_off;
+};
+
+/*
+ * Payload that goes out of a ring's file: the kernel sends the pages themselves, as sendfile(2)
+ * does, and copies nothing. So what is on its way changes with the ring. That does no harm, because
+ * a ring is written again only where the peer has acknowledged, and then a copy is no longer
+ * looked at: see channel_rx.c for the peer's part, engine_stream_tx_exposed for ours.
+ */
+struct tx_file {
+	const uint8_t *base; /* the same bytes in memory */
+	uint32_t bytes;
+	int file; /* as in struct ring_mem */
+	uint64_t file_off;
 };
 
 struct engine_config {
@@ -49,6 +67,7 @@ struct engine_config {
 	uint32_t channels;
 	uint32_t listeners;
 	uint32_t frame_bytes; /* most payload of one frame */
+	uint32_t file_min;    /* payloads from this on go by file, where the ring is one; 0: none */
 	enum sched_policy policy;
 	uint64_t seed; /* first stream generations and ports; differs with each incarnation */
 	uint64_t ack_delay_ns;
@@ -117,12 +136,14 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns);
 void *engine_channel_user(const struct channel *c);
 
 /*
- * What to send now: gathers frames, if none are under way, until about frame_bytes or @max iovecs.
- * Returns the iovec count (0: nothing), *ret_iov valid until engine_sent. While bytes are under way
- * the same rest is returned again.
+ * What to send now: gathers frames, if none are under way, until about frame_bytes or TX_IOV_MAX
+ * iovecs; behind them come the pieces of engine_tx_files. Returns the iovec count, *ret_iov valid
+ * until engine_sent. While bytes are under way the same rest is returned again.
  */
 int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns,
 		  const struct iovec **ret_iov);
+/* What follows the iovecs: up to 2 pieces of files, valid as they are. Returns how many. */
+int engine_tx_files(const struct channel *c, const struct tx_file **ret_file);
 /* The transport has taken @bytes of it. */
 void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns);
 /* True if engine_tx_iov would return something. Cheap. */
@@ -213,6 +234,9 @@ uint64_t stream_tx_acked(const struct stream *s);
 uint64_t stream_rx_contiguous(const struct stream *s);
 uint64_t stream_rx_base(const struct stream *s); /* offset at the rx ring's first byte */
 bool stream_rx_ended(const struct stream *s); /* the peer's FIN is reached: contiguous is final */
+/* True if bytes of the tx ring's file went out that the peer has not acknowledged: its pages may be
+ * on their way still. Who writes something else there must give those pages up first. */
+bool engine_stream_tx_exposed(const struct stream *s);
 int stream_error(const struct stream *s);
 uint32_t stream_index(const struct stream *s); /* 0..streams-1 */
 

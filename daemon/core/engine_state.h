@@ -43,6 +43,8 @@ struct channel_tx {
 	uint32_t buf_bytes, buf_used;
 	struct iovec iov[TX_IOV_MAX];
 	int iov_first, iov_nr; /* what the transport has not taken: [iov_first, iov_nr) */
+	struct tx_file file[2]; /* behind all iov: the two pieces of a ring's end and beginning */
+	int file_first, file_nr;
 	uint32_t payload;      /* bytes of payload gathered so far */
 	struct stream_queue queue;
 	uint32_t reply_head, reply_tail;
@@ -141,9 +143,12 @@ void sched_requeue(struct engine *e, struct stream_queue *q);
 /* stream_peer.c: what frames do to streams. Each returns 0 or -EPROTO. */
 int stream_peer_frame(struct engine *e, struct channel *c, const struct frame *f,
 		      const uint8_t *form, uint64_t now_ns);
-/* Bytes [offset, offset + bytes) of @s are in its ring. */
-int stream_peer_bytes(struct engine *e, struct stream *s, uint64_t offset, uint32_t bytes,
-		      uint64_t now_ns);
+/* Bytes [offset, offset + bytes) of @s are in its ring, brought by @c (NULL: with OPEN). What
+ * another channel may still write is neither told nor acknowledged (channel_hold). */
+int stream_peer_bytes(struct engine *e, const struct channel *c, struct stream *s, uint64_t offset,
+		      uint32_t bytes, uint64_t now_ns);
+/* A receive is over that has held back bytes of @s, which has held_on. */
+int stream_peer_unhold(struct engine *e, struct stream *s, uint64_t now_ns);
 int reply_unknown(struct engine *e, struct channel *c, uint64_t id);
 int stream_peer_data_end(struct engine *e, struct channel *c, struct stream *s,
 			 const struct frame *f);
@@ -153,6 +158,9 @@ int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f);
 /* channel_rx.c, channel_tx.c */
 int channel_reply(struct channel *c, const struct reply *r);
 void channel_forget_stream(struct engine *e, struct stream *s);
+/* Where bytes of @s begin that a receive of another channel than @c may still write; NO_OFFSET: it
+ * may write none. */
+uint64_t channel_hold(const struct engine *e, const struct channel *c, const struct stream *s);
 /* How far credit may go: not past a payload that is still being placed. */
 uint64_t channel_credit_cap(const struct engine *e, const struct stream *s, uint64_t limit);
 

@@ -14,21 +14,24 @@ static void remove_at(struct interval_set *set, uint32_t first, uint32_t nr)
 	set->nr -= nr;
 }
 
-/* Moves @contiguous over the intervals it now reaches. */
-static void absorb_front(struct interval_set *set, uint64_t *contiguous)
+/* Moves @contiguous over the interval it reaches: one, since intervals do not touch. */
+void interval_absorb(struct interval_set *set, uint64_t *contiguous, uint64_t limit)
 {
-	uint32_t nr = 0;
+	uint64_t end;
 
-	while (nr < set->nr && set->at[nr].start <= *contiguous) {
-		if (set->at[nr].end > *contiguous)
-			*contiguous = set->at[nr].end;
-		nr++;
+	if (set->nr == 0 || set->at[0].start > *contiguous)
+		return;
+	end = set->at[0].end;
+	if (end <= limit) {
+		remove_at(set, 0, 1);
+		*contiguous = end;
+	} else if (limit > *contiguous) {
+		set->at[0].start = *contiguous = limit;
 	}
-	if (nr > 0)
-		remove_at(set, 0, nr);
 }
 
-int64_t interval_add(struct interval_set *set, uint64_t *contiguous, uint64_t start, uint64_t end)
+int64_t interval_add(struct interval_set *set, uint64_t *contiguous, uint64_t limit, uint64_t start,
+		     uint64_t end)
 {
 	uint64_t added;
 	uint32_t i, j;
@@ -37,11 +40,6 @@ int64_t interval_add(struct interval_set *set, uint64_t *contiguous, uint64_t st
 		start = *contiguous;
 	if (end <= start)
 		return 0;
-	if (set->nr == 0 && start == *contiguous) {
-		*contiguous = end;
-		return (int64_t)(end - start);
-	}
-
 	/* [i, j): the intervals that the new one overlaps or touches. */
 	for (i = 0; i < set->nr && set->at[i].end < start; i++)
 		;
@@ -54,16 +52,16 @@ int64_t interval_add(struct interval_set *set, uint64_t *contiguous, uint64_t st
 	}
 
 	if (i == j) {
-		if (set->nr == NCD_INTERVALS_MAX && start != *contiguous)
-			return -ENOSPC;
-		if (start == *contiguous) {
+		if (start == *contiguous && end <= limit) {
 			*contiguous = end;
-			absorb_front(set, contiguous);
 			return (int64_t)added;
 		}
+		if (set->nr == NCD_INTERVALS_MAX)
+			return -ENOSPC;
 		memmove(&set->at[i + 1], &set->at[i], (set->nr - i) * sizeof(set->at[0]));
 		set->at[i] = (struct interval){ start, end };
 		set->nr++;
+		interval_absorb(set, contiguous, limit);
 		return (int64_t)added;
 	}
 	if (set->at[i].start > start)
@@ -72,6 +70,6 @@ int64_t interval_add(struct interval_set *set, uint64_t *contiguous, uint64_t st
 		end = set->at[j - 1].end;
 	set->at[i].end = end;
 	remove_at(set, i + 1, j - i - 1);
-	absorb_front(set, contiguous);
+	interval_absorb(set, contiguous, limit);
 	return (int64_t)added;
 }

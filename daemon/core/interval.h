@@ -5,7 +5,8 @@
  *   0 ........ contiguous    [start0, end0)   [start1, end1)         credit
  *   |##############|............|######|.........|####|................|
  *
- * Invariant: contiguous < start0, end(i) < start(i+1): intervals never touch.
+ * Invariant: contiguous < start0, end(i) < start(i+1): intervals never touch. Only where a limit
+ * holds contiguous back start0 may be equal to it, and both to the limit.
  */
 #ifndef NCD_CORE_INTERVAL_H
 #define NCD_CORE_INTERVAL_H
@@ -25,9 +26,13 @@ struct interval_set {
 };
 
 /*
- * Bytes [start, end) have arrived; @contiguous moves if they join it. Returns how many of the
- * bytes are new, or -ENOSPC if there would be too many holes (nothing is changed).
+ * Bytes [start, end) have arrived; @contiguous moves if they join it, but not beyond @limit.
+ * Returns how many of the bytes are new, or -ENOSPC if there would be too many holes (nothing is
+ * changed).
  */
-int64_t interval_add(struct interval_set *set, uint64_t *contiguous, uint64_t start, uint64_t end);
+int64_t interval_add(struct interval_set *set, uint64_t *contiguous, uint64_t limit, uint64_t start,
+		     uint64_t end);
+/* The limit is another: moves @contiguous as far as it may. */
+void interval_absorb(struct interval_set *set, uint64_t *contiguous, uint64_t limit);
 
 #endif /* NCD_CORE_INTERVAL_H */

@@ -50,6 +50,7 @@ struct stream {
 	uint64_t tx_acked, tx_next, tx_tail, tx_limit;
 	uint64_t tx_sent;  /* greatest tx_next ever: what an ack may name */
 	uint64_t tx_asked; /* up to here FRAME_F_ACK has asked for an ack */
+	uint64_t tx_exposed; /* bytes below it went out of the ring's file, or may have */
 	uint64_t tx_base;  /* offset at the ring's first byte; see engine_tx_rebase */
 	struct ring_mem tx;
 
@@ -73,6 +74,7 @@ struct stream {
 	uint8_t switches;    /* changes of channel with bytes under way */
 	uint8_t placing;     /* channels that are receiving a payload of it */
 	uint8_t wire_error;  /* for REFUSE and RESET */
+	uint8_t held_on; /* channel (bit + 1) that brought bytes which another may still write */
 	bool shutdown;       /* tx_tail is final */
 	bool fin_sent, fin_acked;
 	bool fin_said; /* fin_sent, once: not taken back when a channel dies */

@@ -585,6 +585,11 @@ bool stream_rx_ended(const struct stream *s)
 	return stream_rx_complete(s);
 }
 
+bool engine_stream_tx_exposed(const struct stream *s)
+{
+	return s->tx_exposed > s->tx_acked;
+}
+
 int stream_error(const struct stream *s)
 {
 	return s->error;

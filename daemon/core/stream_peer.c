@@ -22,12 +22,21 @@ int wire_error_to_errno(uint32_t wire_error, bool connected)
 	}
 }
 
+static void release_empty_set(struct engine *e, struct stream *s)
+{
+	if (s->holes->nr > 0)
+		return;
+	e->set_free[e->set_free_nr++] = (uint32_t)(s->holes - e->sets);
+	s->holes = NULL;
+}
+
 /* The first hole of a stream takes a set from the pool; the last gives it back. */
-static int64_t add_bytes(struct engine *e, struct stream *s, uint64_t start, uint64_t end)
+static int64_t add_bytes(struct engine *e, struct stream *s, uint64_t limit, uint64_t start,
+			 uint64_t end)
 {
 	int64_t added;
 
-	if (s->holes == NULL && start > s->rx_next) {
+	if (s->holes == NULL && end > s->rx_next && (start > s->rx_next || end > limit)) {
 		if (e->set_free_nr == 0)
 			return -ENOSPC;
 		s->holes = &e->sets[e->set_free[--e->set_free_nr]];
@@ -38,24 +47,23 @@ static int64_t add_bytes(struct engine *e, struct stream *s, uint64_t start, uin
 		s->rx_next += (uint64_t)added;
 		return added;
 	}
-	added = interval_add(s->holes, &s->rx_next, start, end);
-	if (s->holes->nr == 0) {
-		e->set_free[e->set_free_nr++] = (uint32_t)(s->holes - e->sets);
-		s->holes = NULL;
-	}
+	added = interval_add(s->holes, &s->rx_next, limit, start, end);
+	release_empty_set(e, s);
 	return added;
 }
 
-int stream_peer_bytes(struct engine *e, struct stream *s, uint64_t offset, uint32_t bytes,
-		      uint64_t now_ns)
+int stream_peer_bytes(struct engine *e, const struct channel *c, struct stream *s, uint64_t offset,
+		      uint32_t bytes, uint64_t now_ns)
 {
-	uint64_t before = s->rx_next;
-	int64_t added = add_bytes(e, s, offset, offset + bytes);
+	uint64_t before = s->rx_next, limit = channel_hold(e, c, s);
+	int64_t added = add_bytes(e, s, limit, offset, offset + bytes);
 
 	if (added < 0)
 		return (int)added;
 	e->counters.bytes_received += (uint64_t)added;
 	e->counters.duplicate_bytes += bytes - (uint64_t)added;
+	if (offset + bytes > limit)
+		s->held_on = (uint8_t)(c->bit + 1);
 	if (s->rx_next != before) {
 		stream_event(e, s, STREAM_EV_RX);
 		stream_ack_arm(e, s, now_ns);
@@ -97,6 +105,26 @@ static int ack_end(struct engine *e, struct channel *c, struct stream *s)
 	stream_ack_disarm(e, s);
 	stream_finish_if_done(e, s);
 	return 0;
+}
+
+int stream_peer_unhold(struct engine *e, struct stream *s, uint64_t now_ns)
+{
+	const struct engine_peer *p = &e->peer[s->peer];
+	uint64_t before = s->rx_next, limit = channel_hold(e, NULL, s);
+	uint32_t bit = s->held_on - 1u;
+
+	if (s->holes != NULL) {
+		interval_absorb(s->holes, &s->rx_next, limit);
+		release_empty_set(e, s);
+	}
+	if (limit == NO_OFFSET)
+		s->held_on = 0;
+	if (s->rx_next != before) {
+		stream_event(e, s, STREAM_EV_RX);
+		stream_ack_arm(e, s, now_ns);
+	}
+	/* The channel that brought the end is the one to be told on; if it died, the peer asks. */
+	return p->up >> bit & 1 ? ack_end(e, p->channel[bit], s) : 0;
 }
 
 int stream_peer_data_end(struct engine *e, struct channel *c, struct stream *s,
@@ -161,7 +189,7 @@ static void take_open_data(struct engine *e, struct stream *s, const struct fram
 		bytes = s->rx.bytes;
 	memcpy(s->rx.base, data, bytes);
 	if (bytes > 0)
-		(void)stream_peer_bytes(e, s, 0, bytes, now_ns); /* no hole: cannot fail */
+		(void)stream_peer_bytes(e, NULL, s, 0, bytes, now_ns); /* no hole: cannot fail */
 	if (all && (f->flags & FRAME_F_FIN))
 		set_final(e, s, bytes);
 }

@@ -68,6 +68,7 @@ void guarded_fini(struct sim *s, struct guarded *g, const char *what)
 	if (!g->block)
 		return;
 	guarded_check(s, g, what);
+	conn_settle(s, g);
 	free(g->block);
 	*g = (struct guarded){ 0 };
 }

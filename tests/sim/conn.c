@@ -268,6 +268,44 @@ void conn_free_all(struct sim *s)
 	}
 }
 
+void conn_settle(struct sim *s, const struct guarded *g)
+{
+	if (!g->mem.file)
+		return;
+	for (uint32_t i = 0; i < s->conn_high; i++)
+		for (int e = 0; e < 2 && s->conn[i].used; e++)
+			pipe_settle(&s->conn[i].pipe[e], g->mem.base, g->mem.bytes, g->kept);
+}
+
+/* All that the engine wants to send, pieces of files behind the rest. */
+static void tx_gather(struct sim *s, struct conn_end *e)
+{
+	const struct tx_file *file;
+	const struct iovec *iov;
+	int nr = engine_tx_iov(end_node(s, e)->engine, e->channel, node_now(s), &iov);
+
+	e->tx_files = engine_tx_files(e->channel, &file);
+	if (nr < 0 || nr + e->tx_files > SIM_TX_MAX)
+		sim_fail(s, "node %u: engine_tx_iov gives %d iovecs", e->node, nr);
+	memcpy(e->tx_iov, iov, (size_t)nr * sizeof(iov[0]));
+	for (int i = 0; i < e->tx_files; i++)
+		e->tx_iov[nr++] = (struct iovec){ (void *)(uintptr_t)file[i].base, file[i].bytes };
+	e->tx_nr = nr;
+}
+
+/* Of the last @taken bytes written, those that lie in files are referred to. */
+static void tx_refer(struct conn_end *e, struct pipe *p, size_t taken)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < e->tx_nr && at < taken; at += e->tx_iov[i++].iov_len) {
+		const struct iovec *v = &e->tx_iov[i];
+
+		if (i >= e->tx_nr - e->tx_files)
+			pipe_refer(p, v->iov_base, taken - at, v->iov_len);
+	}
+}
+
 /* How much of @most the transport moves at once. */
 static size_t split(struct sim *s, size_t most)
 {
@@ -289,9 +327,8 @@ void end_tx_start(struct sim *s, uint32_t conn, uint32_t end)
 
 	if (!e->up || e->down || e->tx_nr > 0 || !engine_channel_wants_tx(e->channel))
 		return;
-	e->tx_nr = engine_tx_iov(n->engine, e->channel, node_now(s), &e->tx_iov);
-	if (e->tx_nr <= 0) {
-		e->tx_nr = 0;
+	tx_gather(s, e);
+	if (e->tx_nr == 0) {
 		if (++n->idle_ticks > 100)
 			sim_fail(s, "node %u: a channel wants to send and has nothing", e->node);
 		if (!n->turn_queued) {
@@ -332,6 +369,7 @@ void end_tx(struct sim *s, uint32_t conn, uint32_t end)
 		spy_sent(s, c, end, e->tx_iov, e->tx_nr, e->tx_taken);
 		pipe_write(&c->pipe[end], e->tx_iov, e->tx_nr, e->tx_taken, s->now_ns, delay_ns,
 			   &arrive_ns);
+		tx_refer(e, &c->pipe[end], e->tx_taken);
 		end_at(s, arrive_ns - s->now_ns, EV_RX, conn, !end);
 	}
 	sim_trace(s, e->tx_taken, conn);

@@ -54,6 +54,7 @@ static void side_make(struct sim *s, struct side *sd, uint32_t node)
 static void side_rings(struct sim *s, struct side *sd)
 {
 	guarded_init(&sd->tx, ring_bytes_any(s));
+	sd->tx.mem.file = s->plan.engine.file_min > 0;
 	guarded_init(&sd->rx, ring_bytes_any(s));
 	sd->gone = false;
 	s->running++;
@@ -285,6 +286,7 @@ void flow_host_died(struct sim *s, uint32_t host)
 				continue;
 			s->flow[i].why |= WHY_RESTART;
 			sd->stream = NULL;
+			sd->tx.kept = true; /* its pages outlive a process */
 			if (!sd->gone)
 				side_release(s, sd);
 		}

@@ -8,6 +8,7 @@
 
 #include "pipe.h"
 
+#define SPOILT         0x99
 #define CHUNKS_AT_ONCE 256 /* looked at by pipe_ready: what tiny writes make must not cost a scan */
 
 void pipe_init(struct pipe *p, size_t size, uint64_t bytes_per_s)
@@ -23,6 +24,7 @@ void pipe_fini(struct pipe *p)
 {
 	free(p->buf);
 	free(p->chunk);
+	free(p->ref);
 	*p = (struct pipe){ 0 };
 }
 
@@ -87,6 +89,82 @@ size_t pipe_write(struct pipe *p, const struct iovec *iov, int iov_nr, size_t ma
 	return taken;
 }
 
+/* @bytes that lie @at behind head become what is at @from. */
+static void rewrite(struct pipe *p, size_t at, const uint8_t *from, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		p->buf[(p->head + at + i) % p->size] = from[i];
+}
+
+/* The part of @r that is still under way: its place behind head, and how much to skip of it. */
+static size_t ref_left(const struct pipe *p, const struct pipe_ref *r, size_t *ret_at,
+		       size_t *ret_skip)
+{
+	uint64_t end = p->taken + p->used, start = r->at > p->taken ? r->at : p->taken;
+	uint64_t stop = r->at + r->bytes < end ? r->at + r->bytes : end;
+
+	*ret_at = (size_t)(start - p->taken);
+	*ret_skip = (size_t)(start - r->at);
+	return start < stop ? (size_t)(stop - start) : 0;
+}
+
+void pipe_refer(struct pipe *p, const uint8_t *from, size_t back, size_t bytes)
+{
+	if (p->cut)
+		return;
+	if (p->ref_nr == p->ref_room) {
+		p->ref_room = p->ref_room ? 2 * p->ref_room : 16;
+		p->ref = realloc(p->ref, p->ref_room * sizeof(p->ref[0]));
+		assert(p->ref);
+	}
+	p->ref[p->ref_nr++] = (struct pipe_ref){
+		.at = p->taken + p->used - back,
+		.bytes = bytes < back ? bytes : back,
+		.from = from,
+	};
+}
+
+static void ref_refresh(struct pipe *p, const struct pipe_ref *r)
+{
+	size_t at, skip, n = ref_left(p, r, &at, &skip);
+
+	rewrite(p, at, r->from + skip, n);
+}
+
+void pipe_settle(struct pipe *p, const uint8_t *from, size_t bytes, bool keep)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < p->ref_nr; i++) {
+		struct pipe_ref r = p->ref[i];
+
+		if (r.from < from || r.from >= from + bytes) {
+			p->ref[kept++] = r;
+			continue;
+		}
+		if (!keep)
+			memset((void *)(uintptr_t)r.from, SPOILT, r.bytes);
+		ref_refresh(p, &r);
+	}
+	p->ref_nr = kept;
+}
+
+/* Before they are read: what the references' memory holds now. Those that are over go. */
+static void refs_refresh(struct pipe *p)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < p->ref_nr; i++) {
+		struct pipe_ref r = p->ref[i];
+
+		if (r.at + r.bytes <= p->taken)
+			continue;
+		ref_refresh(p, &r);
+		p->ref[kept++] = r;
+	}
+	p->ref_nr = kept;
+}
+
 size_t pipe_ready(const struct pipe *p, uint64_t now_ns)
 {
 	size_t ready = 0;
@@ -111,6 +189,7 @@ void pipe_read(struct pipe *p, const struct iovec *iov, int iov_nr, size_t bytes
 	size_t left = bytes;
 
 	assert(bytes <= p->used);
+	refs_refresh(p);
 	for (int i = 0; i < iov_nr && left > 0; i++) {
 		size_t n = iov[i].iov_len < left ? iov[i].iov_len : left;
 		size_t first = p->size - p->head < n ? p->size - p->head : n;
@@ -122,6 +201,7 @@ void pipe_read(struct pipe *p, const struct iovec *iov, int iov_nr, size_t bytes
 	}
 	assert(left == 0);
 	p->used -= bytes;
+	p->taken += bytes;
 	while (bytes > 0) {
 		struct pipe_chunk *c = &p->chunk[p->chunk_first];
 		size_t n = c->bytes < bytes ? c->bytes : bytes;

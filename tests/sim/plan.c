@@ -86,6 +86,19 @@ static void plan_faults(struct plan *p, struct rng *r)
 	p->fault_weight[5] /= 4;
 }
 
+/*
+ * Whether payloads go by file; chosen by itself, so that older seeds keep what they chose. Then
+ * readers are slower, so that more is unread when a late copy of it comes.
+ */
+static void plan_files(struct plan *p, struct rng r)
+{
+	if (rng_chance(&r, 500))
+		return;
+	p->engine.file_min = (uint32_t)rng_log(&r, 256, 32u << 10);
+	if (p->bulk)
+		p->think_max_ns = rng_log(&r, 2000, 5 * MS);
+}
+
 void plan_make(struct plan *p, struct rng *r)
 {
 	*p = (struct plan){ 0 };
@@ -109,6 +122,7 @@ void plan_make(struct plan *p, struct rng *r)
 	plan_faults(p, r);
 	if (rng_chance(r, 60))
 		plan_bulk(p, r);
+	plan_files(p, *r);
 }
 
 void plan_print(const struct plan *p)
@@ -116,6 +130,8 @@ void plan_print(const struct plan *p)
 	printf("hosts %u, lanes %u, channels %u + %u, flows %u (%u at once), to %" PRIu64 " bytes, "
 	       "rings to %u, busy for %" PRIu64 " ms\n", p->hosts, p->lanes, p->latency,
 	       p->throughput, p->flows, p->at_once, p->length_max, p->ring_max, p->busy_ns / MS);
+	if (p->engine.file_min)
+		printf("payloads from %u bytes on go by file\n", p->engine.file_min);
 	printf("frame_bytes %u, policy %d, ack delay %" PRIu64 " us, ping %" PRIu64 " / %" PRIu64
 	       " ms, unreachable %" PRIu64 " ms, orphan %" PRIu64 " ms\n",
 	       p->engine.frame_bytes, (int)p->engine.policy, p->engine.ack_delay_ns / 1000,

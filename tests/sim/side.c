@@ -120,6 +120,7 @@ static void side_free(struct sim *s, uint32_t flow, uint32_t side)
 	sim_log(s, "flow %u side %u is over", flow, side);
 	if (!sd->error && sd->eof)
 		s->totals.completed++;
+	sd->tx.kept = engine_stream_tx_exposed(sd->stream);
 	engine_stream_free(side_engine(s, sd), sd->stream);
 	sd->stream = NULL;
 	side_release(s, sd);

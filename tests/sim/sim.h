@@ -36,6 +36,7 @@
 #define FLOWS_MAX  512
 #define FAULT_KINDS 9
 #define TICKS_MAX  64
+#define SIM_TX_MAX 132 /* pieces that an engine gives at once */
 #define GUARD      32 /* bytes before and behind each piece of memory, that nobody may write */
 
 #define MS     UINT64_C(1000000)
@@ -66,6 +67,7 @@ enum event_kind {
 struct guarded {
 	struct ring_mem mem;
 	uint8_t *block;
+	bool kept; /* when it is given back, what is under way out of it stays as it is */
 };
 
 /* Why a flow may end with an error; or-ed. */
@@ -123,8 +125,8 @@ struct conn_end {
 	struct channel *channel;
 	bool up, down; /* has been, is no more */
 	struct guarded rx_buf, tx_buf;
-	const struct iovec *tx_iov;
-	int tx_nr;
+	struct iovec tx_iov[SIM_TX_MAX]; /* what the engine gave, files behind the rest */
+	int tx_nr, tx_files;
 	size_t tx_taken;  /* by the transport, engine not told yet */
 	bool tx_executed; /* tx_taken is set */
 	const struct iovec *rx_iov;
@@ -300,6 +302,8 @@ void conn_cut(struct sim *s, uint32_t conn, uint64_t notice_ns);
 /* One end hears at once, the other receives for a while yet what was under way. */
 void conn_cut_late(struct sim *s, uint32_t conn, uint64_t late_ns);
 void conn_free_all(struct sim *s);
+/* The memory of @g is given back: connections refer to it no more. */
+void conn_settle(struct sim *s, const struct guarded *g);
 
 /* ---- flow.c, side.c ---- */
 void flow_begin(struct sim *s);

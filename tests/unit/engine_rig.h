@@ -22,6 +22,8 @@
 #define RIG_RING    16384u
 #define RIG_PORT    7
 
+#define RIG_FILE_MIN 8192u /* of rings that are a file's; others have none */
+
 struct rig_wire {
 	struct channel *channel[2];
 	enum stream_class class;
@@ -89,6 +91,7 @@ static inline void rig_init(struct rig *r)
 	*r = (struct rig){ .now_ns = 1000000000 };
 	r->cfg = (struct engine_config){
 		.streams = 64, .channels = 8, .listeners = 8, .frame_bytes = 64u << 10,
+		.file_min = RIG_FILE_MIN,
 		.policy = POLICY_LEAST_LOADED, .seed = 1, .ping_idle_ns = 1000000000,
 		.ping_dead_ns = 3000000000, .unreachable_ns = 10000000000,
 		.orphan_ns = 20000000000, .port_low = 20000, .port_high = 30000,
@@ -134,7 +137,8 @@ static inline void rig_up_one(struct rig *r, int w, int host, enum stream_class 
 	for (int k = 0; k < 2; k++) {
 		if (!wire->staging[host][k])
 			wire->staging[host][k] = malloc(RIG_STAGING);
-		mem[k] = (struct ring_mem){ wire->staging[host][k], RIG_STAGING };
+		mem[k] = (struct ring_mem){ .base = wire->staging[host][k],
+					    .bytes = RIG_STAGING };
 	}
 	if (!wire->bytes[host])
 		wire->bytes[host] = malloc(RIG_WIRE);
@@ -155,12 +159,13 @@ static inline size_t rig_send(struct rig *r, int w, int from)
 {
 	struct rig_wire *wire = &r->wire[w];
 	struct engine *e = r->host[from].engine;
+	const struct tx_file *file;
 	const struct iovec *iov;
 	size_t total = 0;
-	int nr;
 
-	while (wire->channel[from] &&
-	       (nr = engine_tx_iov(e, wire->channel[from], r->now_ns, &iov)) > 0) {
+	while (wire->channel[from] && engine_channel_wants_tx(wire->channel[from])) {
+		int nr = engine_tx_iov(e, wire->channel[from], r->now_ns, &iov);
+		int file_nr = engine_tx_files(wire->channel[from], &file);
 		size_t sent = 0;
 
 		for (int i = 0; i < nr; i++) {
@@ -169,6 +174,13 @@ static inline size_t rig_send(struct rig *r, int w, int from)
 			wire->used[from] += iov[i].iov_len;
 			sent += iov[i].iov_len;
 		}
+		for (int i = 0; i < file_nr; i++) {
+			memcpy(wire->bytes[from] + wire->used[from], file[i].base, file[i].bytes);
+			wire->used[from] += file[i].bytes;
+			sent += file[i].bytes;
+		}
+		if (sent == 0)
+			break;
 		engine_sent(e, wire->channel[from], sent, r->now_ns);
 		total += sent;
 	}

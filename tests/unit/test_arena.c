@@ -3,9 +3,11 @@
  * test_arena.c - ring blocks: none overlaps another, all come back, memory follows use.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "../ncd_test.h"
 #include "arena.h"
@@ -19,7 +21,7 @@ static void a_block_lies_at_a_multiple_of_its_size(void **state)
 
 	(void)state;
 	assert_int_equal(arena_take(a, NCD_RING_MIN, &b[0]), -ENOBUFS);
-	assert_int_equal(arena_add(a, 1, mem, (4u << 20) + 3 * NCD_RING_MIN), 0);
+	assert_int_equal(arena_add(a, 1, mem, (4u << 20) + 3 * NCD_RING_MIN, 0), 0);
 	assert_int_equal(arena_take(a, NCD_RING_MIN, &b[0]), 0);
 	assert_int_equal(arena_take(a, 1u << 20, &b[1]), 0);
 	assert_int_equal(arena_take(a, 64u << 10, &b[2]), 0);
@@ -45,7 +47,7 @@ static void the_block_given_last_is_taken_first(void **state)
 	uint64_t off;
 
 	(void)state;
-	assert_int_equal(arena_add(a, 1, mem, 8u << 20), 0);
+	assert_int_equal(arena_add(a, 1, mem, 8u << 20, 0), 0);
 	assert_int_equal(arena_take(a, 64u << 10, &b), 0);
 	assert_int_equal(arena_take(a, 64u << 10, &c), 0);
 	off = b.off;
@@ -61,12 +63,12 @@ static void segments_have_their_limits(void **state)
 	static uint8_t mem[8];
 
 	(void)state;
-	assert_int_equal(arena_add(a, NCD_SEGMENTS_MAX, mem, NCD_RING_MIN), -EINVAL);
-	assert_int_equal(arena_add(a, 1, mem, 100), -EINVAL);
-	assert_int_equal(arena_add(a, 1, mem, 2u << 20), -ENOBUFS);
-	assert_int_equal(arena_add(a, 1, mem, 1u << 20), 0);
-	assert_int_equal(arena_add(a, 1, mem, 1u << 20), -EINVAL);
-	assert_int_equal(arena_add(a, 2, mem, 1u << 20), -ENOBUFS);
+	assert_int_equal(arena_add(a, NCD_SEGMENTS_MAX, mem, NCD_RING_MIN, 0), -EINVAL);
+	assert_int_equal(arena_add(a, 1, mem, 100, 0), -EINVAL);
+	assert_int_equal(arena_add(a, 1, mem, 2u << 20, 0), -ENOBUFS);
+	assert_int_equal(arena_add(a, 1, mem, 1u << 20, 0), 0);
+	assert_int_equal(arena_add(a, 1, mem, 1u << 20, 0), -EINVAL);
+	assert_int_equal(arena_add(a, 2, mem, 1u << 20, 0), -ENOBUFS);
 	arena_destroy(a);
 	arena_destroy(NULL);
 }
@@ -83,7 +85,7 @@ static void a_random_history_never_overlaps(void **state)
 	(void)state;
 	print_message("seed %u\n", seed);
 	for (uint32_t s = 1; s <= 3; s++)
-		assert_int_equal(arena_add(a, s, mem, 1024 * NCD_RING_MIN), 0);
+		assert_int_equal(arena_add(a, s, mem, 1024 * NCD_RING_MIN, 0), 0);
 	for (int n = 0; n < 200000; n++) {
 		struct arena_block *x = &b[rand_r(&seed) % LIVE];
 		uint32_t bytes = NCD_RING_MIN << rand_r(&seed) % 9;
@@ -119,7 +121,7 @@ static void trimmed_blocks_lose_their_pages(void **state)
 
 	(void)state;
 	assert_int_equal(region_map_create("test", 4u << 20, &m), 0);
-	assert_int_equal(arena_add(a, 1, m.base, m.bytes), 0);
+	assert_int_equal(arena_add(a, 1, m.base, m.bytes, 0), 0);
 	assert_int_equal(arena_take(a, 64u << 10, &b), 0);
 	memset(b.base, 1, b.bytes);
 	arena_give(a, &b);
@@ -138,6 +140,38 @@ static void trimmed_blocks_lose_their_pages(void **state)
 	region_unmap(&m);
 }
 
+/* Pages that are on their way elsewhere keep what was in them; the ring gets others. */
+static void discarded_blocks_read_as_zeros(void **state)
+{
+	struct arena *a = arena_create(4u << 20);
+	struct region_map m;
+	struct arena_block b;
+	uint8_t in[4096];
+	int on_the_way[2];
+	loff_t off;
+
+	(void)state;
+	assert_int_equal(region_map_create("test", 4u << 20, &m), 0);
+	assert_int_equal(arena_add(a, 1, m.base, m.bytes, m.fd + 1), 0);
+	assert_int_equal(arena_take(a, 64u << 10, &b), 0);
+	assert_int_equal(b.file, m.fd + 1);
+	memset(b.base, 1, b.bytes);
+	off = (loff_t)b.off;
+	assert_int_equal(pipe(on_the_way), 0);
+	assert_int_equal(splice(m.fd, &off, on_the_way[1], NULL, sizeof(in), 0), sizeof(in));
+	arena_discard(&b);
+	memset(b.base, 2, 1);
+	assert_int_equal(b.base[1], 0);
+	assert_int_equal(read(on_the_way[0], in, sizeof(in)), sizeof(in));
+	assert_int_equal(in[0], 1);
+	assert_int_equal(in[4095], 1);
+	close(on_the_way[0]);
+	close(on_the_way[1]);
+	arena_give(a, &b);
+	arena_destroy(a);
+	region_unmap(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +180,7 @@ int main(void)
 		cmocka_unit_test(segments_have_their_limits),
 		cmocka_unit_test(a_random_history_never_overlaps),
 		cmocka_unit_test(trimmed_blocks_lose_their_pages),
+		cmocka_unit_test(discarded_blocks_read_as_zeros),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

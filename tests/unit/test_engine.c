@@ -448,46 +448,169 @@ static void bytes_that_come_while_the_application_closes_reset_the_stream(void *
 	assert_int_equal(stream_error(s), -ECONNRESET);
 }
 
-/*
- * A payload is being received straight into the ring when its bytes come on another channel, are
- * read, and newer ones take their place: what is late must find its place still its own.
- */
-static void a_late_payload_does_not_overwrite_newer_bytes(void **state)
+/* A payload that host 1 is receiving straight into its ring on wire 0, all but 2000 bytes of it,
+ * while host 0 has given wire 0 up and sends it again on wire 1. */
+static struct stream *sent_twice(struct rig *r, bool end, const struct iovec **ret_iov)
 {
-	struct rig *r = *state;
-	struct rig_wire *slow = &r->wire[0];
-	const struct iovec *iov;
-	struct stream *s, *t;
-	uint64_t seen;
+	struct stream *s;
 
 	rig_up(r, 2, CLASS_LATENCY);
 	rig_up(r, 0, CLASS_THROUGHPUT);
 	s = rig_connect(r);
 	rig_pump(r);
-	t = r->host[1].incoming;
 	engine_stream_class(r->host[0].engine, s, CLASS_THROUGHPUT);
 	assert_int_equal(rig_write(r, 0, s, RIG_RING, '1'), 0);
+	if (end)
+		engine_stream_shutdown(r->host[0].engine, s, r->now_ns);
 	rig_send(r, 0, 0);
 	assert_int_equal(rig_deliver(r, 0, 0, WIRE_HEADER_BYTES + 2000), 0);
-	assert_true(engine_rx_iov(r->host[1].engine, slow->channel[1], &iov) > 1);
-	assert_ptr_equal(iov[0].iov_base, r->host[1].rx.base + 2000);
+	assert_true(engine_rx_iov(r->host[1].engine, r->wire[0].channel[1], ret_iov) > 1);
+	assert_ptr_equal((*ret_iov)[0].iov_base, r->host[1].rx.base + 2000);
 	rig_down_one(r, 0, 0);
 	rig_up(r, 1, CLASS_THROUGHPUT);
 	rig_pump(r);
-	assert_int_equal(rig_read(r, 1, t), RIG_RING);
-	assert_int_equal(rig_write(r, 0, s, RIG_RING, '2'), 0);
-	rig_pump(r);
+	return s;
+}
+
+/*
+ * Until that receive is over the other copy is neither told nor acknowledged: the sender could put
+ * other bytes where it sent them from, and those would be what is received.
+ */
+static void bytes_that_may_still_be_written_are_not_acknowledged(void **state)
+{
+	struct rig *r = *state;
+	const struct iovec *iov;
+	struct stream *s = sent_twice(r, false, &iov), *t = r->host[1].incoming;
+
+	assert_true(stream_rx_contiguous(t) == 2000);
+	assert_true(stream_tx_acked(s) == 2000);
 	/* The transport of the slow wire writes where it was told to. */
 	memset(iov[0].iov_base, '1', iov[0].iov_len);
-	seen = stream_rx_contiguous(t);
-	for (uint64_t i = RIG_RING; i < seen; i++)
-		assert_int_equal(r->host[1].rx.base[i & (RIG_RING - 1)], '2');
-	assert_int_equal(engine_received(r->host[1].engine, slow->channel[1], RIG_RING - 2000,
+	assert_int_equal(engine_received(r->host[1].engine, r->wire[0].channel[1], RIG_RING - 2000,
 					 r->now_ns), 0);
+	assert_true(stream_rx_contiguous(t) == RIG_RING);
+	assert_true(rig_events(r, 1, t) & STREAM_EV_RX);
+	rig_pump(r);
+	assert_true(stream_tx_acked(s) == RIG_RING);
+	assert_int_equal(rig_read(r, 1, t), RIG_RING);
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, '2'), 0);
 	rig_pump(r);
 	assert_true(stream_rx_contiguous(t) == 2 * RIG_RING);
 	for (uint64_t i = 0; i < RIG_RING; i++)
 		assert_int_equal(r->host[1].rx.base[i], '2');
+}
+
+static void bytes_held_back_are_told_when_the_other_channel_dies(void **state)
+{
+	struct rig *r = *state;
+	const struct iovec *iov;
+	struct stream *s = sent_twice(r, true, &iov), *t = r->host[1].incoming;
+
+	assert_true(stream_rx_contiguous(t) == 2000);
+	assert_false(stream_rx_ended(t));
+	assert_false(rig_events(r, 0, s) & STREAM_EV_TX_DONE);
+	rig_down_one(r, 0, 1);
+	assert_true(stream_rx_contiguous(t) == RIG_RING && stream_rx_ended(t));
+	assert_true(rig_events(r, 1, t) & STREAM_EV_RX);
+	rig_pump(r);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_TX_DONE);
+}
+
+/* Part of the late receive comes: what it leaves may be written still. */
+static void bytes_are_held_back_until_the_last_receive_is_over(void **state)
+{
+	struct rig *r = *state;
+	const struct iovec *iov;
+	struct stream *s = sent_twice(r, true, &iov), *t = r->host[1].incoming;
+	struct engine *e = r->host[1].engine;
+
+	assert_int_equal(engine_received(e, r->wire[0].channel[1], 1000, r->now_ns), 0);
+	/* Nothing is being received now, and what comes later goes by way of the staging buffer. */
+	assert_true(stream_rx_contiguous(t) == RIG_RING);
+	assert_int_equal(engine_rx_iov(e, r->wire[0].channel[1], &iov), 1);
+	rig_pump(r);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_TX_DONE);
+}
+
+/* What a channel gives to its transport: how much by address, and the pieces by file. */
+static size_t gathered(struct rig *r, const struct tx_file **ret_file, int *ret_file_nr)
+{
+	const struct iovec *iov;
+	size_t bytes = 0;
+	int nr = engine_tx_iov(r->host[0].engine, r->wire[0].channel[0], r->now_ns, &iov);
+
+	for (int i = 0; i < nr; i++)
+		bytes += iov[i].iov_len;
+	*ret_file_nr = engine_tx_files(r->wire[0].channel[0], ret_file);
+	return bytes;
+}
+
+static void large_payloads_go_by_file(void **state)
+{
+	struct rig *r = *state;
+	struct engine *e = r->host[0].engine;
+	const struct tx_file *file;
+	struct stream *s;
+	int nr;
+
+	r->tx.file = 7;
+	r->tx.file_off = 1 << 20;
+	s = established(r);
+	assert_int_equal(rig_write(r, 0, s, RIG_FILE_MIN - 1, 'a'), 0);
+	assert_int_equal(gathered(r, &file, &nr), WIRE_HEADER_BYTES + RIG_FILE_MIN - 1);
+	assert_int_equal(nr, 0);
+	assert_false(engine_stream_tx_exposed(s));
+	rig_pump(r);
+	assert_int_equal(rig_write(r, 0, s, 1, 'a'), 0); /* half a ring in all: credit follows */
+	rig_pump(r);
+	(void)rig_read(r, 1, r->host[1].incoming);
+	rig_pump(r);
+	/* Across the end of the ring: two pieces, behind the header. */
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'b'), 0);
+	assert_int_equal(gathered(r, &file, &nr), WIRE_HEADER_BYTES);
+	assert_int_equal(nr, 2);
+	assert_int_equal(file[0].file, 7);
+	assert_int_equal(file[0].file_off, (1 << 20) + RIG_FILE_MIN);
+	assert_ptr_equal(file[0].base, r->tx.base + RIG_FILE_MIN);
+	assert_int_equal(file[0].bytes, RIG_RING - RIG_FILE_MIN);
+	assert_int_equal(file[1].file_off, 1 << 20);
+	assert_int_equal(file[1].bytes, RIG_FILE_MIN);
+	assert_true(engine_stream_tx_exposed(s));
+	assert_true(engine_ring_lent(e, r->tx.base, RIG_RING));
+	/* Taken in parts, it is what is left that is given. */
+	engine_sent(e, r->wire[0].channel[0], WIRE_HEADER_BYTES + file[0].bytes + 10, r->now_ns);
+	assert_int_equal(gathered(r, &file, &nr), 0);
+	assert_int_equal(nr, 1);
+	assert_int_equal(file[0].file_off, (1 << 20) + 10);
+	assert_int_equal(file[0].bytes, RIG_FILE_MIN - 10);
+	assert_true(engine_channel_wants_tx(r->wire[0].channel[0]));
+	engine_sent(e, r->wire[0].channel[0], file[0].bytes, r->now_ns);
+	assert_int_equal(gathered(r, &file, &nr), 0);
+	assert_int_equal(nr, 0);
+	assert_false(engine_ring_lent(e, r->tx.base, RIG_RING));
+	assert_true(engine_stream_tx_exposed(s));
+}
+
+static void what_went_by_file_is_exposed_until_it_is_acknowledged(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s;
+
+	r->tx.file = 7;
+	s = established(r);
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'b'), 0);
+	rig_send(r, 0, 0);
+	assert_true(engine_stream_tx_exposed(s));
+	engine_stream_abort(r->host[0].engine, s, WIRE_E_RESET, r->now_ns);
+	assert_true(engine_stream_tx_exposed(s));
+	engine_stream_free(r->host[0].engine, s);
+
+	s = rig_connect(r);
+	rig_pump(r);
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'c'), 0);
+	rig_pump(r);
+	assert_true(stream_tx_acked(s) == RIG_RING);
+	assert_false(engine_stream_tx_exposed(s));
 }
 
 static void a_peer_without_channels_times_out(void **state)
@@ -610,7 +733,11 @@ int main(void)
 		CASE(an_aborted_connect_whose_open_is_lost_is_over),
 		CASE(a_closed_stream_lets_its_peer_learn_of_it),
 		CASE(bytes_that_come_while_the_application_closes_reset_the_stream),
-		CASE(a_late_payload_does_not_overwrite_newer_bytes),
+		CASE(bytes_that_may_still_be_written_are_not_acknowledged),
+		CASE(bytes_held_back_are_told_when_the_other_channel_dies),
+		CASE(bytes_are_held_back_until_the_last_receive_is_over),
+		CASE(large_payloads_go_by_file),
+		CASE(what_went_by_file_is_exposed_until_it_is_acknowledged),
 		CASE(a_peer_without_channels_times_out),
 		CASE(a_silent_channel_is_pinged_and_then_given_up),
 		CASE(who_leaves_takes_no_new_streams_and_says_so),

@@ -4,9 +4,11 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +22,8 @@ struct bench {
 	int far; /* the other end */
 	uint8_t buf[256];
 	struct iovec iov[2];
+	uint8_t *in; /* what the other end has taken */
+	size_t got;
 };
 
 static void bench_start(struct bench *b, void **state)
@@ -48,6 +52,15 @@ static void bench_end(struct bench *b)
 	close(b->link.fd);
 	if (b->far >= 0)
 		close(b->far);
+}
+
+/* The other end takes what there is. */
+static void take_all(struct bench *b)
+{
+	ssize_t n;
+
+	while ((n = recv(b->far, b->in + b->got, 1 << 20, MSG_DONTWAIT)) > 0)
+		b->got += (size_t)n;
 }
 
 /* Waits for the link's next result. */
@@ -202,7 +215,7 @@ static void a_send_that_does_not_fit_is_taken_in_parts(void **state)
 		out[i] = (uint8_t)(i * 31 >> 3);
 	while (sent < bytes) {
 		struct iovec rest = { out + sent, bytes - sent };
-		int n = io_send(b.io, &b.link, &rest, 1);
+		int n = io_send(b.io, &b.link, &rest, 1, NULL, 0);
 
 		while (n == 0) {
 			ssize_t k;
@@ -229,6 +242,108 @@ static void a_send_that_does_not_fit_is_taken_in_parts(void **state)
 	free(in);
 	free(out);
 	bench_end(&b);
+}
+
+/* A file of @bytes, and the same bytes in memory. */
+static int file_of(uint8_t *out, size_t bytes)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < bytes; i++)
+		out[i] = (uint8_t)(i * 31 >> 3);
+	assert_int_equal(write(fd, out, bytes), (ssize_t)bytes);
+	return fd;
+}
+
+/* What is left of a message: @head bytes by address, then two pieces of a file, swapped. */
+static int send_rest(struct bench *b, uint8_t *out, size_t head, size_t bytes, int fd, size_t sent)
+{
+	struct iovec iov = { out, head };
+	struct tx_file file[2] = {
+		{ .bytes = (uint32_t)(bytes / 2), .file = fd + 1, .file_off = bytes - bytes / 2 },
+		{ .bytes = (uint32_t)(bytes - bytes / 2), .file = fd + 1 },
+	};
+	int first = 0, iov_nr = 1, n;
+
+	if (sent < head) {
+		iov.iov_base = out + sent;
+		iov.iov_len -= sent;
+	} else {
+		iov_nr = 0;
+		sent -= head;
+		if (sent >= file[0].bytes) {
+			sent -= file[0].bytes;
+			first = 1;
+		}
+		file[first].bytes -= (uint32_t)sent;
+		file[first].file_off += sent;
+	}
+	n = io_send(b->io, &b->link, &iov, iov_nr, &file[first], 2 - first);
+	while (n == 0) {
+		io_poll(b->io);
+		take_all(b);
+		if (io_next(b->io, 0))
+			n = io_take_send(&b->link);
+	}
+	return n;
+}
+
+static void pieces_of_a_file_follow_what_is_sent_by_address(void **state)
+{
+	size_t bytes = (4u << 20) + 12345, head = 40, sent = 0;
+	uint8_t *out = malloc(bytes), *in = malloc(bytes + head + (1 << 20));
+	int fd = file_of(out, bytes);
+	struct bench b;
+
+	bench_start(&b, state);
+	b.in = in;
+	while (sent < bytes + head) {
+		int n = send_rest(&b, out, head, bytes, fd, sent);
+
+		assert_true(n > 0 || n == -EAGAIN);
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	while (b.got < bytes + head)
+		take_all(&b);
+	assert_memory_equal(in, out, head);
+	assert_memory_equal(in + head, out + bytes - bytes / 2, bytes / 2);
+	assert_memory_equal(in + head + bytes / 2, out, bytes - bytes / 2);
+	bench_end(&b);
+	close(fd);
+	free(in);
+	free(out);
+}
+
+static void a_file_that_waits_for_room_is_let_go(void **state)
+{
+	size_t bytes = 4u << 20;
+	uint8_t *out = malloc(bytes);
+	int fd = file_of(out, bytes), n;
+	struct tx_file file = { .bytes = (uint32_t)bytes, .file = fd + 1 };
+	struct bench b;
+
+	bench_start(&b, state);
+	while ((n = io_send(b.io, &b.link, NULL, 0, &file, 1)) > 0)
+		;
+	assert_int_equal(n, 0);
+	io_poll(b.io);
+	assert_false(io_link_quiet(&b.link));
+	io_link_drop(b.io, &b.link);
+	while (!io_link_quiet(&b.link))
+		until_next(&b);
+	bench_end(&b);
+
+	bench_start(&b, state);
+	while ((n = io_send(b.io, &b.link, NULL, 0, &file, 1)) > 0)
+		;
+	close(b.far);
+	b.far = -1;
+	until_next(&b);
+	assert_int_equal(io_take_send(&b.link), -EPIPE);
+	bench_end(&b);
+	close(fd);
+	free(out);
 }
 
 static void a_dropped_link_gives_its_memory_back(void **state)
@@ -323,11 +438,14 @@ int main(void)
 		EACH(a_ping_pong_ends),
 		EACH(the_end_of_the_other_side_is_epipe),
 		EACH(a_send_that_does_not_fit_is_taken_in_parts),
+		EACH(pieces_of_a_file_follow_what_is_sent_by_address),
+		EACH(a_file_that_waits_for_room_is_let_go),
 		EACH(a_dropped_link_gives_its_memory_back),
 		EACH(every_write_to_an_eventfd_is_heard),
 		EACH(a_wait_ends_at_its_deadline),
 		cmocka_unit_test(auto_says_why_it_chose),
 	};
 
+	(void)signal(SIGPIPE, SIG_IGN); /* as io.h wants it */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,6 +85,7 @@ static inline void rig_segment(struct rig_host *h, uint64_t bytes)
 		cmd.segment.number = h->segments++;
 		cmd.segment.base = m->base;
 		cmd.segment.bytes = m->bytes;
+		cmd.segment.fd = m->fd;
 	}
 	rig_post(h, &cmd);
 }
