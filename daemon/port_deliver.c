@@ -145,9 +145,12 @@ uint32_t ports_deliver(struct worker *w)
 		for (nr = 0; nr < BATCH && (s = engine_next_event(w->engine, &events[nr]));) {
 			struct flow *f = engine_stream_user(s);
 
-			/* Refused before it had a flow: nobody to tell. */
-			if (!f)
+			/* Refused for want of memory: nobody to tell, and nobody else frees it. */
+			if (!f) {
+				if (events[nr] & STREAM_EV_DONE)
+					engine_stream_free(w->engine, s);
 				continue;
+			}
 			__builtin_prefetch(f, 1);
 			if (f->shm) {
 				__builtin_prefetch(&f->shm->tx_head, 1);

@@ -199,6 +199,25 @@ static void a_full_backlog_refuses(void **state)
 	free(r);
 }
 
+/* Also where nothing but the refusal remains of it: a leak would fill the table for all. */
+static void a_stream_refused_for_want_of_memory_is_forgotten(void **state)
+{
+	struct rig *r = malloc(sizeof(*r));
+	struct rig_host *h = &r->host[1];
+
+	(void)state;
+	rig_start(r, IO_AUTO, 20);
+	h->deny = true;
+	assert_int_equal(app_listen(r, 1, 80, 16), 0);
+	app_open(&r->host[0], 0, h->addr, 80, 0);
+	rig_until(r, app_state(&r->host[0], 0) == SLOT_FAILED);
+	assert_int_equal(atomic_load(&r->host[0].slot[0].error), -ECONNREFUSED);
+	rig_until(r, atomic_load(&h->stats.streams_refused) == 1);
+	rig_until(r, atomic_load(&h->stats.streams) == 0);
+	rig_stop(r);
+	free(r);
+}
+
 static void unaccepted_streams_are_reset_when_the_listener_goes(void **state)
 {
 	struct rig *r = malloc(sizeof(*r));
@@ -227,6 +246,7 @@ int main(void)
 		cmocka_unit_test(a_lying_completion_queue_is_noticed),
 		cmocka_unit_test(scribbling_over_everything_hurts_only_oneself),
 		cmocka_unit_test(a_full_backlog_refuses),
+		cmocka_unit_test(a_stream_refused_for_want_of_memory_is_forgotten),
 		cmocka_unit_test(unaccepted_streams_are_reset_when_the_listener_goes),
 	};
 
