@@ -82,6 +82,7 @@ static int connect_start(struct nc_sock *s, const struct endpoint *remote)
 static int connect_phase(struct nc_sock *s, const struct endpoint *remote)
 {
 	int ret = sock_settle(s);
+	bool told = s->connect_told;
 
 	switch (sock_phase(s)) {
 	case PHASE_NEW:
@@ -97,6 +98,8 @@ static int connect_phase(struct nc_sock *s, const struct endpoint *remote)
 		ret = sock_take_error(s);
 		sock_drop_slot(s, CLOSE_ABORT);
 		sock_set_phase(s, PHASE_NEW);
+		if (told)
+			return connect_start(s, remote); /* the call that failed has said so */
 		return ret < 0 ? ret : -ECONNABORTED;
 	case PHASE_LISTENING:
 		return -EISCONN;
@@ -116,6 +119,7 @@ static int connect_wait(struct nc_sock *s, bool wait)
 		if (ret == 0)
 			s->connect_told = true;
 		if (ret == -ECONNRESET || sock_phase(s) == PHASE_FAILED) {
+			s->connect_told = true;
 			ret = sock_take_error(s);
 			return ret < 0 ? ret : -ECONNABORTED;
 		}

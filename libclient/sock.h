@@ -120,7 +120,7 @@ struct nc_sock {
 	alignas(NCD_CACHE_LINE) struct lock lock;
 	bool bound;     /* nc_bind was called */
 	bool port_held; /* local.port is reserved at the daemon, to be given back */
-	bool connect_told; /* connect() has returned 0 once */
+	bool connect_told; /* connect() has returned how it ended */
 	bool reuseaddr, reuseport, keepalive, nodelay, quickack, cork, fastopen, linger;
 	uint8_t class; /* NC_CLASS_* */
 	int32_t priority;

@@ -83,6 +83,27 @@ static void connect_errors_are_the_daemons(void **state)
 	}
 }
 
+/* A blocking connect that has failed has said all; the next one tries again, as in Linux. */
+static void a_refused_socket_tries_again_at_once(void **state)
+{
+	struct fake *f = *state;
+	int s = stream_socket(0);
+
+	for (int i = 0; i < 3; i++) {
+		struct call c = { .run = run_connect, .s = s };
+		struct fake_slot p;
+
+		call_start(&c);
+		if (i > 0)
+			(void)fake_expect(f, SQ_CLOSE); /* of the slot before */
+		p = fake_expect(f, SQ_OPEN);
+		fake_fail(f, p, -ECONNREFUSED);
+		assert_int_equal(call_end(&c), -ECONNREFUSED);
+	}
+	assert_int_equal(nc_close(s), 0);
+	(void)fake_expect(f, SQ_CLOSE);
+}
+
 static void non_blocking_connect_tells_later(void **state)
 {
 	struct fake *f = *state;
@@ -493,6 +514,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(blocking_connect_waits_for_the_answer, start, stop),
 		cmocka_unit_test_setup_teardown(connect_errors_are_the_daemons, start, stop),
+		cmocka_unit_test_setup_teardown(a_refused_socket_tries_again_at_once, start, stop),
 		cmocka_unit_test_setup_teardown(non_blocking_connect_tells_later, start, stop),
 		cmocka_unit_test_setup_teardown(connect_times_out_into_the_background, start, stop),
 		cmocka_unit_test(no_slot_left_is_enobufs),
