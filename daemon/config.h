@@ -118,6 +118,13 @@ void config_free(struct config *c);
  */
 int config_resolve(struct config *c, char error[CONFIG_ERROR_BYTES]);
 
+/* One line in @error that says what is wrong with the value of a key: FILE:LINE: [section] name =
+ * and @fmt; without a line if the value is the default. Returns -EINVAL. */
+__attribute__((format(printf, 5, 6))) int config_key_fail(const struct config *c,
+							  const char *section, const char *name,
+							  char error[CONFIG_ERROR_BYTES],
+							  const char *fmt, ...);
+
 /* Workers that @c asks for on this machine; the core of each, -1 where the kernel chooses. */
 uint32_t config_workers(const struct config *c, int ret_cpu[NCD_WORKERS_MAX]);
 

@@ -65,13 +65,12 @@ static int address_try(const struct address *a)
 	return r;
 }
 
-__attribute__((format(printf, 5, 6))) static int key_fail(const struct config *c,
-							  const char *section, const char *name,
-							  char error[CONFIG_ERROR_BYTES],
-							  const char *fmt, ...)
+int config_key_fail(const struct config *c, const char *section, const char *name,
+		    char error[CONFIG_ERROR_BYTES], const char *fmt, ...)
 {
 	uint32_t i, nr, line = 0;
 	const struct config_key *keys = config_keys(&nr);
+	char at[16] = "";
 	va_list args;
 	size_t used;
 
@@ -79,11 +78,9 @@ __attribute__((format(printf, 5, 6))) static int key_fail(const struct config *c
 		if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].name, name) == 0)
 			line = c->line[i];
 	if (line)
-		used = (size_t)snprintf(error, CONFIG_ERROR_BYTES,
-					"%.256s:%" PRIu32 ": [%s] %s = ", c->file, line, section,
-					name);
-	else
-		used = (size_t)snprintf(error, CONFIG_ERROR_BYTES, "[%s] %s = ", section, name);
+		(void)snprintf(at, sizeof(at), ":%" PRIu32, line);
+	used = (size_t)snprintf(error, CONFIG_ERROR_BYTES, "%.256s%s: [%s] %s = ", c->file, at,
+				section, name);
 	va_start(args, fmt);
 	(void)vsnprintf(error + used, CONFIG_ERROR_BYTES - used, fmt, args);
 	va_end(args);
@@ -104,23 +101,24 @@ static int resolve_addresses(struct config *c, char error[CONFIG_ERROR_BYTES])
 		address_format(a, text);
 		r = address_try(a);
 		if (r == -EADDRNOTAVAIL)
-			return key_fail(
+			return config_key_fail(
 				c, "host", "address", error,
 				"%s: is not an address of this machine; see 'ip address', or "
 				"remove the key to use all there are",
 				text);
 		if (r < 0)
-			return key_fail(c, "host", "address", error,
-					"%s: cannot be used: %s; give "
-					"another",
-					text, strerror(-r));
+			return config_key_fail(c, "host", "address", error,
+					       "%s: cannot be used: %s; give "
+					       "another",
+					       text, strerror(-r));
 		for (j = 1; j < c->peer_nr; j++)
 			for (k = 0; k < c->peer[j].addresses.nr; k++)
 				if (address_equal(a, &c->peer[j].addresses.address[k]))
-					return key_fail(c, "host", "address", error,
-							"%s: is also that of [peer %s]; name this "
-							"host's own with [host] address",
-							text, c->peer[j].name);
+					return config_key_fail(
+						c, "host", "address", error,
+						"%s: is also that of [peer %s]; name this "
+						"host's own with [host] address",
+						text, c->peer[j].name);
 	}
 	return 0;
 }
@@ -152,10 +150,11 @@ static int resolve_cores(const struct config *c, char error[CONFIG_ERROR_BYTES])
 		return 0;
 	for (i = 0; i < c->cores.nr; i++)
 		if (c->cores.cpu[i] >= CPU_SETSIZE || !CPU_ISSET(c->cores.cpu[i], &allowed))
-			return key_fail(c, "workers", "cores", error,
-					"%" PRIu32 ": is not a core that this process may use; see "
-					"'nproc' and 'lscpu', or give 'auto'",
-					c->cores.cpu[i]);
+			return config_key_fail(c, "workers", "cores", error,
+					       "%" PRIu32
+					       ": is not a core that this process may use; see "
+					       "'nproc' and 'lscpu', or give 'auto'",
+					       c->cores.cpu[i]);
 	return 0;
 }
 
@@ -167,18 +166,19 @@ static int resolve_congestion(const struct config *c, char error[CONFIG_ERROR_BY
 		return 0;
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return key_fail(c, "channels", "congestion", error,
-				"%s: no socket to try it with: %s", c->congestion, strerror(errno));
+		return config_key_fail(c, "channels", "congestion", error,
+				       "%s: no socket to try it with: %s", c->congestion,
+				       strerror(errno));
 	r = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, c->congestion,
 		       (socklen_t)strlen(c->congestion)) < 0
 		    ? -errno
 		    : 0;
 	(void)close(fd); /* nothing was written */
 	if (r < 0)
-		return key_fail(c, "channels", "congestion", error,
-				"%s: the kernel refuses it: %s; take one of "
-				"net.ipv4.tcp_allowed_congestion_control",
-				c->congestion, strerror(-r));
+		return config_key_fail(c, "channels", "congestion", error,
+				       "%s: the kernel refuses it: %s; take one of "
+				       "net.ipv4.tcp_allowed_congestion_control",
+				       c->congestion, strerror(-r));
 	return 0;
 }
 
@@ -187,27 +187,27 @@ static int resolve_users(const struct config *c, char error[CONFIG_ERROR_BYTES])
 	uint32_t i;
 
 	if (c->user[0] && getpwnam(c->user) == NULL)
-		return key_fail(c, "daemon", "user", error,
-				"%s: no such user; create it, or remove "
-				"the key",
-				c->user);
+		return config_key_fail(c, "daemon", "user", error,
+				       "%s: no such user; create it, or remove "
+				       "the key",
+				       c->user);
 	if (c->group[0] && getgrnam(c->group) == NULL)
-		return key_fail(c, "daemon", "group", error,
-				"%s: no such group; create it, or remove "
-				"the key",
-				c->group);
+		return config_key_fail(c, "daemon", "group", error,
+				       "%s: no such group; create it, or remove "
+				       "the key",
+				       c->group);
 	for (i = 0; i < c->access_users.nr; i++)
 		if (getpwnam(c->access_users.name[i]) == NULL)
-			return key_fail(c, "access", "user", error,
-					"%s: no such user; create it, or "
-					"remove the name",
-					c->access_users.name[i]);
+			return config_key_fail(c, "access", "user", error,
+					       "%s: no such user; create it, or "
+					       "remove the name",
+					       c->access_users.name[i]);
 	for (i = 0; i < c->access_groups.nr; i++)
 		if (getgrnam(c->access_groups.name[i]) == NULL)
-			return key_fail(c, "access", "group", error,
-					"%s: no such group; create it, "
-					"or remove the name",
-					c->access_groups.name[i]);
+			return config_key_fail(c, "access", "group", error,
+					       "%s: no such group; create it, "
+					       "or remove the name",
+					       c->access_groups.name[i]);
 	return 0;
 }
 

@@ -96,18 +96,20 @@ int peers_listen(struct peers *ps, char error[CONFIG_ERROR_BYTES])
 
 		endpoint_format(addr, (uint16_t)cfg->port, where);
 		if (fd == -EADDRINUSE) {
-			(void)snprintf(error, CONFIG_ERROR_BYTES,
-				       "[channels] port = %" PRIu32
-				       ": %s is in use; stop who has it ('ss -ltnp'), or give "
-				       "another port here and in the peers' files",
-				       cfg->port, where);
+			(void)config_key_fail(
+				cfg, "channels", "port", error,
+				"%" PRIu32 ": %s is in use; stop who has it ('ss -ltnp'), or give "
+				"another port here and in the peers' files",
+				cfg->port, where);
 			return fd;
 		}
 		if (fd < 0) {
-			(void)snprintf(error, CONFIG_ERROR_BYTES,
-				       "[channels] port = %" PRIu32
-				       ": cannot listen on %s: %s; see [host] address",
-				       cfg->port, where, strerror(-fd));
+			(void)config_key_fail(cfg, "channels", "port", error,
+					      "%" PRIu32 ": cannot listen on %s: %s; %s", cfg->port,
+					      where, strerror(-fd),
+					      fd == -EACCES
+						      ? "give a port above 1023, or start as root"
+						      : "see [host] address");
 			return fd;
 		}
 		ps->listener[i].fd = fd;

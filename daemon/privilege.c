@@ -67,19 +67,19 @@ int privilege_drop(const struct config *c, const char *made_for, char error[CONF
 	if (uid == geteuid() && gid == getegid())
 		return 0;
 	if (geteuid() != 0) {
-		(void)snprintf(error, CONFIG_ERROR_BYTES,
-			       "[daemon] user = %s, group = %s: only root "
-			       "can become them; start as root, or remove the keys",
-			       c->user, c->group);
+		(void)config_key_fail(
+			c, "daemon", c->user[0] ? "user" : "group", error,
+			"%s: only root can become it; start as root, or remove the key",
+			c->user[0] ? c->user : c->group);
 		return -EPERM;
 	}
 	if (made_for)
 		directory_give(made_for, uid, gid);
 	r = become(pw, gid);
 	if (r < 0)
-		(void)snprintf(error, CONFIG_ERROR_BYTES,
-			       "[daemon] user = %s, group = %s: cannot "
-			       "become them: %s; grant CAP_SETUID, CAP_SETGID, or remove the keys",
-			       c->user, c->group, strerror(-r));
+		(void)config_key_fail(c, "daemon", c->user[0] ? "user" : "group", error,
+				      "%s: cannot become it: %s; grant CAP_SETUID, CAP_SETGID, or "
+				      "remove the key",
+				      c->user[0] ? c->user : c->group, strerror(-r));
 	return r;
 }
