@@ -97,8 +97,9 @@ static void classify_ports(struct daemon *d)
 
 static uint32_t engine_streams(const struct config *c)
 {
-	/* Both ends of a stream to the host itself are streams here. */
-	uint32_t streams = power_of_two(2 * c->sockets);
+	/* Both ends of a stream to the host itself are streams here; and port_open.c gives one
+	 * application no more than it leaves to others. */
+	uint32_t streams = power_of_two(4 * c->sockets);
 
 	return streams < STREAMS_MIN ? STREAMS_MIN : streams;
 }

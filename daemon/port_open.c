@@ -61,6 +61,15 @@ static uint32_t ring_limit(const struct port *p)
 						  : (most - used) / RING_SHARES_LATER);
 }
 
+/*
+ * An application has at most as many streams as are still free: the table is all applications', and
+ * one that takes what it can must not be noticed by another.
+ */
+static bool streams_left(const struct worker *w, const struct port *p)
+{
+	return p->flow_nr < engine_streams_free(w->engine);
+}
+
 /* Size of a ring: as wanted (0: as configured), less as the region fills. */
 static uint32_t ring_size(const struct port *p, uint32_t wanted, uint32_t configured, bool least)
 {
@@ -206,6 +215,8 @@ static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least
 		return -EINVAL;
 	if (r.local_port && r.local_port < 1024 && !p->cfg.root)
 		return -EACCES;
+	if (!streams_left(w, p))
+		return -ENOBUFS;
 	ret = take_rings(w, p, r.tx_bytes, r.rx_bytes, least, &tx, &rx);
 	if (ret < 0)
 		return ret;
@@ -341,6 +352,8 @@ int port_incoming(void *ctx, struct stream *s, void *listener_user)
 
 	if (p->bad || p->removed)
 		return -ECONNREFUSED;
+	if (!streams_left(w, p))
+		return -ENOBUFS;
 	f = flow_init(w, p, s);
 	f->listener = l->number;
 	ret = admit(w, f, false);

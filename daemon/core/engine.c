@@ -316,6 +316,11 @@ const struct engine_counters *engine_counters(const struct engine *e)
 	return &e->counters;
 }
 
+uint32_t engine_streams_free(const struct engine *e)
+{
+	return e->cfg.streams - (uint32_t)e->counters.streams;
+}
+
 uint32_t engine_channel_loop(struct engine *e, struct channel *c, uint32_t frames_max,
 			     uint64_t now_ns)
 {

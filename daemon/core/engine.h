@@ -262,6 +262,8 @@ struct engine_counters {
 	uint64_t retransmits, duplicate_bytes, frame_errors, unknown_streams;
 };
 const struct engine_counters *engine_counters(const struct engine *e);
+/* How many more streams there may be. */
+uint32_t engine_streams_free(const struct engine *e);
 
 struct channel_counters {
 	uint64_t bytes_sent, bytes_received, frames_sent, frames_received, rtt_ns;

@@ -5,6 +5,7 @@
  * Goal: every word of the region that breaks its rule ends that attachment with a reason, and a
  * good application beside it is not disturbed. Method: host 0 lies, host 1 is the witness.
  */
+#define RIG_STREAMS 256u /* as many as the slots of one application */
 #include "worker_rig.h"
 
 struct lie {
@@ -218,6 +219,29 @@ static void a_stream_refused_for_want_of_memory_is_forgotten(void **state)
 	free(r);
 }
 
+/* It connects to itself with all its slots, which would be all streams of the worker. */
+static void one_application_leaves_streams_to_others(void **state)
+{
+	struct rig *r = malloc(sizeof(*r));
+	struct rig_host *h = &r->host[0];
+	uint32_t slot;
+
+	(void)state;
+	rig_start(r, IO_AUTO, 20);
+	assert_int_equal(app_listen(r, 0, 80, RIG_SLOTS), 0);
+	for (slot = 0; slot < RIG_SLOTS / 2; slot++) {
+		app_open(h, slot, h->addr, 80, NCD_RING_MIN);
+		rig_until(r, app_state(h, slot) == SLOT_OPEN || app_state(h, slot) == SLOT_FAILED);
+		if (app_state(h, slot) == SLOT_FAILED)
+			break;
+	}
+	/* Two streams each; as many as it has are still free. */
+	assert_int_equal(slot, RIG_STREAMS / 4);
+	assert_int_equal(atomic_load(&h->slot[slot].error), -ENOBUFS);
+	rig_stop(r);
+	free(r);
+}
+
 static void unaccepted_streams_are_reset_when_the_listener_goes(void **state)
 {
 	struct rig *r = malloc(sizeof(*r));
@@ -247,6 +271,7 @@ int main(void)
 		cmocka_unit_test(scribbling_over_everything_hurts_only_oneself),
 		cmocka_unit_test(a_full_backlog_refuses),
 		cmocka_unit_test(a_stream_refused_for_want_of_memory_is_forgotten),
+		cmocka_unit_test(one_application_leaves_streams_to_others),
 		cmocka_unit_test(unaccepted_streams_are_reset_when_the_listener_goes),
 	};
 

@@ -34,6 +34,9 @@
 
 #define RIG_SEGMENTS 32
 #define RIG_SLOTS    256u
+#ifndef RIG_STREAMS
+#define RIG_STREAMS 1024u
+#endif
 
 struct rig_host {
 	struct worker *worker;
@@ -246,7 +249,7 @@ static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
 			.cpu = -1,
 			.io = io,
 			.spin_us = spin_us,
-			.engine = { .streams = 1024,
+			.engine = { .streams = RIG_STREAMS,
 				    .channels = 16,
 				    .listeners = 64,
 				    .frame_bytes = 256u << 10,
