@@ -25,7 +25,7 @@
 #include "region.h"
 
 #define CLIENT_HELLO_SECONDS 3
-#define CLIENT_GREETING_MAX  64 /* connections that have not said HELLO; more are closed */
+#define CLIENT_GREETING_MAX  64 /* connections that have not said HELLO; more wait */
 #define CLIENT_MESSAGES_TURN 32
 #define CLIENT_FDS_MAX       4    /* received with one message; one is ever allowed */
 #define CLIENT_GROUPS_MAX    1024 /* looked at for [access] group */

@@ -169,6 +169,7 @@ static bool client_welcome(struct client *c, const int doorbell[NCD_WORKERS_MAX]
 	c->default_worker = least_loaded(ctl);
 	ctl->load[c->default_worker]++;
 	ctl->greeting--;
+	control_resume(ctl);
 	ctl->attached++;
 	c->state = CLIENT_ATTACHED;
 	stats_count(&ctl->stats->head->attach_accepted);

@@ -28,7 +28,7 @@ void control_adopt(struct control *ctl, int fd)
 
 void control_resume(struct control *ctl)
 {
-	/* Without descriptors left it was taken out of the loop: else it would spin. */
+	/* It was taken out of the loop: no descriptors left, or too many to be heard first. */
 	if (ctl->listen_event && !event_pending(ctl->listen_event, EV_READ, NULL))
 		(void)event_add(ctl->listen_event, NULL); /* the timer tries again */
 }
@@ -49,6 +49,11 @@ static void control_accept(int listen_fd, short what, void *ctx)
 
 	(void)what;
 	for (n = 0; n < ACCEPTS_A_TURN; n++) {
+		if (ctl->greeting >= CLIENT_GREETING_MAX) {
+			/* The others wait in the backlog until one has said hello, or has gone. */
+			(void)event_del(ctl->listen_event); /* cannot fail for an event of ours */
+			return;
+		}
 		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
 			control_adopt(ctl, fd);

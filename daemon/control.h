@@ -51,7 +51,7 @@ int control_init(struct control *ctl);
 int control_listen(struct control *ctl, int fd);
 /* Takes a connection as if it had been accepted; @fd is control's, also on failure. */
 void control_adopt(struct control *ctl, int fd);
-/* A connection has gone, a descriptor is free: accepts again if it had stopped. */
+/* A descriptor is free, or one more may say hello: accepts again if it had stopped. */
 void control_resume(struct control *ctl);
 /* No new attachments; those that are attached are told. */
 void control_leave(struct control *ctl);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "../ncd_test.h"
 #include "control_rig.h"
@@ -269,6 +270,41 @@ static void connections_that_say_nothing_are_bounded(void **state)
 	rig_pump(r);
 	rig_pump(r);
 	assert_null(r->control.clients);
+}
+
+/* Hundreds of programs may start at once: who is not taken yet waits as in any backlog. */
+static void who_comes_while_others_have_not_said_hello_waits(void **state)
+{
+	struct rig *r = *state;
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const struct ctl_hello hello = rig_hello();
+	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int i, fd[CLIENT_GREETING_MAX + 2];
+	socklen_t bytes = sizeof(sun);
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&sun, sizeof(sa_family_t)), 0);
+	assert_int_equal(listen(listener, CLIENT_GREETING_MAX + 2), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&sun, &bytes), 0);
+	assert_int_equal(control_listen(&r->control, listener), 0);
+	for (i = 0; i < CLIENT_GREETING_MAX + 2; i++) {
+		fd[i] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		assert_int_equal(connect(fd[i], (struct sockaddr *)&sun, bytes), 0);
+	}
+	rig_pump(r);
+	assert_int_equal(r->control.greeting, CLIENT_GREETING_MAX);
+	assert_false(has_ended(fd[CLIENT_GREETING_MAX]));
+	/* One has said it, another has gone: two are taken. */
+	assert_int_equal(rig_send(fd[0], &hello, sizeof(hello), NULL, 0), sizeof(hello));
+	close(fd[1]);
+	rig_pump(r);
+	assert_int_equal(r->control.attached, 1);
+	assert_int_equal(r->control.greeting, CLIENT_GREETING_MAX);
+	for (i = 0; i < CLIENT_GREETING_MAX + 2; i++)
+		if (i != 1)
+			close(fd[i]);
+	rig_pump(r);
+	assert_int_equal(r->control.greeting, 0);
+	assert_int_equal(r->control.stats->head->attach_refused, 0);
 }
 
 static void binding_claims_and_unbinding_gives_back(void **state)
@@ -569,6 +605,7 @@ int main(void)
 		RIG_TEST(another_version_is_refused_with_both),
 		RIG_TEST(too_many_clients_are_refused),
 		RIG_TEST(connections_that_say_nothing_are_bounded),
+		RIG_TEST(who_comes_while_others_have_not_said_hello_waits),
 		RIG_TEST(binding_claims_and_unbinding_gives_back),
 		RIG_TEST(listening_is_answered_when_all_workers_listen),
 		RIG_TEST(a_worker_that_cannot_listen_undoes_the_others),
