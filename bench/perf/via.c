@@ -13,7 +13,7 @@
 #include "clock.h"
 
 static const struct via *const via_table[] = {
-	&via_tcp, &via_tcp_uring, &via_unix, &via_ncd, &via_ncd_zc,
+	&via_tcp, &via_tcp_uring, &via_mptcp, &via_unix, &via_ncd, &via_ncd_zc,
 };
 
 const struct via *via_at(size_t index)

@@ -86,6 +86,7 @@ struct via {
 	const char *what; /* for --help */
 	const struct via
 		*control; /* carries accept, hello and control flow; these are not measured */
+	int protocol;     /* of kernel sockets: 0, or one beside TCP */
 	bool is_unix;
 	bool uses_daemon;
 	bool short_is_drained; /* a short read or write means: wait now, an event will come */
@@ -123,7 +124,7 @@ struct via {
 	void (*close)(struct conn *c);
 };
 
-extern const struct via via_tcp, via_unix, via_tcp_uring, via_ncd, via_ncd_zc;
+extern const struct via via_tcp, via_mptcp, via_unix, via_tcp_uring, via_ncd, via_ncd_zc;
 
 /* The via called @name (@len characters of it), or NULL. */
 const struct via *via_find(const char *name, size_t len);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * via_kernel.c - kernel sockets: tcp and unix, with edge-triggered epoll. One epoll_ctl for the
- * life of a connection, no read that is known to return EAGAIN (see epoll(7) on short reads), and
- * cubic whatever the system's default is: kernel TCP shall do its best. tcp-uring borrows the
+ * via_kernel.c - kernel sockets: tcp, mptcp and unix, with edge-triggered epoll. One epoll_ctl for
+ * the life of a connection, no read that is known to return EAGAIN (see epoll(7) on short reads),
+ * and cubic whatever the system's default is: kernel TCP shall do its best. tcp-uring borrows the
  * socket functions.
  */
 #include "via_kernel.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
@@ -61,10 +62,10 @@ static int hub_wait(struct hub *hub, struct conn **ret_ready, int max, int timeo
 	return n;
 }
 
-static int socket_create(const struct endpoint *ep, int flags)
+static int socket_create(const struct via *via, const struct endpoint *ep, int flags)
 {
 	int family = ep->addr.any.sa_family, one = 1;
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, via->protocol);
 
 	if (fd < 0)
 		return -errno;
@@ -113,7 +114,7 @@ static int unix_bind(int fd, const struct endpoint *ep, uint16_t *port)
 
 int kernel_listen(struct conn *c, const struct endpoint *ep, uint16_t *ret_port)
 {
-	int one = 1, r = 0, fd = socket_create(ep, SOCK_NONBLOCK);
+	int one = 1, r = 0, fd = socket_create(c->via, ep, SOCK_NONBLOCK);
 	bool is_unix = ep->addr.any.sa_family == AF_UNIX;
 	uint16_t port = ep->port;
 
@@ -164,7 +165,7 @@ int kernel_connect(struct conn *c, const struct endpoint *ep, const struct endpo
 {
 	/* A unix connect is over at once, or waits for room in the backlog: let it. */
 	bool wait = c->blocking || ep->addr.any.sa_family == AF_UNIX;
-	int r, fd = socket_create(ep, wait ? 0 : SOCK_NONBLOCK);
+	int r, fd = socket_create(c->via, ep, wait ? 0 : SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return fd;
@@ -266,6 +267,22 @@ void kernel_close(struct conn *c)
 	c->attached = false;
 }
 
+/* Without it socket() fails, with one of three errors: none of them would say so. */
+static size_t mptcp_why(char *buf, size_t len)
+{
+	int n = 0, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+
+	if (fd >= 0) {
+		(void)close(fd); /* never connected */
+		return 0;
+	}
+	if (errno == ENOPROTOOPT)
+		n = snprintf(buf, len, "MPTCP is switched off: sysctl net.mptcp.enabled=1");
+	else if (errno == EPROTONOSUPPORT || errno == EINVAL)
+		n = snprintf(buf, len, "this kernel has no MPTCP (CONFIG_MPTCP, Linux 5.6)");
+	return n > 0 ? (size_t)n : 0;
+}
+
 #define KERNEL_OPERATIONS                                                                         \
 	.short_is_drained = true, .hub_open = hub_open, .hub_close = hub_close, .wait = hub_wait, \
 	.listen = kernel_listen, .accept = kernel_accept, .connect = kernel_connect,              \
@@ -278,6 +295,15 @@ const struct via via_tcp = {
 	.name = "tcp",
 	.what = "kernel TCP, TCP_NODELAY, epoll for many sockets",
 	.control = &via_tcp,
+	KERNEL_OPERATIONS,
+};
+
+const struct via via_mptcp = {
+	.name = "mptcp",
+	.what = "kernel MPTCP; subflows as ip-mptcp(8) has them",
+	.control = &via_mptcp,
+	.protocol = IPPROTO_MPTCP,
+	.why = mptcp_why,
 	KERNEL_OPERATIONS,
 };
 
