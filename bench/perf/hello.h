@@ -23,13 +23,15 @@
 #include <stdint.h>
 
 #define HELLO_MAGIC   0x6e63642d70657266ull /* ncd-perf */
-#define HELLO_VERSION 1u
+#define HELLO_VERSION 2u
 
-#define PERF_FLOWS_MAX   65536u
-#define PERF_THREADS_MAX 64u
-#define PERF_DEPTH_MAX   4096u
-#define PERF_SIZE_MAX    (16u << 20)
-#define PERF_SLOTS_MAX   (16u << 20) /* flows * depth */
+#define PERF_FLOWS_MAX        65536u
+#define PERF_THREADS_MAX      64u
+#define PERF_DEPTH_MAX        4096u
+#define PERF_SIZE_MAX         (16u << 20)
+#define PERF_SLOTS_MAX        (16u << 20) /* flows * depth */
+#define PERF_PRIORITY_MAX     7
+#define PERF_CONGESTION_BYTES 12
 
 enum mode {
 	MODE_STREAM = 1,
@@ -39,12 +41,15 @@ enum mode {
 
 /* What is measured: the same at both ends. */
 struct shape {
-	uint32_t mode; /* enum mode */
 	uint32_t flows;
 	uint32_t threads;
 	uint32_t size;
 	uint32_t depth;
-	uint32_t verify;
+	uint8_t mode; /* enum mode */
+	uint8_t verify;
+	int8_t nice;                            /* of the threads that serve flows */
+	uint8_t priority;                       /* SO_PRIORITY of the flows; 0: as it is */
+	char congestion[PERF_CONGESTION_BYTES]; /* of kernel sockets; "": cubic */
 };
 
 enum hello_kind {
@@ -63,7 +68,6 @@ struct hello {
 	uint32_t flow;
 	struct shape shape; /* HELLO_CONTROL */
 	uint32_t sequence;  /* HELLO_SHORT */
-	uint8_t pad[8];
 };
 _Static_assert(sizeof(struct hello) == 64, "a hello is also the message of mode connect");
 
@@ -86,7 +90,8 @@ static inline bool shape_valid(const struct shape *s)
 	return s->mode >= MODE_STREAM && s->mode <= MODE_CONNECT && s->flows >= 1 &&
 	       s->flows <= PERF_FLOWS_MAX && s->threads >= 1 && s->threads <= PERF_THREADS_MAX &&
 	       s->threads <= s->flows && s->size >= 1 && s->size <= PERF_SIZE_MAX &&
-	       s->depth >= 1 && s->depth <= PERF_DEPTH_MAX &&
+	       s->depth >= 1 && s->depth <= PERF_DEPTH_MAX && s->priority <= PERF_PRIORITY_MAX &&
+	       s->congestion[PERF_CONGESTION_BYTES - 1] == '\0' &&
 	       (uint64_t)s->flows * s->depth <= PERF_SLOTS_MAX;
 }
 

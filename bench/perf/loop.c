@@ -3,8 +3,11 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 
 #include "clock.h"
 #include "connect.h"
@@ -132,21 +135,59 @@ static size_t loop_buf_len(const struct shape *s)
 	return len < BUF_MAX ? (size_t)len : BUF_MAX;
 }
 
+/* What the run asks for beyond the usual: each end sees to its own. */
+static int loop_tune(struct loop *l, struct conn *conn)
+{
+	const struct shape *s = &l->crew->shape;
+	const struct via *via = l->crew->via;
+	const int priority = s->priority;
+	int r;
+
+	if (priority) {
+		r = via->option(conn, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority));
+		if (r == -EPERM)
+			return loop_fail(l, r, "--priority 7 needs CAP_NET_ADMIN");
+		if (r < 0)
+			return loop_fail(l, r, "setting --priority");
+	}
+	if (s->congestion[0] && !via->uses_daemon && !via->is_unix) {
+		r = via->option(conn, IPPROTO_TCP, TCP_CONGESTION, s->congestion,
+				(socklen_t)strlen(s->congestion));
+		if (r < 0)
+			return loop_fail(l, r,
+					 "--congestion is not among "
+					 "net.ipv4.tcp_available_congestion_control");
+	}
+	return 0;
+}
+
+/* Before anything is allocated: priority and core are the thread's own. */
+static int loop_place(struct loop *l)
+{
+	const struct crew *c = l->crew;
+	cpu_set_t set;
+	int r;
+
+	/* Linux has a nice value for each thread. */
+	if (c->shape.nice && setpriority(PRIO_PROCESS, 0, c->shape.nice))
+		return loop_fail(l, -errno, "--nice below 0 needs CAP_SYS_NICE or ulimit -e");
+	if (c->cpu < 0)
+		return 0;
+	CPU_ZERO(&set);
+	CPU_SET((size_t)c->cpu, &set);
+	r = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+	return r ? loop_fail(l, -r, "pinning to a cpu") : 0;
+}
+
 static int loop_set_up(struct loop *l)
 {
 	struct crew *c = l->crew;
 	bool connect_mode = c->shape.mode == MODE_CONNECT;
 	size_t conn_nr = connect_mode ? c->shape.flows : l->flow_nr;
-	cpu_set_t set;
-	int r;
+	int r = loop_place(l);
 
-	if (c->cpu >= 0) {
-		CPU_ZERO(&set);
-		CPU_SET((size_t)c->cpu, &set);
-		r = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-		if (r)
-			return loop_fail(l, -r, "pinning to a cpu");
-	}
+	if (r < 0)
+		return r;
 	r = hub_init(&l->hub, c->via, l->blocking ? 0 : conn_nr, loop_buf_len(&c->shape));
 	if (r == -EMFILE && c->via->uses_daemon)
 		return loop_fail(l, r, "ncd has 15 queues for a process, use fewer threads");
@@ -164,6 +205,9 @@ static int loop_set_up(struct loop *l)
 			r = c->via->attach(conn);
 		if (r < 0)
 			return loop_fail(l, r, "waiting for a flow");
+		r = loop_tune(l, conn);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

@@ -28,6 +28,9 @@ enum option_id {
 	OPT_VERIFY,
 	OPT_NO_VERIFY,
 	OPT_CPU,
+	OPT_NICE,
+	OPT_PRIORITY,
+	OPT_CONGESTION,
 	OPT_PAIRS,
 	OPT_CLIENT_CPU,
 	OPT_SERVER_CPU,
@@ -53,6 +56,9 @@ static const struct option long_options[] = {
 	{ "verify", no_argument, NULL, OPT_VERIFY },
 	{ "no-verify", no_argument, NULL, OPT_NO_VERIFY },
 	{ "cpu", required_argument, NULL, OPT_CPU },
+	{ "nice", required_argument, NULL, OPT_NICE },
+	{ "priority", required_argument, NULL, OPT_PRIORITY },
+	{ "congestion", required_argument, NULL, OPT_CONGESTION },
 	{ "pairs", required_argument, NULL, OPT_PAIRS },
 	{ "client-cpu", required_argument, NULL, OPT_CLIENT_CPU },
 	{ "server-cpu", required_argument, NULL, OPT_SERVER_CPU },
@@ -69,7 +75,8 @@ static const char help_text[] =
 	"ncd-perf server       [--via V] [--listen ADDR] [--port P] [--cpu N]\n"
 	"ncd-perf MODE         --to ADDR [--via V] [--port P] [--flows N] [--threads T]\n"
 	"                      [--size BYTES] [--depth D] [--seconds S] [--verify | --no-verify]\n"
-	"                      [--cpu N] [--client-addr ADDR] [--json]\n"
+	"                      [--nice N] [--priority P] [--congestion NAME] [--cpu N]\n"
+	"                      [--client-addr ADDR] [--json]\n"
 	"ncd-perf compare MODE --via A,B [--pairs N] [--server-addr ADDR] [--client-addr ADDR]\n"
 	"                      [--client-socket PATH] [--server-socket PATH]\n"
 	"                      [--client-cpu N] [--server-cpu N] [--brief] and those of MODE\n"
@@ -167,6 +174,39 @@ static int parse_seconds(const char *text, double *ret_seconds)
 	return 0;
 }
 
+static int parse_nice(const char *text, struct options *o)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	if (end == text || *end || value < -20 || value > 19)
+		return usage_error("--nice %s: wants a number from -20 to 19", text);
+	o->shape.nice = (int8_t)value;
+	return 0;
+}
+
+static int parse_priority(const char *text, struct options *o)
+{
+	uint64_t value;
+	int r = parse_number("priority", text, 0, PERF_PRIORITY_MAX, &value);
+
+	if (r == 0)
+		o->shape.priority = (uint8_t)value;
+	return r;
+}
+
+static int parse_congestion(const char *text, struct options *o)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len >= PERF_CONGESTION_BYTES)
+		return usage_error("--congestion %s: wants a name of "
+				   "net.ipv4.tcp_available_congestion_control",
+				   text);
+	memcpy(o->shape.congestion, text, len + 1);
+	return 0;
+}
+
 static int parse_vias(const char *text, struct options *o)
 {
 	o->via_nr = 0;
@@ -232,6 +272,12 @@ static int option_apply(struct options *o, int id, const char *arg)
 		return parse_u32("size", arg, PERF_SIZE_MAX, &o->shape.size);
 	case OPT_DEPTH:
 		return parse_u32("depth", arg, PERF_DEPTH_MAX, &o->shape.depth);
+	case OPT_NICE:
+		return parse_nice(arg, o);
+	case OPT_PRIORITY:
+		return parse_priority(arg, o);
+	case OPT_CONGESTION:
+		return parse_congestion(arg, o);
 	case OPT_PAIRS:
 		return parse_u32("pairs", arg, RATIO_PAIRS_MAX, &o->pairs);
 	case OPT_SECONDS:
@@ -264,7 +310,7 @@ static int option_apply(struct options *o, int id, const char *arg)
 
 static int parse_mode(const char *name, struct options *o)
 {
-	for (uint32_t mode = MODE_STREAM; mode <= MODE_CONNECT; mode++) {
+	for (uint8_t mode = MODE_STREAM; mode <= MODE_CONNECT; mode++) {
 		if (strcmp(name, mode_name(mode)))
 			continue;
 		o->shape.mode = mode;
@@ -312,6 +358,8 @@ static int options_check(struct options *o)
 		return usage_error("--to ADDR is missing");
 	if (o->shape.mode == MODE_CONNECT && (o->shape.size != 64 || o->shape.depth != 1))
 		return usage_error("connect has a fixed --size 64 and --depth 1");
+	if (o->shape.mode == MODE_CONNECT && (o->shape.priority || o->shape.congestion[0]))
+		return usage_error("connect knows no --priority and no --congestion");
 	if (!shape_valid(&o->shape))
 		return usage_error("--flows %u --threads %u --depth %u: not more threads than "
 				   "flows, and at most %u flows * depth",

@@ -97,6 +97,9 @@ static int server_fail(const struct server *s, int err, const char *what)
 		remedy = "; another one runs there: choose another --port";
 	else if (err == -EADDRNOTAVAIL)
 		remedy = "; --listen must be an address of this host";
+	else if (err == -ENOENT)
+		remedy = "; kernel TCP is measured with cubic: modprobe tcp_cubic, or name it in "
+			 "net.ipv4.tcp_allowed_congestion_control";
 	else if (err == -EMFILE)
 		remedy = "; raise ulimit -n";
 	fprintf(stderr, "ncd-perf: server via %s at %s: %s: %s%s\n", s->via->name, s->listen.text,

@@ -108,6 +108,8 @@ struct via {
 	/* c->hub waits for @c from now on; for a blocking one: only gets its buffers ready. */
 	int (*attach)(struct conn *c);
 	void (*detach)(struct conn *c);
+	/* As setsockopt(2). */
+	int (*option)(struct conn *c, int level, int name, const void *value, socklen_t len);
 
 	/* Room for 1 to @want bytes, or -EAGAIN. */
 	ssize_t (*tx_view)(struct conn *c, size_t want, void **ret_buf);

@@ -202,6 +202,11 @@ int kernel_bound(struct conn *c)
 	return 0;
 }
 
+int kernel_option(struct conn *c, int level, int name, const void *value, socklen_t len)
+{
+	return setsockopt(c->fd, level, name, value, len) ? -errno : 0;
+}
+
 static int conn_attach(struct conn *c)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
@@ -287,9 +292,9 @@ static size_t mptcp_why(char *buf, size_t len)
 	.short_is_drained = true, .hub_open = hub_open, .hub_close = hub_close, .wait = hub_wait, \
 	.listen = kernel_listen, .accept = kernel_accept, .connect = kernel_connect,              \
 	.connected = kernel_connected, .bound = kernel_bound, .attach = conn_attach,              \
-	.detach = conn_detach, .tx_view = conn_tx_view, .tx_push = conn_tx_push,                  \
-	.rx_view = conn_rx_view, .rx_done = conn_rx_done, .finish = kernel_finish,                \
-	.close = kernel_close
+	.detach = conn_detach, .option = kernel_option, .tx_view = conn_tx_view,                  \
+	.tx_push = conn_tx_push, .rx_view = conn_rx_view, .rx_done = conn_rx_done,                \
+	.finish = kernel_finish, .close = kernel_close
 
 const struct via via_tcp = {
 	.name = "tcp",

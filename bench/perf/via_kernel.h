@@ -17,6 +17,7 @@ int kernel_accept(struct conn *listener, struct conn *c);
 int kernel_connect(struct conn *c, const struct endpoint *ep, const struct endpoint *from);
 int kernel_connected(struct conn *c);
 int kernel_bound(struct conn *c);
+int kernel_option(struct conn *c, int level, int name, const void *value, socklen_t len);
 int kernel_finish(struct conn *c);
 void kernel_close(struct conn *c);
 

@@ -128,6 +128,11 @@ static void conn_detach(struct conn *c)
 	c->attached = false;
 }
 
+static int conn_option(struct conn *c, int level, int name, const void *value, socklen_t len)
+{
+	return nc_setsockopt(c->fd, level, name, value, len);
+}
+
 static ssize_t conn_tx_view(struct conn *c, size_t want, void **ret_buf)
 {
 	*ret_buf = c->hub->tx_buf;
@@ -189,11 +194,12 @@ static void conn_close(struct conn *c)
 	c->attached = false;
 }
 
-#define NCD_OPERATIONS                                                                       \
-	.uses_daemon = true, .hub_open = hub_open, .hub_close = hub_close, .wait = hub_wait, \
-	.listen = conn_listen, .accept = conn_accept, .connect = conn_connect,               \
-	.connected = conn_connected, .bound = conn_bound, .attach = conn_attach,             \
-	.detach = conn_detach, .why = nc_attach_why, .finish = conn_finish, .close = conn_close
+#define NCD_OPERATIONS                                                                             \
+	.uses_daemon = true, .hub_open = hub_open, .hub_close = hub_close, .wait = hub_wait,       \
+	.listen = conn_listen, .accept = conn_accept, .connect = conn_connect,                     \
+	.connected = conn_connected, .bound = conn_bound, .attach = conn_attach,                   \
+	.detach = conn_detach, .option = conn_option, .why = nc_attach_why, .finish = conn_finish, \
+	.close = conn_close
 
 const struct via via_ncd = {
 	.name = "ncd",

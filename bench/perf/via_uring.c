@@ -483,6 +483,7 @@ const struct via via_tcp_uring = {
 	.bound = kernel_bound,
 	.attach = conn_attach,
 	.detach = conn_detach,
+	.option = kernel_option,
 	.tx_view = conn_tx_view,
 	.tx_push = conn_tx_push,
 	.rx_view = conn_rx_view,
