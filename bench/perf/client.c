@@ -26,6 +26,7 @@
 struct client_run {
 	const struct options *o;
 	const struct via *via;
+	const struct client_hooks *hooks;
 	struct report *report;
 	uint64_t session;
 	struct endpoint to;
@@ -109,7 +110,7 @@ static struct hello client_hello(const struct client_run *run, enum hello_kind k
 
 static int client_wait(struct client_run *run, uint64_t time_ns)
 {
-	int r = crew_wait(run->crew, time_ns);
+	int r = run->crew ? crew_wait(run->crew, time_ns) : 0;
 
 	if (r < 0)
 		return client_fail(run, r, "%s via %s to %s: %s", crew_error_what(run->crew),
@@ -152,7 +153,7 @@ static int client_ask(struct client_run *run, enum hello_kind kind, struct reply
 /* Control flow, then all flows. */
 static int client_join(struct client_run *run)
 {
-	uint32_t flows = run->o->shape.mode == MODE_CONNECT ? 0 : run->o->shape.flows;
+	uint32_t flows = shape_joining(&run->o->shape);
 	struct hello hello = client_hello(run, HELLO_CONTROL);
 	int r = client_connect(run, &hello, &run->control);
 
@@ -203,26 +204,35 @@ static int client_snapshot(struct client_run *run, struct snapshot *ret_snapshot
 	return r;
 }
 
-/* Until @end_ns, with a line each second for who watches. */
+/* One second's progress, for who watches. */
+static void client_show(struct client_run *run, int second, const struct crew_sum *last,
+			const struct crew_sum *now)
+{
+	double seconds = (double)(now->time_ns - last->time_ns) / 1e9;
+	double bits_per_s = (double)(now->tx_bytes - last->tx_bytes) * 8 / seconds;
+	double answers_per_s = (double)(now->messages - last->messages) / seconds;
+
+	if (run->hooks)
+		run->hooks->progress(run->hooks->ctx, bits_per_s, answers_per_s);
+	else if (isatty(STDERR_FILENO))
+		fprintf(stderr, "%s %3d s   %8.3f Gbit/s sent   %12.0f answers/s\n", run->via->name,
+			second, bits_per_s / 1e9, answers_per_s);
+}
+
+/* Until @end_ns. */
 static int client_watch(struct client_run *run, uint64_t end_ns)
 {
-	bool show = isatty(STDERR_FILENO);
 	struct crew_sum last, now;
 	int r = 0;
 
 	crew_sum(run->crew, &last);
 	for (int second = 1; r == 0 && clock_now_ns() < end_ns; second++) {
 		uint64_t until = clock_now_ns() + NS_PER_S;
-		double seconds;
 
 		r = client_wait(run, until < end_ns ? until : end_ns);
 		crew_sum(run->crew, &now);
-		seconds = (double)(now.time_ns - last.time_ns) / 1e9;
-		if (show && r >= 0)
-			fprintf(stderr, "%s %3d s   %8.3f Gbit/s sent   %12.0f answers/s\n",
-				run->via->name, second,
-				(double)(now.tx_bytes - last.tx_bytes) * 8e-9 / seconds,
-				(double)(now.messages - last.messages) / seconds);
+		if (r >= 0)
+			client_show(run, second, &last, &now);
 		last = now;
 	}
 	return r;
@@ -285,11 +295,14 @@ static int client_settle(struct client_run *run)
 
 static int client_go(struct client_run *run)
 {
-	uint64_t warm_ns = clock_now_ns() + WARM_NS;
-	uint64_t end_ns = warm_ns + (uint64_t)(run->o->seconds * 1e9);
+	uint64_t begin_ns = clock_now_ns(), warm_ns, end_ns;
 	struct snapshot a, b;
-	int r;
+	int r = run->hooks ? run->hooks->ready(run->hooks->ctx, &begin_ns) : 0;
 
+	if (r < 0)
+		return client_fail(run, r, "was not told to begin");
+	warm_ns = begin_ns + WARM_NS;
+	end_ns = warm_ns + (uint64_t)(run->o->seconds * 1e9);
 	crew_go(run->crew, warm_ns, end_ns);
 	r = client_wait(run, warm_ns);
 	if (r == 0)
@@ -322,17 +335,41 @@ static int client_prepare(struct client_run *run)
 					   o->client_addr);
 	}
 	r = hub_init(&run->hub, run->via->control, 0, CONTROL_BUF);
-	if (r == 0)
+	if (r == 0 && o->shape.mode != MODE_ISOLATE)
 		r = crew_create(run->via, &o->shape, true, o->cpu, run->session, &run->crew);
 	if (r < 0)
 		return client_fail(run, r, "setting up: %s", strerror(-r));
 	return 0;
 }
 
-void client_measure(const struct options *o, const struct via *via, struct report *ret_report)
+void client_reserve(const struct options *o, const struct via *via,
+		    uint16_t ret_port[PERF_THREADS_MAX], struct report *ret_report)
 {
 	struct client_run run = {
 		.o = o, .via = via, .report = ret_report, .control = { .fd = -1 }
+	};
+	struct reply ready;
+	int r;
+
+	*ret_report = (struct report){ .shape = o->shape };
+	r = client_prepare(&run);
+	if (r == 0)
+		r = client_join(&run);
+	if (r == 0)
+		r = client_hear(&run, BEGIN_NS, &ready);
+	if (r == 0 && ready.port_nr != o->shape.flows + 1)
+		(void)client_fail(&run, -EPROTO, "%s started other processes than it was asked for",
+				  run.to.text);
+	else if (r == 0)
+		memcpy(ret_port, ready.port, sizeof(ready.port));
+	/* The control flow stays open: its end is theirs. */
+}
+
+void client_measure(const struct options *o, const struct via *via,
+		    const struct client_hooks *hooks, struct report *ret_report)
+{
+	struct client_run run = {
+		.o = o, .via = via, .hooks = hooks, .report = ret_report, .control = { .fd = -1 }
 	};
 	int r;
 

@@ -10,6 +10,7 @@
 #include "child.h"
 #include "client.h"
 #include "compare_print.h"
+#include "isolate.h"
 #include "server.h"
 
 #define START_MS   10000 /* for the server to listen */
@@ -30,7 +31,7 @@ static void side_main(const void *arg, int fd)
 	const struct options *o = side->o;
 	const char *path = side->server ? o->server_socket : o->client_socket;
 	struct options own = *o;
-	struct report report;
+	struct isolation result = { .alone = { .seconds = 0 } };
 	int r;
 
 	if (path)
@@ -43,8 +44,11 @@ static void side_main(const void *arg, int fd)
 		r = server_run(&own, side->via, 0, fd);
 		_exit(r < 0);
 	}
-	client_measure(&own, side->via, &report);
-	r = write(fd, &report, sizeof(report)) == sizeof(report) ? 0 : 1;
+	if (own.shape.mode == MODE_ISOLATE)
+		isolate_measure(&own, side->via, &result);
+	else
+		client_measure(&own, side->via, NULL, &result.together);
+	r = write(fd, &result, sizeof(result)) == sizeof(result) ? 0 : 1;
 	_exit(r);
 }
 
@@ -56,7 +60,7 @@ static int run_fail(const struct via *via, const char *what)
 
 /* One run of one via. */
 static int compare_measure(const struct options *o, const struct via *via,
-			   struct report *ret_report)
+			   struct isolation *ret_result)
 {
 	struct child server = { .pid = 0 }, client = { .pid = 0 };
 	struct side side = { .o = o, .via = via, .server = true };
@@ -72,20 +76,20 @@ static int compare_measure(const struct options *o, const struct via *via,
 	side.server = false;
 	r = child_start(side_main, &side, &client);
 	if (r == 0)
-		r = child_read(&client, ret_report, sizeof(*ret_report),
-			       (int)(o->seconds * 1000) + BEYOND_MS);
+		r = child_read(&client, ret_result, sizeof(*ret_result),
+			       2 * (int)(o->seconds * 1000) + BEYOND_MS);
 	child_stop(&client);
 	child_stop(&server);
 	if (r < 0)
 		return run_fail(via, "the client");
-	if (ret_report->failed) {
-		fprintf(stderr, "ncd-perf: compare: %s\n", ret_report->error);
+	if (ret_result->together.failed) {
+		fprintf(stderr, "ncd-perf: compare: %s\n", ret_result->together.error);
 		return -EIO;
 	}
 	return 0;
 }
 
-static int compare_pairs(const struct options *o, struct report *reports)
+static int compare_pairs(const struct options *o, struct isolation *results)
 {
 	bool show = isatty(STDERR_FILENO);
 	int r = 0;
@@ -95,32 +99,32 @@ static int compare_pairs(const struct options *o, struct report *reports)
 
 		if (show)
 			fprintf(stderr, "pair %u of %u: %s\n", i / 2 + 1, o->pairs, via->name);
-		r = compare_measure(o, via, &reports[i]);
+		r = compare_measure(o, via, &results[i]);
 	}
 	return r;
 }
 
 int compare_run(const struct options *o)
 {
-	struct report *reports = calloc(2 * (size_t)o->pairs, sizeof(*reports));
+	struct isolation *results = calloc(2 * (size_t)o->pairs, sizeof(*results));
 	struct options own = *o;
 	uint64_t errors = 0;
 	int r;
 
-	if (!reports)
+	if (!results)
 		return -ENOMEM;
 	if (!own.to)
 		own.to = DEFAULT_TO;
-	r = compare_pairs(&own, reports);
+	r = compare_pairs(&own, results);
 	if (r == 0) {
 		if (o->json)
-			compare_print_json(stdout, o, reports);
+			compare_print_json(stdout, o, results);
 		else
-			compare_print(stdout, o, reports);
+			compare_print(stdout, o, results);
 		for (uint32_t i = 0; i < 2 * o->pairs; i++)
-			errors += reports[i].errors;
+			errors += results[i].together.errors + results[i].alone.errors;
 		r = errors > 0;
 	}
-	free(reports);
+	free(results);
 	return r;
 }

@@ -9,13 +9,19 @@
 #include "cpu.h"
 #include "ratio.h"
 
+#define IN(mode) (1u << (mode))
+#define STREAM   IN(MODE_STREAM)
+#define TRIPS    (IN(MODE_RPC) | IN(MODE_CONNECT))
+#define ISOLATE  IN(MODE_ISOLATE)
+#define LATENCY  (TRIPS | ISOLATE)
+
 struct metric {
 	const char *name; /* in JSON */
 	const char *title;
 	bool higher_is_better;
-	bool in_stream;         /* latency is not */
-	bool in_text_of_stream; /* of throughput and messages/s one says it all */
-	bool in_text_of_rest;
+	bool alone;        /* isolate: of the row without throughput processes */
+	unsigned int json; /* modes that have it */
+	unsigned int text; /* of throughput and messages/s one says it all */
 	double (*value)(const struct report *r);
 };
 
@@ -55,23 +61,38 @@ static double value_cpu(const struct report *r)
 	return ns / 1e9 / r->seconds;
 }
 
+static double value_bulk(const struct report *r)
+{
+	return r->bulk_bytes_per_s;
+}
+
 static const struct metric metrics[] = {
-	{ "bytes_per_s", "throughput, bytes/s", true, true, true, false, value_throughput },
-	{ "msgs_per_s", "messages/s", true, true, false, true, value_messages },
-	{ "p50_us", "latency p50, us", false, false, false, true, value_p50 },
-	{ "p99_us", "latency p99, us", false, false, false, true, value_p99 },
-	{ "p99_9_us", "latency p99.9, us", false, false, false, true, value_p99_9 },
-	{ "cpu_cores", "CPU cores, all in all", false, true, true, true, value_cpu },
+	{ "bytes_per_s", "throughput, bytes/s", true, false, STREAM | TRIPS, STREAM,
+	  value_throughput },
+	{ "throughput_bytes_per_s", "beside it, bytes/s", true, false, ISOLATE, ISOLATE,
+	  value_bulk },
+	{ "msgs_per_s", "messages/s", true, false, STREAM | LATENCY, LATENCY, value_messages },
+	{ "alone_p50_us", "alone: p50, us", false, true, ISOLATE, ISOLATE, value_p50 },
+	{ "alone_p99_us", "alone: p99, us", false, true, ISOLATE, ISOLATE, value_p99 },
+	{ "p50_us", "latency p50, us", false, false, LATENCY, LATENCY, value_p50 },
+	{ "p99_us", "latency p99, us", false, false, LATENCY, LATENCY, value_p99 },
+	{ "p99_9_us", "latency p99.9, us", false, false, LATENCY, LATENCY, value_p99_9 },
+	{ "cpu_cores", "CPU cores, all in all", false, false, STREAM | LATENCY, STREAM | LATENCY,
+	  value_cpu },
 };
 
 #define METRIC_NR (sizeof(metrics) / sizeof(metrics[0]))
 
 static void metric_pairs(const struct metric *m, const struct options *o,
-			 const struct report *reports, struct ratio_pair *ret_pairs)
+			 const struct isolation *results, struct ratio_pair *ret_pairs)
 {
-	for (uint32_t i = 0; i < o->pairs; i++)
-		ret_pairs[i] = (struct ratio_pair){ .a = m->value(&reports[2 * i]),
-						    .b = m->value(&reports[2 * i + 1]) };
+	for (uint32_t i = 0; i < o->pairs; i++) {
+		const struct isolation *a = &results[2 * i], *b = a + 1;
+
+		ret_pairs[i] =
+			(struct ratio_pair){ .a = m->value(m->alone ? &a->alone : &a->together),
+					     .b = m->value(m->alone ? &b->alone : &b->together) };
+	}
 }
 
 static const char *winner_name(const struct options *o, const struct ratio_summary *s)
@@ -98,13 +119,13 @@ static void print_winner(FILE *out, const struct options *o, const struct ratio_
 }
 
 static void print_metric(FILE *out, const struct metric *m, const struct options *o,
-			 const struct report *reports)
+			 const struct isolation *results)
 {
 	const char *a = o->via[0]->name, *b = o->via[1]->name;
 	struct ratio_pair pairs[RATIO_PAIRS_MAX];
 	struct ratio_summary s;
 
-	metric_pairs(m, o, reports, pairs);
+	metric_pairs(m, o, results, pairs);
 	if (ratio_summarise(pairs, o->pairs, m->higher_is_better, &s) < 0)
 		return;
 	fprintf(out, "\n%s (%s is better)\n  pair %18s %18s %9s\n", m->title,
@@ -127,13 +148,13 @@ static double median_of(const struct ratio_pair *pairs, size_t nr, bool b)
 
 /* One line a metric. */
 static void print_metric_brief(FILE *out, const struct metric *m, const struct options *o,
-			       const struct report *reports)
+			       const struct isolation *results)
 {
 	struct ratio_pair pairs[RATIO_PAIRS_MAX];
 	struct ratio_summary s;
 	char spread[32];
 
-	metric_pairs(m, o, reports, pairs);
+	metric_pairs(m, o, results, pairs);
 	if (ratio_summarise(pairs, o->pairs, m->higher_is_better, &s) < 0)
 		return;
 	snprintf(spread, sizeof(spread), "(%.2f .. %.2f)", s.min, s.max);
@@ -145,29 +166,32 @@ static void print_metric_brief(FILE *out, const struct metric *m, const struct o
 
 static bool metric_in_text(const struct metric *m, const struct options *o)
 {
-	return o->shape.mode == MODE_STREAM ? m->in_text_of_stream : m->in_text_of_rest;
+	return m->text & IN(o->shape.mode);
 }
 
-static double median_cores(const struct options *o, const struct report *reports, uint32_t first,
+static double median_cores(const struct options *o, const struct isolation *results, uint32_t first,
 			   int cpu)
 {
 	double values[RATIO_PAIRS_MAX];
 	size_t nr = 0;
 
-	for (uint32_t i = first; i < 2 * o->pairs; i += 2)
-		if (reports[i].cpu_ns[cpu] != CPU_UNKNOWN)
-			values[nr++] = (double)reports[i].cpu_ns[cpu] / 1e9 / reports[i].seconds;
+	for (uint32_t i = first; i < 2 * o->pairs; i += 2) {
+		const struct report *r = &results[i].together;
+
+		if (r->cpu_ns[cpu] != CPU_UNKNOWN)
+			values[nr++] = (double)r->cpu_ns[cpu] / 1e9 / r->seconds;
+	}
 	return nr ? ratio_median(values, nr) : NAN;
 }
 
-static void print_cores(FILE *out, const struct options *o, const struct report *reports)
+static void print_cores(FILE *out, const struct options *o, const struct isolation *results)
 {
 	fprintf(out, "\n  cores, median       %8s %8s %10s %10s\n", "client", "server", "ncd here",
 		"ncd there");
 	for (uint32_t v = 0; v < 2; v++) {
 		fprintf(out, "    %-17s", o->via[v]->name);
 		for (int i = 0; i < REPORT_CPU_NR; i++) {
-			double cores = median_cores(o, reports, v, i);
+			double cores = median_cores(o, results, v, i);
 			int width = i < REPORT_CPU_NCD_CLIENT ? 8 : 10;
 
 			if (isnan(cores))
@@ -179,7 +203,7 @@ static void print_cores(FILE *out, const struct options *o, const struct report 
 	}
 }
 
-void compare_print(FILE *out, const struct options *o, const struct report *reports)
+void compare_print(FILE *out, const struct options *o, const struct isolation *results)
 {
 	const struct shape *s = &o->shape;
 	uint64_t errors = 0;
@@ -197,13 +221,13 @@ void compare_print(FILE *out, const struct options *o, const struct report *repo
 		if (!metric_in_text(&metrics[i], o))
 			continue;
 		if (o->brief)
-			print_metric_brief(out, &metrics[i], o, reports);
+			print_metric_brief(out, &metrics[i], o, results);
 		else
-			print_metric(out, &metrics[i], o, reports);
+			print_metric(out, &metrics[i], o, results);
 	}
-	print_cores(out, o, reports);
+	print_cores(out, o, results);
 	for (uint32_t i = 0; i < 2 * o->pairs; i++)
-		errors += reports[i].errors;
+		errors += results[i].together.errors + results[i].alone.errors;
 	fprintf(out, "  errors: %" PRIu64 "\n", errors);
 }
 
@@ -217,13 +241,13 @@ static void print_number(FILE *out, const char *before, double value)
 }
 
 static void print_metric_json(FILE *out, const struct metric *m, const struct options *o,
-			      const struct report *reports)
+			      const struct isolation *results)
 {
 	struct ratio_pair pairs[RATIO_PAIRS_MAX];
 	struct ratio_summary s;
 	const char *winner;
 
-	metric_pairs(m, o, reports, pairs);
+	metric_pairs(m, o, results, pairs);
 	if (ratio_summarise(pairs, o->pairs, m->higher_is_better, &s) < 0)
 		return;
 	fprintf(out, "\"%s\":{\"better\":\"%s\",\"pairs\":[", m->name,
@@ -246,7 +270,7 @@ static void print_metric_json(FILE *out, const struct metric *m, const struct op
 		fputs(",\"winner\":null}", out);
 }
 
-void compare_print_json(FILE *out, const struct options *o, const struct report *reports)
+void compare_print_json(FILE *out, const struct options *o, const struct isolation *results)
 {
 	const struct shape *s = &o->shape;
 	bool first = true;
@@ -257,18 +281,21 @@ void compare_print_json(FILE *out, const struct options *o, const struct report 
 		mode_name(s->mode), o->via[0]->name, o->via[1]->name, s->flows, s->threads, s->size,
 		s->depth, o->seconds);
 	for (size_t i = 0; i < METRIC_NR; i++) {
-		if (s->mode == MODE_STREAM && !metrics[i].in_stream)
+		if (!(metrics[i].json & IN(s->mode)))
 			continue;
 		if (!first)
 			fputc(',', out);
 		first = false;
-		print_metric_json(out, &metrics[i], o, reports);
+		print_metric_json(out, &metrics[i], o, results);
 	}
 	fputs("},\"runs\":[", out);
 	for (uint32_t i = 0; i < 2 * o->pairs; i++) {
 		if (i)
 			fputc(',', out);
-		report_print_json(out, &reports[i]);
+		if (s->mode == MODE_ISOLATE)
+			report_print_isolation_json(out, &results[i], o->bulk_size);
+		else
+			report_print_json(out, &results[i].together);
 	}
 	fputs("]}\n", out);
 }

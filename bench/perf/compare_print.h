@@ -12,8 +12,8 @@
 #include "options.h"
 #include "report.h"
 
-/* @reports: A B A B ..., 2 * o->pairs of them. */
-void compare_print(FILE *out, const struct options *o, const struct report *reports);
-void compare_print_json(FILE *out, const struct options *o, const struct report *reports);
+/* @results: A B A B ..., 2 * o->pairs of them; only mode isolate has measured anything alone. */
+void compare_print(FILE *out, const struct options *o, const struct isolation *results);
+void compare_print_json(FILE *out, const struct options *o, const struct isolation *results);
 
 #endif /* PERF_COMPARE_PRINT_H */

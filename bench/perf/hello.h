@@ -7,6 +7,7 @@
  *   control flow: HELLO_CONTROL  --------->  new session
  *   each flow:    HELLO_FLOW     --------->  joins the session
  *                                <---------  control: reply READY, when all have joined
+ *                                            (isolate: when a server process for each is there)
  *   ... the measurement; a connection of mode connect sends HELLO_SHORT and gets it back ...
  *   control:      HELLO_SNAPSHOT --------->
  *                                <---------  reply: what was received so far, CPU time, clock
@@ -37,6 +38,7 @@ enum mode {
 	MODE_STREAM = 1,
 	MODE_RPC,
 	MODE_CONNECT,
+	MODE_ISOLATE,
 };
 
 /* What is measured: the same at both ends. */
@@ -75,8 +77,9 @@ struct reply {
 	uint64_t magic;
 	int32_t status; /* 0 or negative errno */
 	uint32_t port_nr;
-	uint16_t port[PERF_THREADS_MAX]; /* mode connect: one listener for each server thread */
-	uint64_t time_ns;                /* the server's clock */
+	/* Connect: one listener for each server thread; isolate: one server for each flow. */
+	uint16_t port[PERF_THREADS_MAX];
+	uint64_t time_ns; /* the server's clock */
 	uint64_t received_bytes;
 	uint64_t errors;
 	uint64_t cpu_ns;
@@ -84,13 +87,20 @@ struct reply {
 	char text[96];          /* what went wrong, or empty */
 };
 
+/* How many flows join the session. */
+static inline uint32_t shape_joining(const struct shape *s)
+{
+	return s->mode == MODE_CONNECT || s->mode == MODE_ISOLATE ? 0 : s->flows;
+}
+
 /* Whether a server or client can run @s. */
 static inline bool shape_valid(const struct shape *s)
 {
-	return s->mode >= MODE_STREAM && s->mode <= MODE_CONNECT && s->flows >= 1 &&
+	return s->mode >= MODE_STREAM && s->mode <= MODE_ISOLATE && s->flows >= 1 &&
 	       s->flows <= PERF_FLOWS_MAX && s->threads >= 1 && s->threads <= PERF_THREADS_MAX &&
 	       s->threads <= s->flows && s->size >= 1 && s->size <= PERF_SIZE_MAX &&
 	       s->depth >= 1 && s->depth <= PERF_DEPTH_MAX && s->priority <= PERF_PRIORITY_MAX &&
+	       (s->mode != MODE_ISOLATE || s->flows < PERF_THREADS_MAX) &&
 	       s->congestion[PERF_CONGESTION_BYTES - 1] == '\0' &&
 	       (uint64_t)s->flows * s->depth <= PERF_SLOTS_MAX;
 }

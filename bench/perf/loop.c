@@ -287,7 +287,7 @@ static void flow_init(struct crew *c, uint32_t index)
 
 static int crew_allocate(struct crew *c)
 {
-	uint32_t flows = c->shape.mode == MODE_CONNECT ? 0 : c->shape.flows;
+	uint32_t flows = shape_joining(&c->shape);
 	uint32_t nr = c->shape.threads, first = 0;
 
 	c->loop = aligned_alloc(64, nr * sizeof(*c->loop));
@@ -456,7 +456,7 @@ void crew_destroy(struct crew *c)
 	if (!crew_join(c))
 		return;
 	/* Threads have closed theirs: these never got a thread. */
-	flows = c->flow && c->shape.mode != MODE_CONNECT ? c->shape.flows : 0;
+	flows = c->flow ? shape_joining(&c->shape) : 0;
 	for (uint32_t i = 0; i < flows; i++)
 		if (c->flow[i].conn.fd >= 0 && c->flow[i].conn.via)
 			c->flow[i].conn.via->close(&c->flow[i].conn);

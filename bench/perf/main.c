@@ -8,6 +8,7 @@
 
 #include "client.h"
 #include "compare.h"
+#include "isolate.h"
 #include "server.h"
 
 /* Kernel sockets take a descriptor each. */
@@ -21,11 +22,29 @@ static void raise_file_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit); /* what is too many says so itself */
 }
 
+static int run_isolate(const struct options *o)
+{
+	struct isolation is;
+
+	isolate_measure(o, o->via[0], &is);
+	if (is.together.failed) {
+		fprintf(stderr, "ncd-perf: %s\n", is.together.error);
+		return 1;
+	}
+	if (o->json) {
+		report_print_isolation_json(stdout, &is, o->bulk_size);
+		putchar('\n');
+	} else {
+		report_print_isolation(stdout, &is, o->bulk_size);
+	}
+	return is.alone.errors + is.together.errors > 0;
+}
+
 static int run_client(const struct options *o)
 {
 	struct report report;
 
-	client_measure(o, o->via[0], &report);
+	client_measure(o, o->via[0], NULL, &report);
 	if (report.failed) {
 		fprintf(stderr, "ncd-perf: %s\n", report.error);
 		return 1;
@@ -55,5 +74,5 @@ int main(int argc, char **argv)
 	case COMMAND_RUN:
 		break;
 	}
-	return run_client(&o);
+	return o.shape.mode == MODE_ISOLATE ? run_isolate(&o) : run_client(&o);
 }

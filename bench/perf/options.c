@@ -22,6 +22,7 @@ enum option_id {
 	OPT_THREADS,
 	OPT_SIZE,
 	OPT_DEPTH,
+	OPT_BULK_SIZE,
 	OPT_SECONDS,
 	OPT_JSON,
 	OPT_BRIEF,
@@ -50,6 +51,7 @@ static const struct option long_options[] = {
 	{ "threads", required_argument, NULL, OPT_THREADS },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "depth", required_argument, NULL, OPT_DEPTH },
+	{ "bulk-size", required_argument, NULL, OPT_BULK_SIZE },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "brief", no_argument, NULL, OPT_BRIEF },
@@ -84,6 +86,8 @@ static const char help_text[] =
 	"MODE:  stream   one way, as fast as it goes (default size 131072)\n"
 	"       rpc      round trips, D outstanding in each flow (default size 64)\n"
 	"       connect  connect, 64-byte round trip, close; N clients at once\n"
+	"       isolate  round trips (default size 4096) beside N processes (8) that write\n"
+	"                --bulk-size BYTES (10000000): first alone, then together\n"
 	"compare runs server and client itself, A B A B ..., and prints B against A.\n"
 	"\n"
 	"V:\n";
@@ -111,6 +115,8 @@ const char *mode_name(uint32_t mode)
 		return "rpc";
 	case MODE_CONNECT:
 		return "connect";
+	case MODE_ISOLATE:
+		return "isolate";
 	default:
 		return "?";
 	}
@@ -231,10 +237,11 @@ static int parse_verify(struct options *o, bool verify)
 	return 0;
 }
 
-static int parse_port(const char *text, uint16_t *ret_port)
+/* A server may take any that is free: 0. */
+static int parse_port(const char *text, bool server, uint16_t *ret_port)
 {
 	uint64_t value;
-	int r = parse_number("port", text, 1, UINT16_MAX, &value);
+	int r = parse_number("port", text, server ? 0 : 1, UINT16_MAX, &value);
 
 	if (r == 0)
 		*ret_port = (uint16_t)value;
@@ -263,7 +270,7 @@ static int option_apply(struct options *o, int id, const char *arg)
 		o->server_socket = arg;
 		return 0;
 	case OPT_PORT:
-		return parse_port(arg, &o->port);
+		return parse_port(arg, o->command == COMMAND_SERVER, &o->port);
 	case OPT_FLOWS:
 		return parse_u32("flows", arg, PERF_FLOWS_MAX, &o->shape.flows);
 	case OPT_THREADS:
@@ -272,6 +279,8 @@ static int option_apply(struct options *o, int id, const char *arg)
 		return parse_u32("size", arg, PERF_SIZE_MAX, &o->shape.size);
 	case OPT_DEPTH:
 		return parse_u32("depth", arg, PERF_DEPTH_MAX, &o->shape.depth);
+	case OPT_BULK_SIZE:
+		return parse_u32("bulk-size", arg, PERF_SIZE_MAX, &o->bulk_size);
 	case OPT_NICE:
 		return parse_nice(arg, o);
 	case OPT_PRIORITY:
@@ -310,11 +319,12 @@ static int option_apply(struct options *o, int id, const char *arg)
 
 static int parse_mode(const char *name, struct options *o)
 {
-	for (uint8_t mode = MODE_STREAM; mode <= MODE_CONNECT; mode++) {
+	for (uint8_t mode = MODE_STREAM; mode <= MODE_ISOLATE; mode++) {
 		if (strcmp(name, mode_name(mode)))
 			continue;
 		o->shape.mode = mode;
-		o->shape.size = mode == MODE_STREAM ? 128u << 10 : 64;
+		o->shape.size = mode == MODE_STREAM ? 128u << 10 : mode == MODE_ISOLATE ? 4096 : 64;
+		o->shape.flows = mode == MODE_ISOLATE ? 8 : 1;
 		o->shape.verify = mode != MODE_STREAM;
 		return 0;
 	}
@@ -330,7 +340,7 @@ static int parse_words(int argc, char **argv, struct options *o)
 	if (!strncmp(word, "--h", 3) || !strncmp(word, "--ver", 5))
 		return 0;
 	if (!*word || *word == '-')
-		return usage_error("wants server, compare, stream, rpc or connect first");
+		return usage_error("wants server, compare, stream, rpc, connect or isolate first");
 	if (!strcmp(word, "server")) {
 		o->command = COMMAND_SERVER;
 		return 1;
@@ -360,6 +370,10 @@ static int options_check(struct options *o)
 		return usage_error("connect has a fixed --size 64 and --depth 1");
 	if (o->shape.mode == MODE_CONNECT && (o->shape.priority || o->shape.congestion[0]))
 		return usage_error("connect knows no --priority and no --congestion");
+	if (o->shape.mode == MODE_ISOLATE &&
+	    (o->shape.threads != 1 || o->shape.flows >= PERF_THREADS_MAX))
+		return usage_error("isolate has --threads 1 and at most %u --flows",
+				   PERF_THREADS_MAX - 1);
 	if (!shape_valid(&o->shape))
 		return usage_error("--flows %u --threads %u --depth %u: not more threads than "
 				   "flows, and at most %u flows * depth",
@@ -372,6 +386,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 {
 	struct options o = { .port = PERF_PORT,
 			     .seconds = 5,
+			     .bulk_size = 10000000,
 			     .pairs = 5,
 			     .cpu = -1,
 			     .client_cpu = -1,

@@ -31,6 +31,7 @@ struct options {
 	const char *client_addr;
 	uint16_t port;
 	double seconds;
+	uint32_t bulk_size; /* isolate: of the throughput processes' writes */
 	uint32_t pairs;
 	int cpu; /* -1: not pinned; so the next two */
 	int client_cpu;

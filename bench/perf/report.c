@@ -55,6 +55,38 @@ void report_print(FILE *out, const struct report *r)
 	fprintf(out, "  errors       %" PRIu64 "\n", r->errors);
 }
 
+static void print_isolation_row(FILE *out, const char *name, const struct report *r)
+{
+	fprintf(out, "  %-9s", name);
+	for (int i = 0; i < REPORT_RTT_NR; i++)
+		fprintf(out, " %10.1f", r->rtt_us[i]);
+	fprintf(out, " %12.0f %14.3f\n", r->msgs_per_s, r->bulk_bytes_per_s * 8 / 1e9);
+}
+
+void report_print_isolation(FILE *out, const struct isolation *is, uint32_t bulk_size)
+{
+	const struct report *const row[] = { &is->alone, &is->together };
+	const struct shape *s = &is->together.shape;
+
+	fprintf(out,
+		"isolate via %s: round trips of %u bytes beside %u process%s that write%s %u, "
+		"%.2f s each\n  %-9s",
+		is->together.via, s->size, s->flows, s->flows == 1 ? "" : "es",
+		s->flows == 1 ? "s" : "", bulk_size, is->together.seconds, "");
+	for (int i = 0; i < REPORT_RTT_NR; i++)
+		fprintf(out, " %7s us", rtt_names[i]);
+	fprintf(out, " %12s %14s\n", "trips/s", "beside, Gbit/s");
+	print_isolation_row(out, "alone", &is->alone);
+	print_isolation_row(out, "together", &is->together);
+	for (int i = 0; i < 2; i++) {
+		print_cpu(out, row[i]);
+		fprintf(out, "    of the latency flow: client %.2f s, server %.2f s\n",
+			(double)row[i]->latency_cpu_ns[0] / 1e9,
+			(double)row[i]->latency_cpu_ns[1] / 1e9);
+	}
+	fprintf(out, "  errors       %" PRIu64 "\n", is->alone.errors + is->together.errors);
+}
+
 static void print_rtt_json(FILE *out, const struct report *r)
 {
 	if (!r->has_rtt) {
@@ -75,6 +107,34 @@ static void print_cpu_json(FILE *out, const struct report *r)
 		else
 			fprintf(out, "%.6f", (double)r->cpu_ns[i] / 1e9);
 	}
+	fputc('}', out);
+}
+
+static void print_isolation_row_json(FILE *out, const char *name, const struct report *r)
+{
+	fprintf(out,
+		"\"%s\":{\"seconds\":%.3f,\"bytes_per_s\":%.0f,\"msgs_per_s\":%.1f,"
+		"\"throughput_bytes_per_s\":%.0f,\"errors\":%" PRIu64 ",",
+		name, r->seconds, r->bytes_per_s, r->msgs_per_s, r->bulk_bytes_per_s, r->errors);
+	print_rtt_json(out, r);
+	fputc(',', out);
+	print_cpu_json(out, r);
+	fprintf(out, ",\"latency_cpu\":{\"client\":%.6f,\"server\":%.6f}}",
+		(double)r->latency_cpu_ns[0] / 1e9, (double)r->latency_cpu_ns[1] / 1e9);
+}
+
+void report_print_isolation_json(FILE *out, const struct isolation *is, uint32_t bulk_size)
+{
+	const struct shape *s = &is->together.shape;
+
+	fprintf(out,
+		"{\"mode\":\"isolate\",\"via\":\"%s\",\"flows\":%u,\"size\":%u,\"depth\":%u,"
+		"\"bulk_size\":%u,\"nice\":%d,\"priority\":%u,\"errors\":%" PRIu64 ",",
+		is->together.via, s->flows, s->size, s->depth, bulk_size, s->nice, s->priority,
+		is->alone.errors + is->together.errors);
+	print_isolation_row_json(out, "alone", &is->alone);
+	fputc(',', out);
+	print_isolation_row_json(out, "together", &is->together);
 	fputc('}', out);
 }
 

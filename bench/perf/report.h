@@ -42,13 +42,25 @@ struct report {
 	bool has_rtt;
 	double rtt_us[REPORT_RTT_NR];
 	uint64_t cpu_ns[REPORT_CPU_NR]; /* CPU_UNKNOWN */
+	/* Isolate: received from all throughput processes; and how much of cpu_ns is the latency
+	 * flow's own. */
+	double bulk_bytes_per_s;
+	uint64_t latency_cpu_ns[2]; /* client, server */
 	bool failed;
 	char error[200]; /* one line; the numbers are void */
 };
 
+/* Mode isolate: two measurements. */
+struct isolation {
+	struct report together;
+	struct report alone;
+};
+
 void report_set_rtt(struct report *r, const struct hist *hist);
 void report_print(FILE *out, const struct report *r);
+void report_print_isolation(FILE *out, const struct isolation *is, uint32_t bulk_size);
 /* One object, without a newline. */
 void report_print_json(FILE *out, const struct report *r);
+void report_print_isolation_json(FILE *out, const struct isolation *is, uint32_t bulk_size);
 
 #endif /* PERF_REPORT_H */

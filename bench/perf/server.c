@@ -56,7 +56,7 @@ static int server_open(struct server *s, struct accepted *a)
 
 	if (s->session_nr >= SESSIONS_MAX || server_find(s, a->hello.session))
 		return -EBUSY;
-	r = session_create(s->via, &a->hello, &a->conn, &s->listen, s->o->cpu, &session);
+	r = session_create(s->via, &a->hello, &a->conn, &s->listen, s->o, &session);
 	if (r < 0)
 		return r;
 	LIST_INSERT_HEAD(&s->sessions, session, link);

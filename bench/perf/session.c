@@ -10,6 +10,8 @@
 #include "clock.h"
 #include "cpu.h"
 #include "loop.h"
+#include "options.h"
+#include "spawn.h"
 
 #define JOIN_NS     (30 * NS_PER_S) /* for all flows to come */
 #define REPLY_NS    (5 * NS_PER_S)
@@ -25,9 +27,10 @@ static bool session_stopping(struct session *s)
 
 static void reply_fill(struct session *s, struct reply *reply, int status, const char *text)
 {
-	struct crew_sum sum;
+	struct crew_sum sum = { .time_ns = clock_now_ns() };
 
-	crew_sum(s->crew, &sum);
+	if (s->crew)
+		crew_sum(s->crew, &sum);
 	*reply = (struct reply){ .magic = HELLO_MAGIC,
 				 .status = status,
 				 .time_ns = sum.time_ns,
@@ -61,7 +64,7 @@ static int session_receive(struct session *s, struct hello *ret_hello)
 /* Waits until all flows have joined. */
 static int session_gather(struct session *s)
 {
-	uint32_t wanted = s->shape.mode == MODE_CONNECT ? 0 : s->shape.flows;
+	uint32_t wanted = shape_joining(&s->shape);
 	struct timespec until = clock_timespec(clock_now_ns() + JOIN_NS);
 	int r = 0;
 
@@ -140,6 +143,23 @@ static void session_serve(struct session *s)
 	}
 }
 
+/* Mode isolate: has processes serve the flows, until the client is gone. */
+static void session_serve_isolate(struct session *s)
+{
+	struct spawn spawn = { .nr = 0 };
+	struct reply reply;
+	struct hello hello;
+	uint16_t port[PERF_THREADS_MAX] = { 0 };
+	int r = spawn_servers(&spawn, s->o, s->via, s->shape.flows, port);
+
+	reply_fill(s, &reply, r, r ? "a server process did not start" : "");
+	reply.port_nr = r ? 0 : s->shape.flows + 1;
+	memcpy(reply.port, port, sizeof(reply.port));
+	if (session_send(s, &reply) == 0 && r == 0)
+		(void)session_receive(s, &hello); /* nothing comes: until the end */
+	spawn_stop(&spawn);
+}
+
 static void *session_main(void *arg)
 {
 	struct conn listener[PERF_THREADS_MAX];
@@ -154,10 +174,13 @@ static void *session_main(void *arg)
 		s->control.blocking = true;
 		r = s->control.via->bound(&s->control);
 	}
-	if (r == 0)
+	if (r == 0 && s->shape.mode == MODE_ISOLATE) {
+		session_serve_isolate(s);
+	} else if (r == 0) {
 		r = session_begin(s, listener);
-	if (r == 0)
-		session_serve(s);
+		if (r == 0)
+			session_serve(s);
+	}
 	crew_destroy(s->crew);
 	/* A thread that ran has taken its own. */
 	for (uint32_t i = 0; i < PERF_THREADS_MAX; i++)
@@ -171,7 +194,8 @@ static void *session_main(void *arg)
 }
 
 int session_create(const struct via *via, const struct hello *hello, const struct conn *control,
-		   const struct endpoint *listen, int cpu, struct session **ret_session)
+		   const struct endpoint *listen, const struct options *o,
+		   struct session **ret_session)
 {
 	pthread_condattr_t attr;
 	struct session *s;
@@ -186,8 +210,11 @@ int session_create(const struct via *via, const struct hello *hello, const struc
 			       .shape = hello->shape,
 			       .id = hello->session,
 			       .listen = *listen,
+			       .o = o,
 			       .control = *control };
-	r = crew_create(via, &s->shape, false, cpu, s->id, &s->crew);
+	r = 0;
+	if (s->shape.mode != MODE_ISOLATE)
+		r = crew_create(via, &s->shape, false, o->cpu, s->id, &s->crew);
 	if (r < 0)
 		goto err_free;
 	pthread_mutex_init(&s->lock, NULL);
@@ -215,7 +242,7 @@ int session_join(struct session *s, uint32_t index, const struct conn *conn)
 	struct conn *into;
 	int r = -EINVAL;
 
-	if (s->shape.mode == MODE_CONNECT || index >= s->shape.flows)
+	if (index >= shape_joining(&s->shape))
 		return -EINVAL;
 	pthread_mutex_lock(&s->lock);
 	if (!s->closed) {

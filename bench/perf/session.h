@@ -19,6 +19,7 @@
 #include "via.h"
 
 struct crew;
+struct options;
 
 struct session {
 	/* Set at create, then const. */
@@ -26,7 +27,8 @@ struct session {
 	struct shape shape;
 	uint64_t id;
 	struct endpoint listen;
-	struct crew *crew;
+	const struct options *o;
+	struct crew *crew; /* NULL in mode isolate: processes serve instead */
 	pthread_t thread;
 
 	/* The session's thread. */
@@ -43,10 +45,12 @@ struct session {
 	LIST_ENTRY(session) link; /* server */
 };
 
-/* @control is a fresh control flow, taken over on success. @listen: the server's own address.
+/* @control is a fresh control flow, taken over on success. @listen: the server's own address; @o is
+ * kept.
  * Returns 0, -EINVAL (shape), -ENOMEM, -EAGAIN (no thread). */
 int session_create(const struct via *via, const struct hello *hello, const struct conn *control,
-		   const struct endpoint *listen, int cpu, struct session **ret_session);
+		   const struct endpoint *listen, const struct options *o,
+		   struct session **ret_session);
 /* Gives it flow @index. Takes the descriptor on success. -EINVAL: no such flow, or it is there. */
 int session_join(struct session *s, uint32_t index, const struct conn *conn);
 bool session_ended(struct session *s);

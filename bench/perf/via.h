@@ -87,6 +87,7 @@ struct via {
 	const struct via
 		*control; /* carries accept, hello and control flow; these are not measured */
 	int protocol;     /* of kernel sockets: 0, or one beside TCP */
+	const struct via *latency; /* isolate: of the flow that is to keep its latency; NULL: it */
 	bool is_unix;
 	bool uses_daemon;
 	bool short_is_drained; /* a short read or write means: wait now, an event will come */

@@ -216,6 +216,7 @@ const struct via via_ncd_zc = {
 	.name = "ncd-zc",
 	.what = "virtual sockets, nc_reserve/nc_commit and nc_peek/nc_consume",
 	.control = &via_ncd,
+	.latency = &via_ncd,
 	NCD_OPERATIONS,
 	.tx_view = ring_tx_view,
 	.tx_push = ring_tx_push,

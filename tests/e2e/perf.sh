@@ -1,0 +1,67 @@
+#!/bin/bash
+# perf.sh - what ncd-perf measures with several processes, and with kernel sockets beside TCP: that
+# it runs, that every byte was right, and that it says what is not there. No time is judged.
+. "$(dirname "$(readlink -f "$0")")/hosts.sh"
+
+# server VIA - an ncd-perf server on there.
+server() {
+	(on there "$OUT/ncd-perf" server --via "$1" --listen "${address[there]}" \
+		>"$dir/server.log" 2>&1) &
+	server=$!
+	jobs_of_case+=("$server")
+	expect 10 grep -q serving "$dir/server.log"
+}
+server_ends() {
+	kill -TERM "$server"
+	ends 20 "$server" || fail "the server of ncd-perf ended with status $?"
+}
+# perf MODE OPTIONS... - a client on here; leaves what it printed in $dir/perf.log.
+perf() {
+	on here timeout $((60 * slow)) "$OUT/ncd-perf" "$@" --to "${address[there]}" --json \
+		>"$dir/perf.log" 2>&1 & # on() replaces its shell
+	wait $!
+}
+says() { grep -q "$1" "$dir/perf.log" || fail "ncd-perf does not say: $1"; }
+# isolated VIA OPTIONS... - both rows, round trips in each, and bulk only beside the second.
+isolated() {
+	server "$1"
+	perf isolate --via "$@" --flows 2 --bulk-size 1M --seconds 1 || fail "ncd-perf isolate --via $1 failed"
+	says '"mode":"isolate","via":"'"$1"'","flows":2,"size":4096,'
+	says '"errors":0,"alone":{[^{]*"throughput_bytes_per_s":0,"errors":0,"rtt_us":{"p50":[0-9.]*[1-9]'
+	says '"together":{[^{]*"throughput_bytes_per_s":[1-9][0-9]*,"errors":0,"rtt_us":{"p50":[0-9.]*[1-9]'
+	server_ends
+}
+
+case_perf_isolate_tcp() { # quick
+	isolated tcp
+}
+case_perf_isolate_ncd() { # quick
+	both
+	isolated ncd --priority 6
+	isolated ncd-zc
+	expect 10 empty here
+	expect 10 empty there
+}
+case_perf_isolate_without_server() { # quick
+	perf isolate --via tcp && fail "ncd-perf isolate measured what is not there"
+	says "is 'ncd-perf server' running there"
+}
+
+case_perf_mptcp() { # quick
+	[ "$(sysctl -n net.mptcp.enabled 2>/dev/null)" = 1 ] || skip "this kernel has no MPTCP, or not switched on"
+	server mptcp
+	perf rpc --via mptcp --flows 3 --seconds 0.5 --verify || fail "ncd-perf rpc --via mptcp failed"
+	says '"errors":0,'
+	perf stream --via mptcp --seconds 0.5 --verify || fail "ncd-perf stream --via mptcp failed"
+	says '"errors":0,'
+	server_ends
+}
+case_perf_mptcp_switched_off() { # quick
+	[ -n "$namespaces" ] || skip "needs a network namespace, root"
+	on here sysctl -qw net.mptcp.enabled=0 2>/dev/null & # on() replaces its shell
+	wait $! || skip "this kernel has no MPTCP"
+	perf rpc --via mptcp && fail "ncd-perf measured MPTCP where there is none"
+	says 'MPTCP is switched off: sysctl net.mptcp.enabled=1'
+}
+
+run_case "$@"
