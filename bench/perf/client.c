@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "connect.h"
 #include "cpu.h"
+#include "descriptors.h"
 #include "loop.h"
 
 #define WARM_NS     (200 * NS_PER_MS)
@@ -155,6 +156,7 @@ static int client_join(struct client_run *run)
 {
 	uint32_t flows = shape_joining(&run->o->shape);
 	struct hello hello = client_hello(run, HELLO_CONTROL);
+	struct reply joined;
 	int r = client_connect(run, &hello, &run->control);
 
 	if (r == 0)
@@ -165,6 +167,8 @@ static int client_join(struct client_run *run)
 	for (uint32_t i = 0; i < flows; i++) {
 		hello.flow = i;
 		r = client_connect(run, &hello, &run->crew->flow[i].conn);
+		if (r == 0 && (i + 1) % PERF_JOIN_BATCH == 0 && i + 1 < flows)
+			r = client_hear(run, BEGIN_NS, &joined);
 		if (r < 0)
 			return r;
 	}
@@ -318,10 +322,28 @@ static int client_go(struct client_run *run)
 	return r;
 }
 
+/* A kernel socket takes a descriptor. */
+static int client_reserve_descriptors(struct client_run *run)
+{
+	uint32_t flows = run->o->shape.flows;
+	uint64_t needed;
+	int r = run->via->uses_daemon ? 0 : descriptors_reserve(flows, &needed);
+
+	if (r < 0)
+		return client_fail(run, r,
+				   "%u flows via %s need that many open files: raise ulimit -n to "
+				   "%llu, or use fewer flows",
+				   flows, run->via->name, (unsigned long long)needed);
+	return 0;
+}
+
 static int client_prepare(struct client_run *run)
 {
 	const struct options *o = run->o;
-	int r;
+	int r = client_reserve_descriptors(run);
+
+	if (r < 0)
+		return r;
 
 	if (getrandom(&run->session, sizeof(run->session), 0) != sizeof(run->session))
 		return client_fail(run, -EIO, "getrandom: %s", strerror(errno));

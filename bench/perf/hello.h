@@ -6,6 +6,7 @@
  *   client                                   server
  *   control flow: HELLO_CONTROL  --------->  new session
  *   each flow:    HELLO_FLOW     --------->  joins the session
+ *                                <---------  control: a reply after each PERF_JOIN_BATCH of them
  *                                <---------  control: reply READY, when all have joined
  *                                            (isolate: when a server process for each is there)
  *   ... the measurement; a connection of mode connect sends HELLO_SHORT and gets it back ...
@@ -30,6 +31,7 @@
 #define PERF_THREADS_MAX      64u
 #define PERF_DEPTH_MAX        4096u
 #define PERF_SIZE_MAX         (16u << 20)
+#define PERF_JOIN_BATCH       512u /* flows under way to a session: a backlog has room for them */
 #define PERF_SLOTS_MAX        (16u << 20) /* flows * depth */
 #define PERF_PRIORITY_MAX     7
 #define PERF_CONGESTION_BYTES 12

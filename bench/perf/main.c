@@ -4,23 +4,11 @@
  * Exit code 0: measured, and every byte was right; 1: anything else.
  */
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "client.h"
 #include "compare.h"
 #include "isolate.h"
 #include "server.h"
-
-/* Kernel sockets take a descriptor each. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit); /* what is too many says so itself */
-}
 
 static int run_isolate(const struct options *o)
 {
@@ -65,7 +53,6 @@ int main(int argc, char **argv)
 
 	if (r)
 		return r < 0;
-	raise_file_limit();
 	switch (o.command) {
 	case COMMAND_SERVER:
 		return server_run(&o, o.via[0], o.port, -1) < 0;

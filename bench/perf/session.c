@@ -9,11 +9,12 @@
 
 #include "clock.h"
 #include "cpu.h"
+#include "descriptors.h"
 #include "loop.h"
 #include "options.h"
 #include "spawn.h"
 
-#define JOIN_NS     (30 * NS_PER_S) /* for all flows to come */
+#define JOIN_NS     (30 * NS_PER_S) /* for a batch of flows to come */
 #define REPLY_NS    (5 * NS_PER_S)
 #define LOOK_NS     (200 * NS_PER_MS) /* between looks at stop while waiting for requests */
 #define FINISH_NS   (8 * NS_PER_S)    /* for all flows to end after END */
@@ -61,20 +62,42 @@ static int session_receive(struct session *s, struct hello *ret_hello)
 	return r;
 }
 
-/* Waits until all flows have joined. */
-static int session_gather(struct session *s)
+/* Waits until @wanted flows have joined. */
+static int session_await(struct session *s, uint32_t wanted)
 {
-	uint32_t wanted = shape_joining(&s->shape);
 	struct timespec until = clock_timespec(clock_now_ns() + JOIN_NS);
 	int r = 0;
 
 	pthread_mutex_lock(&s->lock);
 	while (s->joined_nr < wanted && r == 0 && !session_stopping(s))
 		r = pthread_cond_timedwait(&s->joined, &s->lock, &until);
-	r = s->joined_nr == wanted ? 0 : -ETIMEDOUT;
-	s->closed = true;
+	r = s->joined_nr >= wanted ? 0 : -ETIMEDOUT;
 	pthread_mutex_unlock(&s->lock);
 	return r;
+}
+
+/* Until all flows have joined; the client hears of each batch before it sends the next. */
+static int session_gather(struct session *s)
+{
+	uint32_t flows = shape_joining(&s->shape), nr;
+	struct reply joined;
+	int r = 0;
+
+	for (nr = PERF_JOIN_BATCH; nr < flows && r == 0; nr += PERF_JOIN_BATCH) {
+		r = session_await(s, nr);
+		reply_fill(s, &joined, 0, "");
+		if (r == 0)
+			r = session_send(s, &joined);
+	}
+	return r ? r : session_await(s, flows);
+}
+
+/* From here on no flow joins: the crew is this thread's alone. */
+static void session_close(struct session *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->closed = true;
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* Mode connect: a listener for each thread, beside the server's own. */
@@ -96,11 +119,17 @@ static int session_listen(struct session *s, struct conn *listener, struct reply
 /* Brings the crew up and tells the client. Returns 0 or -errno. */
 static int session_begin(struct session *s, struct conn *listener)
 {
-	const char *text = "not every flow arrived";
+	const char *text = "its limit of open files is too low, raise ulimit -n there";
 	struct reply reply, ports = { .port_nr = 0 };
+	uint64_t needed;
 	int r, sent;
 
-	r = session_gather(s);
+	r = s->via->uses_daemon ? 0 : descriptors_reserve(s->shape.flows, &needed);
+	if (r == 0) {
+		text = "not every flow arrived";
+		r = session_gather(s);
+	}
+	session_close(s);
 	if (r == 0 && s->shape.mode == MODE_CONNECT) {
 		text = "cannot listen";
 		r = session_listen(s, listener, &ports);
@@ -181,6 +210,7 @@ static void *session_main(void *arg)
 		if (r == 0)
 			session_serve(s);
 	}
+	session_close(s); /* if it did not come to it */
 	crew_destroy(s->crew);
 	/* A thread that ran has taken its own. */
 	for (uint32_t i = 0; i < PERF_THREADS_MAX; i++)
@@ -253,7 +283,7 @@ int session_join(struct session *s, uint32_t index, const struct conn *conn)
 			r = 0;
 		}
 	}
-	if (s->joined_nr == s->shape.flows)
+	if (s->joined_nr % PERF_JOIN_BATCH == 0 || s->joined_nr == s->shape.flows)
 		pthread_cond_broadcast(&s->joined);
 	pthread_mutex_unlock(&s->lock);
 	return r;

@@ -47,6 +47,33 @@ case_perf_isolate_without_server() { # quick
 	says "is 'ncd-perf server' running there"
 }
 
+# Flows join in batches: more than one, over kernel sockets and virtual ones.
+case_perf_thousands_of_flows() { # quick
+	local via
+	both
+	for via in tcp tcp-uring ncd-zc; do
+		server $via
+		perf rpc --via $via --flows 2000 --seconds 1 || fail "2000 flows via $via failed"
+		says '"errors":0,'
+		server_ends
+	done
+}
+case_perf_flows_beyond_the_limit() { # quick
+	[ "$(id -u)" -eq 0 ] || skip "needs root, to become somebody who may not raise limits"
+	local limited=(setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all
+		bash -c 'ulimit -n 500 && exec "$0" "$@"')
+	on here "${limited[@]}" "$OUT/ncd-perf" rpc --via tcp --flows 1000 --to "${address[there]}" \
+		>"$dir/perf.log" 2>&1 & # on() replaces its shell
+	wait $! && fail "ncd-perf ran 1000 flows with 500 descriptors"
+	says "1000 flows via tcp need that many open files: raise ulimit -n to 1[0-9][0-9][0-9]"
+	# Over a Unix socket: somebody may not even have cubic.
+	(on here "${limited[@]}" "$OUT/ncd-perf" server --via unix >"$dir/server.log" 2>&1) &
+	jobs_of_case+=($!)
+	expect 10 grep -q serving "$dir/server.log"
+	perf rpc --via unix --flows 1000 && fail "a server with 500 descriptors took 1000 flows"
+	says "says: its limit of open files is too low, raise ulimit -n there"
+}
+
 case_perf_mptcp() { # quick
 	[ "$(sysctl -n net.mptcp.enabled 2>/dev/null)" = 1 ] || skip "this kernel has no MPTCP, or not switched on"
 	server mptcp
