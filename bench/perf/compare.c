@@ -3,8 +3,12 @@
 #include "compare.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -25,17 +29,39 @@ struct side {
 	bool server;
 };
 
+/* Into the network namespace that ip-netns(8) calls @name. */
+static int enter_netns(const char *name)
+{
+	char path[PATH_MAX];
+	int fd, r;
+
+	(void)snprintf(path, sizeof(path), "/run/netns/%s", name); /* cut: not found */
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = setns(fd, CLONE_NEWNET) ? -errno : 0;
+	(void)close(fd); /* only a name */
+	return r;
+}
+
 static void side_main(const void *arg, int fd)
 {
 	const struct side *side = arg;
 	const struct options *o = side->o;
 	const char *path = side->server ? o->server_socket : o->client_socket;
+	const char *netns = side->server ? o->server_netns : o->client_netns;
 	struct options own = *o;
 	struct isolation result = { .alone = { .seconds = 0 } };
 	int r;
 
 	if (path)
 		setenv("NCD_SOCKET", path, 1);
+	r = netns ? enter_netns(netns) : 0;
+	if (r < 0) {
+		fprintf(stderr, "ncd-perf: --%s-netns %s: %s\n", side->server ? "server" : "client",
+			netns, strerror(-r));
+		_exit(1);
+	}
 	own.port = side->port;
 	own.cpu = side->server ? o->server_cpu : o->client_cpu;
 	if (side->server) {

@@ -38,6 +38,8 @@ enum option_id {
 	OPT_CLIENT_SOCKET,
 	OPT_SERVER_SOCKET,
 	OPT_CLIENT_ADDR,
+	OPT_CLIENT_NETNS,
+	OPT_SERVER_NETNS,
 	OPT_HELP,
 	OPT_VERSION,
 };
@@ -67,6 +69,8 @@ static const struct option long_options[] = {
 	{ "client-socket", required_argument, NULL, OPT_CLIENT_SOCKET },
 	{ "server-socket", required_argument, NULL, OPT_SERVER_SOCKET },
 	{ "client-addr", required_argument, NULL, OPT_CLIENT_ADDR },
+	{ "client-netns", required_argument, NULL, OPT_CLIENT_NETNS },
+	{ "server-netns", required_argument, NULL, OPT_SERVER_NETNS },
 	{ "server-addr", required_argument, NULL, OPT_TO },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -81,6 +85,7 @@ static const char help_text[] =
 	"                      [--client-addr ADDR] [--json]\n"
 	"ncd-perf compare MODE --via A,B [--pairs N] [--server-addr ADDR] [--client-addr ADDR]\n"
 	"                      [--client-socket PATH] [--server-socket PATH]\n"
+	"                      [--client-netns NAME] [--server-netns NAME]\n"
 	"                      [--client-cpu N] [--server-cpu N] [--brief] and those of MODE\n"
 	"\n"
 	"MODE:  stream   one way, as fast as it goes (default size 131072)\n"
@@ -268,6 +273,12 @@ static int option_apply(struct options *o, int id, const char *arg)
 		return 0;
 	case OPT_SERVER_SOCKET:
 		o->server_socket = arg;
+		return 0;
+	case OPT_CLIENT_NETNS:
+		o->client_netns = arg;
+		return 0;
+	case OPT_SERVER_NETNS:
+		o->server_netns = arg;
 		return 0;
 	case OPT_PORT:
 		return parse_port(arg, o->command == COMMAND_SERVER, &o->port);

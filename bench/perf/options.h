@@ -38,6 +38,8 @@ struct options {
 	int server_cpu;
 	const char *client_socket; /* NULL: NCD_SOCKET as it is; so the next */
 	const char *server_socket;
+	const char *client_netns; /* NULL: ours; so the next */
+	const char *server_netns;
 	bool json;
 	bool brief; /* compare: medians only */
 };
