@@ -228,13 +228,15 @@ DEPS_BUILD := pkg-config libevent-dev liburing-dev libnuma-dev libsystemd-dev li
 DEPS_TEST  := libcmocka-dev iproute2 mandoc
 DEPS_CI    := clang libclang-rt-14-dev spin systemd systemd-sysv dbus systemd-container shellcheck \
 	      gdb
+# What is run under ncd-run. Only CI asks for them: they are services.
+DEPS_RUN   := redis-server redis-tools memcached nginx-light iperf3 curl python3
 
 deps:
 	@.ci/deps $(DEPS_BUILD) $(DEPS_TEST)
 deps-demo:
 	@.ci/deps $(DEPS_BUILD)
 deps-ci:
-	@.ci/deps $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_CI)
+	@.ci/deps $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_CI) $(DEPS_RUN)
 
 # ---- the demonstration ----
 
