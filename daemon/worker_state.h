@@ -51,6 +51,8 @@ struct idle {
 	uint64_t budget_ns; /* to spin */
 	uint32_t slow_yields;
 	bool crowded;       /* others want the core */
+	uint64_t shy_until_ns; /* no spinning at all before: somebody computes on the core */
+	uint64_t shy_ns;       /* for how long, the last time */
 };
 
 struct worker {
@@ -125,7 +127,17 @@ uint32_t worker_commands(struct worker *w);
 /* Peers that said GOAWAY are told to control, once. */
 void worker_peers_left(struct worker *w);
 
-/* worker_idle.c: nothing to do: spins a little, or sleeps. */
+/* worker_idle.c: what a worker does while nothing is to be done; first the decisions, on times
+ * alone. */
+
+/* Nothing was done: true if it spins on (offers the core to others and looks again). */
+bool idle_spins(struct idle *i, uint64_t now_ns);
+/* Others, who were offered the core, have used it for @away_ns. */
+void idle_yielded(struct idle *i, uint64_t away_ns, uint64_t now_ns);
+/* Something was done; a spin may never last longer than @most_ns. */
+void idle_ends(struct idle *i, uint64_t most_ns, uint64_t now_ns);
+
+/* Nothing to do: spins a little, or sleeps. */
 void worker_idle(struct worker *w);
 /* Something was done again. */
 void worker_busy(struct worker *w);
