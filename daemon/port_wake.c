@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,22 +45,40 @@ void pollfd_close(int *pollfd)
 	*pollfd = 0;
 }
 
-/* All of these work on a non-blocking socket; what fails was already as it should be. */
-static void pollfd_signal(int fd, uint32_t events)
+/* Takes out what makes it full, but for the last byte: libclient/pollfd.c says why. */
+static void pollfd_drain(int fd)
 {
 	char buf[4096];
+	int have = 0;
 
-	if (events & (EV_IN | EV_HUP | EV_ERR))
-		(void)send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	/* Bounded: the application may fill it again meanwhile, then it is signalled again. */
-	if (events & (EV_OUT | EV_ERR))
-		for (int i = 0; i < 256 && recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0; i++)
-			;
-	/* At its end: POLLRDHUP, and POLLHUP once both directions are over. */
-	if (events & EV_ERR)
-		(void)shutdown(fd, SHUT_RDWR);
-	else if (events & EV_HUP)
+	for (int i = 0; i < 256 && ioctl(fd, FIONREAD, &have) == 0 && have > 1; i++) {
+		size_t nr = (size_t)have - 1 < sizeof(buf) ? (size_t)have - 1 : sizeof(buf);
+
+		if (recv(fd, buf, nr, MSG_DONTWAIT) <= 0)
+			break;
+	}
+}
+
+/*
+ * All of these work on a non-blocking socket; what fails was already as it should be. Each end is
+ * told by one call, so that who waits sees all of it at once: POLLERR and POLLHUP, or POLLRDHUP
+ * with the POLLIN that it implies.
+ */
+static void pollfd_signal(int *pollfd, uint32_t events)
+{
+	int fd = *pollfd - 1;
+
+	if (events & EV_ERR) {
+		pollfd_close(pollfd);
+		return;
+	}
+	if (events & EV_HUP)
 		(void)shutdown(fd, SHUT_WR);
+	else if (events & EV_IN)
+		(void)send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (events & EV_OUT)
+		pollfd_drain(fd);
 }
 
 static void port_mark(struct worker *w, struct port *p)
@@ -74,7 +93,7 @@ static void port_mark(struct worker *w, struct port *p)
 /* Where wishes and their waiters are: the same for slots and listeners. */
 struct waiters {
 	_Atomic uint32_t *notify, *seq, *qp;
-	const int *pollfd;
+	int *pollfd;
 	uint32_t word; /* slot, or listener | CQ_LISTENER */
 };
 
@@ -109,6 +128,7 @@ static int notify(struct worker *w, struct port *p, const struct waiters *wt, ui
 	uint32_t mask = NOTIFY_FUTEX(events) | NOTIFY_CQ(events) | NOTIFY_FD(events);
 	/* NOTIFY, daemon end: looks, and clears what is served, in one. */
 	uint32_t got = atomic_fetch_and_explicit(wt->notify, ~mask, memory_order_seq_cst) & mask;
+	uint32_t tell;
 	int ret = 0;
 
 	if (got & NOTIFY_CQ(EV_ALL)) {
@@ -124,16 +144,17 @@ static int notify(struct worker *w, struct port *p, const struct waiters *wt, ui
 		futex_wake(wt->seq);
 		w->wakes_sent++;
 	}
-	/* Without a descriptor the wish is for one that comes, and is then told what is true. */
-	if (got & NOTIFY_FD(EV_ALL) && *wt->pollfd) {
-		pollfd_signal(*wt->pollfd - 1,
-			      (got >> 16 & EV_ALL) | (events & (EV_ERR | EV_HUP)));
+	/* An end is told whether it was asked for or not: the library waits for it. Without a
+	 * descriptor the wish is for one that comes, and is then told what is true. */
+	tell = (got >> 16 & EV_ALL) | (events & (EV_ERR | EV_HUP));
+	if (tell && *wt->pollfd) {
+		pollfd_signal(wt->pollfd, tell);
 		w->wakes_sent++;
 	}
 	return ret;
 }
 
-static struct waiters slot_waiters(const struct port *p, uint32_t slot, struct slot_shm *shm)
+static struct waiters slot_waiters(struct port *p, uint32_t slot, struct slot_shm *shm)
 {
 	return (struct waiters){ &shm->notify, &shm->seq, &shm->qp, &p->slot[slot].pollfd, slot };
 }
@@ -226,7 +247,7 @@ static void wake_cq(struct worker *w, struct port *p, uint32_t i)
 	atomic_fetch_add_explicit(&qp->seq, 1, memory_order_release);
 	futex_wake(&qp->seq);
 	if (p->cqfd[i])
-		pollfd_signal(p->cqfd[i] - 1, EV_IN);
+		pollfd_signal(&p->cqfd[i], EV_IN);
 }
 
 static void retry_slots(struct worker *w, struct port *p)
@@ -322,7 +343,7 @@ static int listener_pollfd(struct port *p, uint32_t number, int fd)
 	l->pollfd = fd + 1;
 	/* Relaxed: a signal too many is harmless, and a stream that comes later signals itself. */
 	if (l->accept.own != atomic_load_explicit(&l->accept.shm->head, memory_order_relaxed))
-		pollfd_signal(fd, EV_IN);
+		pollfd_signal(&l->pollfd, EV_IN);
 	return 0;
 }
 
@@ -338,9 +359,9 @@ int port_pollfd(struct port *p, uint32_t slot, int fd)
 	pollfd_close(&sl->pollfd);
 	sl->pollfd = fd + 1;
 	if (sl->use == SLOT_USE_FAILED)
-		pollfd_signal(fd, EV_IN | EV_OUT | EV_ERR | EV_HUP);
+		pollfd_signal(&sl->pollfd, EV_ERR);
 	else if (sl->use == SLOT_USE_LIVE)
-		pollfd_signal(fd, slot_events(sl->flow));
+		pollfd_signal(&sl->pollfd, slot_events(sl->flow));
 	return 0;
 }
 

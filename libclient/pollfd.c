@@ -7,7 +7,9 @@
  *   readable   a byte ("token") is in it. The daemon writes one for each NOTIFY_FD(EV_IN) it
  * serves; we take the tokens out when there is nothing to read. writable   its send buffer has
  * room. We fill it when the tx ring is full; the daemon empties it when it serves
- * NOTIFY_FD(EV_OUT). hung up    the daemon has closed or shut down its end.
+ * NOTIFY_FD(EV_OUT), but for one byte. hung up    the daemon has closed its end; with that byte in
+ * it, which the kernel makes POLLERR of, until SO_ERROR is asked for. At the end of the stream the
+ * daemon shuts its end down: POLLRDHUP.
  *
  * Neither direction may be wrong for good:
  *   in   Tokens present are counted, the wish is armed, the ring is looked at. Still empty: just
@@ -31,7 +33,8 @@
 #define LIMIT_HIGH                                                                    \
 	(1 << 20) /* and cuts this to net.core.wmem_max: far above what filling takes \
 		   */
-#define FILL_BYTES 1024
+#define FILL_NR    64 /* bytes, one by one, are more than the lowest limit takes */
+#define SHOWN_S    1 /* for a daemon that hangs */
 
 static void limit_set(struct nc_sock *s, int bytes, bool raised)
 {
@@ -39,15 +42,17 @@ static void limit_set(struct nc_sock *s, int bytes, bool raised)
 	s->tx.raised = raised;
 }
 
-/* Not writable from now on, until it is emptied or raised. */
+/*
+ * Not writable from now on, until it is emptied or raised. A kernel buffer for each byte, so that
+ * the byte that the daemon leaves does not weigh as much as many.
+ */
 static void fill(struct nc_sock *s)
 {
-	static const char bytes[FILL_BYTES];
-
 	if (s->tx.raised)
 		limit_set(s, LIMIT_LOW, false);
-	while (send(s->pollfd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
-		;
+	for (int i = 0; i < FILL_NR; i++)
+		if (send(s->pollfd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			break;
 }
 
 void pollfd_sync_out(struct nc_sock *s)
@@ -128,6 +133,34 @@ void pollfd_sync_in(struct nc_sock *s)
 	}
 }
 
+/* Until the descriptor says what the slot says already: the daemon is about to tell it. */
+static void await_shown(struct nc_sock *s, short events)
+{
+	struct pollfd p = { .fd = s->pollfd, .events = events };
+	const struct timespec limit = { .tv_sec = SHOWN_S };
+	uint64_t end_ns = clock_now_ns() + SHOWN_S * 1000000000ull;
+
+	while (ppoll(&p, 1, &limit, NULL) < 0 && clock_now_ns() < end_ns)
+		;
+}
+
+void pollfd_show_end(struct nc_sock *s)
+{
+	if (s->rx.end_shown)
+		return;
+	s->rx.end_shown = true;
+	await_shown(s, POLLRDHUP);
+}
+
+void pollfd_take_error(struct nc_sock *s)
+{
+	socklen_t len = sizeof(int);
+	int error;
+
+	await_shown(s, 0); /* POLLHUP */
+	(void)getsockopt(s->pollfd, SOL_SOCKET, SO_ERROR, &error, &len); /* cannot fail */
+}
+
 int pollfd_join(struct nc_sock *s)
 {
 	struct ctl_pollfd msg = { .head.type = CTL_POLLFD };
@@ -171,12 +204,16 @@ static int pollfd_create(struct nc_sock *s)
 	s->pollfd = pair[0];
 	s->pollfd_peer = pair[1];
 	limit_set(s, LIMIT_LOW, false);
+	/* The byte that stays; there is room. */
+	(void)send(s->pollfd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	switch (sock_phase(s)) {
 	case PHASE_NEW:
 		return 0; /* writable; joined by connect or listen */
 	case PHASE_FAILED:
 		close(pair[1]); /* hung up for good */
 		s->pollfd_peer = -1;
+		if (flag_get(&s->error_taken))
+			pollfd_take_error(s);
 		return 0;
 	default:
 		return pollfd_join(s);

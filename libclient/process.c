@@ -152,6 +152,7 @@ static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
 	s->rx.tail_seen = s->rx.origin = s->rx.told = 0;
 	s->rx.armed = false;
 	s->rx.due = 0;
+	s->rx.end_shown = false;
 	s->bound = s->port_held = s->connect_told = false;
 	s->reuseaddr = s->reuseport = s->keepalive = s->nodelay = false;
 	s->quickack = s->cork = s->fastopen = s->linger = false;

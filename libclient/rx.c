@@ -71,11 +71,15 @@ static int rx_end(struct nc_sock *s)
 	/* NOTIFY, application end. */
 	uint32_t flags = atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst);
 
-	int error = sock_broken(s);
+	int error;
 
+	/* What the peer finished stays so: a reset behind it is for who sends. */
+	if (flags & SLOT_F_EOF)
+		return 0;
+	error = sock_broken(s);
 	if (error < 0)
 		return error;
-	return flags & SLOT_F_EOF || flag_get(&s->rx.shut) ? 0 : -EAGAIN;
+	return flag_get(&s->rx.shut) ? 0 : -EAGAIN;
 }
 
 /* Not CONNECTED: 0 if it is by now, -EAGAIN while it connects, or an error. */
@@ -241,6 +245,7 @@ static ssize_t rx_take(struct nc_sock *s, struct iov_cursor *to, size_t len, int
 static ssize_t rx_receive(int number, struct iov_cursor *to, size_t len, int flags)
 {
 	struct nc_sock *s = sock_find(number);
+	uint64_t until_ns = 0;
 	ssize_t ret;
 	bool wait;
 
@@ -257,14 +262,17 @@ static ssize_t rx_receive(int number, struct iov_cursor *to, size_t len, int fla
 	}
 	wait = !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock);
 	if (len == 0) {
-		ret = sock_phase(s) == PHASE_CONNECTED ? 0 : rx_check(s);
-		ret = ret == -EAGAIN ? 0 : ret;
+		/* As the kernel: waits for a byte, and leaves it. */
+		ret = rx_wait_bytes(s, 1, wait, &until_ns);
+		ret = ret > 0 ? 0 : ret;
 	} else if (flags & MSG_PEEK) {
 		ret = rx_peek(s, to, len, flags, wait);
 	} else {
 		ret = rx_take(s, to, len, flags, wait);
 	}
 	ret = rx_result(s, ret);
+	if (ret == 0 && len > 0 && s->pollfd >= 0)
+		pollfd_show_end(s);
 	lock_release(&s->rx.lock);
 	return ret;
 }

@@ -87,6 +87,7 @@ struct sock_rx {
 	uint64_t told;      /* rx_head at the last kick for it */
 	bool armed;         /* the daemon was asked for a token of the descriptor; see pollfd.c */
 	int due;            /* tokens of served wishes, not taken yet */
+	bool end_shown;     /* the descriptor says that the stream has ended */
 };
 
 struct nc_sock {
@@ -161,6 +162,8 @@ int sock_establish(struct nc_sock *s);
 bool connect_look(struct nc_sock *s);
 /* Why the stream has ended by force: negative errno; 0 if it has not. */
 int sock_broken(struct nc_sock *s);
+/* True of a stream that has ended, by force or in both directions: it is TCP_CLOSE to tcp(7). */
+bool sock_over(struct nc_sock *s);
 /* The same, reported only once: 0 afterwards. */
 int sock_take_error(struct nc_sock *s);
 /* POLL* that are true now; settles what connects. Whether it is writable is looked at only if that
@@ -237,6 +240,11 @@ void acceptor_close(struct nc_sock *s);
 void pollfd_sync_in(struct nc_sock *s);
 /* No room: not writable until the daemon says so. Under tx.lock. */
 void pollfd_sync_out(struct nc_sock *s);
+/* The slot says that the stream has ended: waits until the descriptor does. Under rx.lock. */
+void pollfd_show_end(struct nc_sock *s);
+/* The error has been reported: waits until the descriptor is hung up, and takes its POLLERR away.
+ * Under any lock of the socket. */
+void pollfd_take_error(struct nc_sock *s);
 /* The socket has got its slot or listener: tells the daemon. With `lock` held. */
 int pollfd_join(struct nc_sock *s);
 /* Its end, with the table lock held. */

@@ -112,7 +112,7 @@ int nc_shutdown(int number, int how)
 	lock_take(&s->tx.lock);
 	if (!sock_open(s))
 		ret = -EBADF;
-	else if (sock_settle_unlocked(s) < 0 || attachment_dead(s->att))
+	else if (sock_settle_unlocked(s) < 0 || sock_over(s))
 		ret = -ENOTCONN;
 	if (ret < 0)
 		goto out;
@@ -238,7 +238,7 @@ int nc_getpeername(int number, struct sockaddr *addr, socklen_t *addrlen)
 
 	if (!s)
 		return -EBADF;
-	ret = sock_settle(s) == 0 ? 0 : -ENOTCONN;
+	ret = sock_settle(s) == 0 && !sock_over(s) ? 0 : -ENOTCONN;
 	if (ret == 0)
 		endpoint_to_sockaddr(&s->remote, s->domain, addr, addrlen);
 	lock_release(&s->lock);

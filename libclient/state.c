@@ -55,6 +55,15 @@ static int slot_error(struct slot_shm *slot)
 	return error < 0 ? error : -ECONNRESET;
 }
 
+/* As tcp(7): a reset behind the end of what the peer sends is EPIPE while we could still send. */
+static int stream_error(struct nc_sock *s, struct slot_shm *slot, uint32_t flags)
+{
+	int error = slot_error(slot);
+
+	return error == -ECONNRESET && flags & SLOT_F_EOF && !flag_get(&s->tx.shut) ? -EPIPE
+										    : error;
+}
+
 bool connect_look(struct nc_sock *s)
 {
 	/* STATE, application end; NOTIFY, application end. */
@@ -104,12 +113,13 @@ int sock_settle_unlocked(struct nc_sock *s)
 int sock_broken(struct nc_sock *s)
 {
 	struct slot_shm *slot = sock_slot(s);
-	uint32_t phase = sock_phase(s);
+	uint32_t phase = sock_phase(s), flags;
 
 	if (slot && phase == PHASE_CONNECTED) {
 		/* STATE, application end: error is written before the flag. */
-		if (atomic_load_explicit(&slot->flags, memory_order_acquire) & SLOT_F_RESET)
-			return slot_error(slot);
+		flags = atomic_load_explicit(&slot->flags, memory_order_acquire);
+		if (flags & SLOT_F_RESET)
+			return stream_error(s, slot, flags);
 		/* STATE, application end. */
 		if (s->deferred &&
 		    atomic_load_explicit(&slot->state, memory_order_acquire) == SLOT_FAILED)
@@ -125,9 +135,24 @@ int sock_take_error(struct nc_sock *s)
 	int error = sock_broken(s);
 
 	/* Relaxed: of several threads one gets it; nothing else is ordered by it. */
-	if (error < 0 && !atomic_exchange_explicit(&s->error_taken, true, memory_order_relaxed))
-		return error;
-	return 0;
+	if (error == 0 || atomic_exchange_explicit(&s->error_taken, true, memory_order_relaxed))
+		return 0;
+	if (s->pollfd >= 0)
+		pollfd_take_error(s);
+	return error;
+}
+
+bool sock_over(struct nc_sock *s)
+{
+	uint32_t flags;
+
+	if (sock_broken(s) < 0)
+		return true;
+	if (sock_phase(s) != PHASE_CONNECTED || !flag_get(&s->tx.shut))
+		return false;
+	/* Relaxed: a lone fact. */
+	flags = atomic_load_explicit(&sock_slot(s)->flags, memory_order_relaxed);
+	return flags & SLOT_F_EOF && flags & SLOT_F_TX_DONE;
 }
 
 static short connected_poll(struct nc_sock *s, uint32_t wanted)

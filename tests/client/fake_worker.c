@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,19 +25,25 @@ static void futex_wake(_Atomic uint32_t *seq)
 	syscall(SYS_futex, seq, FUTEX_WAKE, INT_MAX);
 }
 
-static void pollfd_signal(int fd, uint32_t events)
+/* As daemon/port_wake.c. */
+static void pollfd_signal(int *fd, uint32_t events)
 {
 	char buf[4096];
+	int have = 0;
 
-	if (fd < 0)
+	if (*fd < 0)
 		return;
-	if (events & (EV_IN | EV_HUP | EV_ERR))
-		(void)send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* full: readable */
-	if (events & (EV_OUT | EV_ERR))
-		while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
-			;
-	if (events & EV_ERR)
-		shutdown(fd, SHUT_WR);
+	if (events & EV_ERR) {
+		close(*fd);
+		*fd = -1;
+		return;
+	}
+	if (events & EV_HUP)
+		(void)shutdown(*fd, SHUT_WR);
+	else if (events & EV_IN)
+		(void)send(*fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* full: readable */
+	if (events & EV_OUT && ioctl(*fd, FIONREAD, &have) == 0 && have > 1)
+		(void)recv(*fd, buf, (size_t)have - 1, MSG_DONTWAIT); /* all but one byte */
 }
 
 static uint32_t take(_Atomic uint32_t *notify, uint32_t bits)
@@ -68,8 +75,7 @@ static void slot_notify(struct fake *f, struct fake_slot s, uint32_t events)
 	if (take(&shm->notify, NOTIFY_FUTEX(events)))
 		futex_wake(&shm->seq);
 	got = take(&shm->notify, NOTIFY_FD(events)) >> 16;
-	if (got)
-		pollfd_signal(fake_flow(f, s)->pollfd, got | (events & (EV_ERR | EV_HUP)));
+	pollfd_signal(&fake_flow(f, s)->pollfd, got | (events & (EV_ERR | EV_HUP)));
 }
 
 static void listener_notify(struct fake *f, uint32_t worker, uint32_t listener)
@@ -81,7 +87,7 @@ static void listener_notify(struct fake *f, uint32_t worker, uint32_t listener)
 	if (take(&shm->notify, NOTIFY_FUTEX(EV_IN)))
 		futex_wake(&shm->seq);
 	if (take(&shm->notify, NOTIFY_FD(EV_IN)))
-		pollfd_signal(f->listener_pollfd[listener], EV_IN);
+		pollfd_signal(&f->listener_pollfd[listener], EV_IN);
 }
 
 /* ---- with the lock held ---- */

@@ -54,6 +54,7 @@ static void descriptor_is_readable_as_long_as_bytes_are(void **state)
 	assert_true(ready(fd) & POLLIN);
 	assert_int_equal(nc_recv(s, buf, 8, 0), 0);
 	assert_true(ready(fd) & POLLIN);
+	assert_false(ready(fd) & POLLHUP);
 	closed(f, s);
 	assert_int_equal(nc_pollfd(s), -EBADF);
 }
@@ -133,15 +134,29 @@ static void descriptor_follows_a_connect(void **state)
 
 static void descriptor_hangs_up_with_the_stream_or_daemon(void **state)
 {
+	static char big[RING];
 	struct fake *f = *state;
 	struct fake_slot p, q;
 	int s = connected(f, &p), t = connected(f, &q), fd = pollfd_of(s), ft = pollfd_of(t);
 	int l = listening(81), fl = pollfd_of(l);
+	struct pollfd both = { .fd = fd, .events = POLLRDHUP };
 	char buf[4];
 
+	/* The byte that stays does so, however often it was filled. */
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(nc_send(s, big, RING, 0), RING);
+		assert_int_equal(nc_send(s, big, 1, MSG_DONTWAIT), -EAGAIN);
+		assert_int_equal(ready(fd), 0);
+		assert_int_equal(fake_take(f, p, big, RING), RING);
+		assert_int_equal(ready(fd), POLLOUT);
+	}
 	fake_reset(f, p, -ECONNRESET);
 	assert_int_equal(ready(fd) & IN_OUT, IN_OUT);
+	assert_int_equal(poll(&both, 1, 0), 1);
+	assert_int_equal(both.revents, POLLERR | POLLHUP | POLLRDHUP);
 	assert_int_equal(nc_recv(s, buf, 4, 0), -ECONNRESET);
+	assert_int_equal(poll(&both, 1, 0), 1);
+	assert_int_equal(both.revents, POLLHUP | POLLRDHUP);
 	assert_int_equal(nc_recv(s, buf, 4, 0), 0);
 	assert_true(ready(fd) & POLLIN);
 	fake_hang_up(f);

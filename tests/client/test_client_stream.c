@@ -178,12 +178,14 @@ static void receive_flags(void **state)
 	assert_int_equal(nc_recv(c.s, buf, 1, MSG_DONTWAIT), -EAGAIN);
 	assert_int_equal(nc_recv(c.s, buf, 1, MSG_OOB), -EINVAL);
 	assert_int_equal(nc_recv(c.s, buf, 1, MSG_ERRQUEUE), -EAGAIN);
-	assert_int_equal(nc_recv(c.s, buf, 0, 0), 0);
+	/* It would wait for a byte that it leaves. */
+	assert_int_equal(nc_recv(c.s, buf, 0, MSG_DONTWAIT), -EAGAIN);
 	assert_int_equal(nc_send(c.s, buf, 1, MSG_OOB), -EOPNOTSUPP);
 	assert_int_equal(nc_send(c.s, buf, 0, 0), 0);
 	fake_put(f, p, "abcdef", 6);
 	assert_int_equal(nc_ioctl(c.s, FIONREAD, &n), 0);
 	assert_int_equal(n, 6);
+	assert_int_equal(nc_recv(c.s, buf, 0, 0), 0);
 	assert_int_equal(nc_recv(c.s, buf, 3, MSG_PEEK), 3);
 	assert_int_equal(nc_recv(c.s, buf, 10, MSG_PEEK), 6);
 	assert_memory_equal(buf, "abcdef", 6);
@@ -350,6 +352,36 @@ static void half_close(void **state)
 	closed(f, c.s);
 }
 
+static int error_of(int s)
+{
+	socklen_t len = sizeof(int);
+	int error = -1;
+
+	assert_int_equal(nc_getsockopt(s, SOL_SOCKET, SO_ERROR, &error, &len), 0);
+	return error;
+}
+
+static void reset_behind_the_end_is_for_who_sends(void **state)
+{
+	struct fake *f = *state;
+	struct sockaddr_in a;
+	socklen_t len = sizeof(a);
+	struct fake_slot p;
+	int s = connected(f, &p);
+	char c;
+
+	fake_eof(f, p);
+	assert_int_equal(nc_getpeername(s, (struct sockaddr *)&a, &len), 0);
+	fake_reset(f, p, -ECONNRESET);
+	assert_int_equal(nc_recv(s, &c, 1, 0), 0);
+	assert_int_equal(nc_getpeername(s, (struct sockaddr *)&a, &len), -ENOTCONN);
+	assert_int_equal(nc_shutdown(s, SHUT_WR), -ENOTCONN);
+	assert_int_equal(error_of(s), EPIPE);
+	assert_int_equal(error_of(s), 0);
+	assert_int_equal(nc_send(s, "x", 1, 0), -EPIPE);
+	closed(f, s);
+}
+
 static void shutdown_of_reading_ends_receives(void **state)
 {
 	struct fake *f = *state;
@@ -490,6 +522,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(timeouts_are_eagain, start, stop),
 		cmocka_unit_test_setup_teardown(signal_handlers_interrupt, start, stop),
 		cmocka_unit_test_setup_teardown(half_close, start, stop),
+		cmocka_unit_test_setup_teardown(reset_behind_the_end_is_for_who_sends, start, stop),
 		cmocka_unit_test_setup_teardown(shutdown_of_reading_ends_receives, start, stop),
 		cmocka_unit_test_setup_teardown(reset_comes_after_the_data_and_once, start, stop),
 		cmocka_unit_test_setup_teardown(reserve_and_commit_across_the_end, start, stop),
