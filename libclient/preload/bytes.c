@@ -2,6 +2,8 @@
 /*
  * bytes.c - the calls that carry bytes: read and write, recv and send, and their relatives.
  */
+#include <limits.h>
+#include <linux/net_tstamp.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -33,6 +35,9 @@ EXPORT ssize_t read(int fd, void *buf, size_t len)
 {
 	struct file *f = file_virtual(fd);
 
+	/* read(2) of nothing waits for nothing, unlike recv(2). */
+	if (f && len == 0)
+		return 0;
 	return f ? file_result(f, nc_recv(file_nc(f), buf, len, 0)) : real()->read(fd, buf, len);
 }
 
@@ -58,18 +63,42 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 		 : real()->recvmsg(fd, msg, flags);
 }
 
-EXPORT ssize_t readv(int fd, const struct iovec *iov, int nr)
+static ssize_t virtual_readv(struct file *f, const struct iovec *iov, int nr)
 {
-	struct file *f = file_virtual(fd);
 	union {
 		const struct iovec *in;
 		struct iovec *out; /* struct msghdr has no const; it is only read */
 	} u = { .in = iov };
 	struct msghdr msg = { .msg_iov = u.out, .msg_iovlen = (size_t)nr };
+	bool room = false;
 
-	if (!f)
-		return real()->readv(fd, iov, nr);
-	return file_result(f, nr < 0 ? -EINVAL : nc_recvmsg(file_nc(f), &msg, 0));
+	if (nr < 0 || nr > IOV_MAX)
+		return file_result(f, -EINVAL);
+	for (int i = 0; i < nr && !room; i++)
+		room = iov[i].iov_len > 0;
+	return room ? file_result(f, nc_recvmsg(file_nc(f), &msg, 0)) : 0; /* as read */
+}
+
+EXPORT ssize_t readv(int fd, const struct iovec *iov, int nr)
+{
+	struct file *f = file_virtual(fd);
+
+	return f ? virtual_readv(f, iov, nr) : real()->readv(fd, iov, nr);
+}
+
+/* With an offset of -1, readv with flags; none of those has a meaning for a socket. */
+EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t offset, int flags)
+{
+	struct file *f = file_virtual(fd);
+
+	if (f && offset == -1 && flags == 0)
+		return virtual_readv(f, iov, nr);
+	return real()->preadv2(fd, iov, nr, offset, flags);
+}
+
+EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int nr, off64_t offset, int flags)
+{
+	return preadv2(fd, iov, nr, offset, flags);
 }
 
 /* Time is looked at between messages, as the kernel does. */
@@ -153,11 +182,41 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SO
 		 : real()->sendto(fd, buf, len, flags, addr, addr_len);
 }
 
+/* What the kernel's sock_cmsg_send accepts for a stream. */
+static bool control_known(int level, int type)
+{
+	return level != SOL_SOCKET || type == SCM_RIGHTS || type == SCM_CREDENTIALS ||
+	       type == SO_TIMESTAMPING || type == SO_MARK || type == SCM_TXTIME;
+}
+
+/* Walks as the kernel does: CMSG_NXTHDR stops at what the kernel refuses. */
+static bool control_good(const struct msghdr *msg)
+{
+	const unsigned char *at = msg->msg_control;
+	size_t left = msg->msg_controllen;
+
+	while (left >= sizeof(struct cmsghdr)) {
+		struct cmsghdr c;
+
+		memcpy(&c, at, sizeof(c));
+		if (c.cmsg_len < sizeof(c) || c.cmsg_len > left ||
+		    !control_known(c.cmsg_level, c.cmsg_type))
+			return false;
+		if (CMSG_ALIGN(c.cmsg_len) >= left)
+			break;
+		at += CMSG_ALIGN(c.cmsg_len);
+		left -= CMSG_ALIGN(c.cmsg_len);
+	}
+	return true;
+}
+
 /* What goes along with the bytes (timestamps, marks) has no meaning here. */
 static ssize_t virtual_sendmsg(struct file *f, const struct msghdr *msg, int flags)
 {
 	struct msghdr bare = *msg;
 
+	if (msg->msg_control && !control_good(msg))
+		return -EINVAL;
 	bare.msg_control = NULL;
 	bare.msg_controllen = 0;
 	return nc_sendmsg(file_nc(f), &bare, flags);
@@ -171,18 +230,38 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 		 : real()->sendmsg(fd, msg, flags);
 }
 
-EXPORT ssize_t writev(int fd, const struct iovec *iov, int nr)
+static ssize_t virtual_writev(struct file *f, const struct iovec *iov, int nr)
 {
-	struct file *f = file_virtual(fd);
 	union {
 		const struct iovec *in;
 		struct iovec *out; /* as in readv */
 	} u = { .in = iov };
 	struct msghdr msg = { .msg_iov = u.out, .msg_iovlen = (size_t)nr };
 
-	if (!f)
-		return real()->writev(fd, iov, nr);
-	return send_result(f, nr < 0 ? -EINVAL : nc_sendmsg(file_nc(f), &msg, 0), 0);
+	if (nr < 0 || nr > IOV_MAX)
+		return file_result(f, -EINVAL);
+	return send_result(f, nc_sendmsg(file_nc(f), &msg, 0), 0);
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *iov, int nr)
+{
+	struct file *f = file_virtual(fd);
+
+	return f ? virtual_writev(f, iov, nr) : real()->writev(fd, iov, nr);
+}
+
+EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int nr, off_t offset, int flags)
+{
+	struct file *f = file_virtual(fd);
+
+	if (f && offset == -1 && flags == 0)
+		return virtual_writev(f, iov, nr);
+	return real()->pwritev2(fd, iov, nr, offset, flags);
+}
+
+EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int nr, off64_t offset, int flags)
+{
+	return pwritev2(fd, iov, nr, offset, flags);
 }
 
 EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int nr, int flags)

@@ -10,7 +10,7 @@
 #include "ncclient.h"
 #include "real.h"
 
-EXPORT int close(int fd)
+int file_close(int fd)
 {
 	struct file *f = file_of(fd);
 	bool last;
@@ -33,6 +33,11 @@ EXPORT int close(int fd)
 	return ret;
 }
 
+EXPORT int close(int fd)
+{
+	return file_close(fd);
+}
+
 /* @fd was made a copy of what @f names, in place of what it named before. */
 static void replaced(int fd, struct file *f)
 {
@@ -43,6 +48,7 @@ static void replaced(int fd, struct file *f)
 		file_end(before);
 	if (f)
 		file_share(f, fd);
+	stdio_follow(fd);
 	errno = err;
 }
 

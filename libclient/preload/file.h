@@ -152,6 +152,16 @@ int file_top_hidden(void);
 void file_mark_internal(int fd);
 void file_unmark_internal(int fd);
 
+/* ---- descriptor.c ---- */
+
+/* close(2) of the program's; in here `close` is the C library's. */
+int file_close(int fd);
+
+/* ---- stdio.c ---- */
+
+/* Descriptor @fd names something else: if it is one of stdin, stdout, stderr, they follow. */
+void stdio_follow(int fd);
+
 /* ---- option.c ---- */
 
 /* Remembers what the program has set. */

@@ -34,10 +34,11 @@
 	F(accept4)                                                                                 \
 	F(bind) F(close) F(close_range) F(connect) F(dup) F(dup2) F(dup3) F(epoll_ctl) F(fcntl)    \
 		F(fdopen) F(fileno) F(getpeername) F(getsockname) F(getsockopt) F(ioctl) F(listen) \
-			F(poll) F(ppoll) F(pselect) F(read) F(readv) F(recv) F(recvfrom)           \
-				F(recvmmsg) F(recvmsg) F(select) F(send) F(sendfile) F(sendmmsg)   \
-					F(sendmsg) F(sendto) F(setsockopt) F(shutdown) F(socket)   \
-						F(socketpair) F(splice) F(write) F(writev)
+			F(poll) F(ppoll) F(preadv2) F(pselect) F(pwritev2) F(read) F(readv)        \
+				F(recv) F(recvfrom) F(recvmmsg) F(recvmsg) F(select) F(send)       \
+					F(sendfile) F(sendmmsg) F(sendmsg) F(sendto) F(setsockopt) \
+						F(shutdown) F(socket) F(socketpair) F(splice)      \
+							F(write) F(writev)
 
 #define REAL_MEMBER(name) __typeof__(&name) name;
 struct real {

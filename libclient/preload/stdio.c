@@ -6,6 +6,7 @@
  * FILE over a virtual socket is one with functions of its own (fopencookie(3)); and fileno, which
  * knows no descriptor of such a FILE, is asked here first.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,6 +25,8 @@ struct cookies {
 	struct lock lock; /* all below */
 	struct cookie *at[FILES_MAX];
 	int end; /* one above the highest in use */
+	/* Not under the lock: who changes them while others print has a race in any case. */
+	FILE *own[3], *ours[3]; /* of stdin, stdout, stderr; NULL: not yet */
 };
 
 /* Global: why: fileno is given nothing but the FILE. */
@@ -52,12 +55,47 @@ static int cookie_close(void *arg)
 		if (known.at[i] == c)
 			known.at[i] = NULL;
 	lock_release(&known.lock);
+	for (int i = 0; i < 3; i++)
+		if (known.ours[i] == c->file)
+			known.ours[i] = NULL;
 	free(c);
-	return close(fd);
+	return file_close(fd);
+}
+
+/* A socket has no place to seek to. */
+static int cookie_seek(void *arg, off64_t *offset, int whence)
+{
+	(void)arg;
+	(void)offset;
+	(void)whence;
+	errno = ESPIPE;
+	return -1;
+}
+
+/* What is in their buffers must be sent before the library's destructor closes the sockets. */
+static void cookies_flush(void)
+{
+	for (int i = 0; i < FILES_MAX; i++) {
+		struct cookie *c;
+
+		lock_take(&known.lock);
+		c = known.at[i];
+		lock_release(&known.lock);
+		if (c)
+			(void)fflush(c->file); /* at exit nobody asks */
+	}
+}
+
+static void flush_at_exit(void)
+{
+	(void)atexit(cookies_flush); /* without memory: as when a program is killed */
 }
 
 static void cookie_register(struct cookie *c)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, flush_at_exit); /* cannot fail */
 	lock_take(&known.lock);
 	for (int i = 0; i < FILES_MAX; i++)
 		if (!known.at[i]) {
@@ -69,14 +107,11 @@ static void cookie_register(struct cookie *c)
 	lock_release(&known.lock);
 }
 
-EXPORT FILE *fdopen(int fd, const char *mode)
+static FILE *cookie_open(int fd, const char *mode)
 {
-	cookie_io_functions_t io = { cookie_read, cookie_write, NULL, cookie_close };
-	struct cookie *c;
+	cookie_io_functions_t io = { cookie_read, cookie_write, cookie_seek, cookie_close };
+	struct cookie *c = calloc(1, sizeof(*c));
 
-	if (!file_virtual(fd))
-		return real()->fdopen(fd, mode);
-	c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
 	c->fd = fd;
@@ -87,6 +122,11 @@ EXPORT FILE *fdopen(int fd, const char *mode)
 	}
 	cookie_register(c);
 	return c->file;
+}
+
+EXPORT FILE *fdopen(int fd, const char *mode)
+{
+	return file_virtual(fd) ? cookie_open(fd, mode) : real()->fdopen(fd, mode);
 }
 
 EXPORT int fileno(FILE *file)
@@ -104,6 +144,30 @@ EXPORT int fileno(FILE *file)
 EXPORT int fileno_unlocked(FILE *file)
 {
 	return fileno(file);
+}
+
+/*
+ * The C library's variables stand for the descriptors 0, 1 and 2. They are given a FILE of ours
+ * while that names a virtual socket, and their own again. Neither is closed by that, for who has
+ * kept the pointer.
+ */
+void stdio_follow(int fd)
+{
+	FILE **at[3] = { &stdin, &stdout, &stderr };
+
+	if (fd < 0 || fd > 2)
+		return;
+	if (!file_virtual(fd)) {
+		if (known.ours[fd] && *at[fd] == known.ours[fd])
+			*at[fd] = known.own[fd];
+		return;
+	}
+	if (!known.ours[fd])
+		known.ours[fd] = cookie_open(fd, fd == 0 ? "r" : "w");
+	if (!known.ours[fd] || *at[fd] == known.ours[fd])
+		return;
+	known.own[fd] = *at[fd];
+	*at[fd] = known.ours[fd];
 }
 
 /* All of @len bytes; -1 with errno. */
