@@ -198,6 +198,23 @@ int engine_tx_published(struct engine *e, struct stream *s, uint64_t tail, uint6
  * So a stream of small messages lives in a few cache lines of its ring, whatever the ring's size.
  */
 int engine_tx_rebase(struct engine *e, struct stream *s, uint64_t base);
+/*
+ * Another ring takes the place of the stream's, with the same base. The old memory is the caller's
+ * again once engine_ring_lent() says no.
+ *
+ * tx: the application has copied to @ring what is published and not acknowledged, and writes there
+ *   from now on. -EPROTO: that is more than @ring holds.
+ * rx: @ring is at least as large as the old one; what is not read yet is copied to it here.
+ *   -EBUSY: the transport is receiving into the old one; try again later.
+ */
+int engine_tx_exchange(struct engine *e, struct stream *s, const struct ring_mem *ring);
+int engine_rx_exchange(struct engine *e, struct stream *s, const struct ring_mem *ring,
+		       uint64_t now_ns);
+/* True if a larger rx ring would help: the peer fills half of it at once, and the application reads
+ * on (as TCP's receive buffer grows). False until it has read half of a ring since an exchange. */
+bool engine_rx_pressed(const struct stream *s);
+/* True if nothing lies in the rx ring and nothing is being put there. */
+bool engine_rx_empty(const struct engine *e, const struct stream *s);
 /* The application has taken the bytes below @head. -EPROTO if @head is impossible. */
 int engine_rx_consumed(struct engine *e, struct stream *s, uint64_t head, uint64_t now_ns);
 /* No bytes will follow what was published: FIN. */

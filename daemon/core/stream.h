@@ -59,6 +59,7 @@ struct stream {
 	uint64_t rx_told;  /* ack last sent */
 	uint64_t rx_final; /* offset of the peer's FIN, NO_OFFSET before it */
 	uint64_t rx_base;
+	uint64_t rx_since; /* rx_head when the ring came: what has been read out of it */
 	struct ring_mem rx;
 	struct interval_set *holes; /* NULL: none */
 
@@ -78,6 +79,7 @@ struct stream {
 	bool shutdown;       /* tx_tail is final */
 	bool fin_sent, fin_acked;
 	bool fin_said; /* fin_sent, once: not taken back when a channel dies */
+	bool rx_filled;   /* half of the rx ring was full at once */
 	bool rx_end_told; /* an ack that covers the peer's FIN has been built */
 	bool closed;      /* the application has let go */
 	bool reset_after; /* RESET once everything is acknowledged */

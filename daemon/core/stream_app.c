@@ -427,17 +427,6 @@ int engine_tx_published(struct engine *e, struct stream *s, uint64_t tail, uint6
 	return 0;
 }
 
-int engine_tx_rebase(struct engine *e, struct stream *s, uint64_t base)
-{
-	(void)e;
-	if (base == s->tx_base)
-		return 0;
-	if (s->tx_acked != s->tx_tail)
-		return -EPROTO;
-	s->tx_base = base;
-	return 0;
-}
-
 void stream_credit_check(struct engine *e, struct stream *s, uint64_t now_ns)
 {
 	(void)now_ns;

@@ -65,6 +65,7 @@ int stream_peer_bytes(struct engine *e, const struct channel *c, struct stream *
 	if (offset + bytes > limit)
 		s->held_on = (uint8_t)(c->bit + 1);
 	if (s->rx_next != before) {
+		s->rx_filled |= s->rx_next - s->rx_head >= s->rx.bytes / 2;
 		stream_event(e, s, STREAM_EV_RX);
 		stream_ack_arm(e, s, now_ns);
 	}

@@ -181,6 +181,7 @@ static void add_totals(struct totals *to, const struct sim *s)
 	to->events += s->totals.events;
 	to->refused += s->totals.refused;
 	to->completed += s->totals.completed;
+	to->exchanged += s->totals.exchanged;
 }
 
 uint64_t sim_run(uint64_t seed, bool verbose, struct totals *totals)
@@ -193,6 +194,7 @@ uint64_t sim_run(uint64_t seed, bool verbose, struct totals *totals)
 	s->verbose = verbose;
 	rng_seed(&s->rng, seed);
 	plan_make(&s->plan, &s->rng);
+	rings_plan(s);
 	if (verbose)
 		plan_print(&s->plan);
 	set_up(s);

@@ -3,7 +3,6 @@
  * side.c - an application at its end of a flow: writes its bytes straight into the ring, reads and
  * checks the other's, finishes, or misbehaves at the moment its plan says.
  */
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -25,39 +24,6 @@ void side_act_soon(struct sim *s, uint32_t flow, uint32_t side, uint64_t after_n
 		return;
 	sd->act_queued = true;
 	sim_at(s, after_ns + rng_below(&s->rng, sd->think_ns + 1), EV_SIDE, flow, side, 0);
-}
-
-/* The ring memory lives on while a channel may still touch it. */
-static void ring_release(struct sim *s, uint32_t node, struct guarded *g)
-{
-	struct engine *e = s->node[node].engine;
-
-	if (!g->block)
-		return;
-	if (e && engine_ring_lent(e, g->mem.base, g->mem.bytes)) {
-		assert(s->zombies < sizeof(s->zombie) / sizeof(s->zombie[0]));
-		s->zombie_node[s->zombies] = node;
-		s->zombie[s->zombies++] = *g;
-		*g = (struct guarded){ 0 };
-		return;
-	}
-	guarded_fini(s, g, "a ring");
-}
-
-void zombies_reap(struct sim *s)
-{
-	for (uint32_t i = 0; i < s->zombies;) {
-		struct guarded g = s->zombie[i];
-		struct engine *e = s->node[s->zombie_node[i]].engine;
-
-		if (e && engine_ring_lent(e, g.mem.base, g.mem.bytes)) {
-			i++;
-			continue;
-		}
-		guarded_fini(s, &g, "a ring that was lent");
-		s->zombie[i] = s->zombie[--s->zombies];
-		s->zombie_node[i] = s->zombie_node[s->zombies];
-	}
 }
 
 void side_release(struct sim *s, struct side *sd)
@@ -345,6 +311,7 @@ void side_act(struct sim *s, uint32_t flow, uint32_t side)
 	if (rng_chance(&s->rng, 5))
 		engine_stream_class(side_engine(s, sd), sd->stream,
 				    (enum stream_class)rng_below(&s->rng, 3));
+	rings_exchange(s, flow, side);
 	side_finish(s, flow, side);
 	if (more)
 		side_act_soon(s, flow, side, 1);

@@ -34,6 +34,7 @@
 #define PLACES_MAX (NODES_MAX * (HOSTS_MAX - 1) * CLASS_MAX)
 #define CONNS_MAX  256
 #define FLOWS_MAX  512
+#define ZOMBIES_MAX (8 * FLOWS_MAX)
 #define FAULT_KINDS 9
 #define TICKS_MAX  64
 #define SIM_TX_MAX 132 /* pieces that an engine gives at once */
@@ -218,7 +219,7 @@ struct plan {
 
 struct totals {
 	uint64_t seeds, virtual_ns, flows, bytes, cuts, restarts, outages, errors, frames, events;
-	uint64_t refused, completed;
+	uint64_t refused, completed, exchanged;
 };
 
 struct id_map_entry {
@@ -231,6 +232,8 @@ struct sim {
 	uint64_t seed, now_ns;
 	bool verbose, quiet;
 	struct rng rng;
+	struct rng ring_rng; /* of its own: the runs of older seeds stay what they were */
+	uint32_t exchange_permille; /* acts of a side at which it gets another ring */
 	struct plan plan;
 	struct timeline timeline;
 	struct host host[HOSTS_MAX];
@@ -244,8 +247,8 @@ struct sim {
 	struct flow flow[FLOWS_MAX];
 	uint32_t flows;   /* begun */
 	uint32_t running; /* with a side that is not gone */
-	struct guarded zombie[4 * FLOWS_MAX]; /* rings that channels may still hold */
-	uint32_t zombie_node[4 * FLOWS_MAX];
+	struct guarded zombie[ZOMBIES_MAX]; /* rings that channels may still hold */
+	uint32_t zombie_node[ZOMBIES_MAX];
 	uint32_t zombies;
 	struct id_map_entry id_map[ID_MAP_SIZE];
 	uint64_t trace; /* hash of all that happened */
@@ -314,7 +317,14 @@ void side_event(struct sim *s, uint32_t flow, uint32_t side, uint32_t events);
 void side_act(struct sim *s, uint32_t flow, uint32_t side);
 void side_act_soon(struct sim *s, uint32_t flow, uint32_t side, uint64_t after_ns);
 void side_release(struct sim *s, struct side *sd);
+
+/* ---- rings.c ---- */
+/* The ring memory lives on while a channel may still touch it. */
+void ring_release(struct sim *s, uint32_t node, struct guarded *g);
 void zombies_reap(struct sim *s);
+void rings_plan(struct sim *s);
+/* Now and then one of @side's rings is exchanged for another. */
+void rings_exchange(struct sim *s, uint32_t flow, uint32_t side);
 
 /* ---- fault.c ---- */
 void fault_next(struct sim *s);
