@@ -138,6 +138,10 @@ static void fill_slot(const struct flow *f, uint32_t listener)
 	shm->rx_off = f->rx.off;
 	shm->tx_bytes = f->tx.bytes;
 	shm->rx_bytes = f->rx.bytes;
+	atomic_store_explicit(&shm->tx_given, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_given, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->tx_most, f->tx.bytes, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_most, f->rx.bytes, memory_order_relaxed);
 	shm->local_port = i.local_port;
 	shm->peer_port = i.remote_port;
 	shm->listener = listener;
@@ -321,6 +325,9 @@ static int admit(struct worker *w, struct flow *f, bool least)
 	atomic_store_explicit(&shm->kick, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->notify, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->qp, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->tx_taken, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_taken, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_want, 0, memory_order_relaxed);
 	f->flags |= FLOW_OPEN;
 	fill_slot(f, f->listener);
 	flow_stats_open(w, f);

@@ -95,7 +95,8 @@ int nc_getpeername(int s, struct sockaddr *addr, socklen_t *addrlen);
 
 /*
  * setsockopt(2), getsockopt(2). SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL,
- * SO_ACCEPTCONN, SO_RCVBUF, SO_SNDBUF (before connect or listen; rounded up to a power of two),
+ * SO_ACCEPTCONN, SO_RCVBUF, SO_SNDBUF (before connect or listen; rounded up to a power of two;
+ * what the rings may grow to),
  * SO_RCVTIMEO, SO_SNDTIMEO, SO_LINGER, SO_PRIORITY (not 0: class latency), SO_REUSEADDR,
  * SO_REUSEPORT, SO_KEEPALIVE (accepted: channels always have it). IPPROTO_TCP: TCP_NODELAY,
  * TCP_QUICKACK, TCP_CORK (accepted), TCP_FASTOPEN_CONNECT, TCP_MAXSEG, TCP_INFO (state and RTT).
@@ -134,7 +135,7 @@ int nc_pollfd(int s);
  *   nc_commit sends the first @len bytes of it (0 to what was reserved). Between the two, no other
  *   thread may send on @s.
  * nc_peek: the bytes that are there, at most @len; nc_consume gives the first @len back. A view is
- *   valid until its bytes are consumed.
+ *   valid until its bytes are consumed; another nc_peek may give another place of the same bytes.
  * Flags: MSG_DONTWAIT. Errors as nc_send and nc_recv; -EINVAL if more is committed than reserved.
  */
 ssize_t nc_reserve(int s, size_t len, void **ret_buf, int flags);

@@ -33,6 +33,9 @@ static void slot_fill(struct nc_sock *s, struct slot_shm *slot)
 	atomic_store_explicit(&slot->kick, 0, memory_order_relaxed);
 	atomic_store_explicit(&slot->notify, 0, memory_order_relaxed);
 	atomic_store_explicit(&slot->qp, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->tx_taken, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->rx_taken, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->rx_want, 0, memory_order_relaxed);
 	memcpy(slot->local_addr, s->local.addr, sizeof(slot->local_addr));
 	memcpy(slot->peer_addr, s->remote.addr, sizeof(slot->peer_addr));
 	slot->open_local_port = s->local.port;

@@ -226,9 +226,17 @@ static struct timeval timeout_value(uint64_t ns)
 				 .tv_usec = (suseconds_t)(ns % 1000000000u / 1000) };
 }
 
-static int buffer_value(uint32_t actual, uint32_t want)
+/* What a ring of @s may grow to, or what was asked for while there is none. */
+static int buffer_value(struct nc_sock *s, bool tx)
 {
-	return (int)(actual ? actual : want ? want : RING_DEFAULT);
+	uint32_t want = tx ? s->tx_want : s->rx_want;
+	struct slot_shm *slot = sock_slot(s);
+
+	if (sock_phase(s) == PHASE_CONNECTED)
+		/* Relaxed: a number to look at. */
+		return (int)atomic_load_explicit(tx ? &slot->tx_most : &slot->rx_most,
+						 memory_order_relaxed);
+	return (int)(want ? want : RING_DEFAULT);
 }
 
 static int get_socket(struct nc_sock *s, int name, union value *v, socklen_t *size)
@@ -251,10 +259,10 @@ static int get_socket(struct nc_sock *s, int name, union value *v, socklen_t *si
 		v->i = sock_phase(s) == PHASE_LISTENING;
 		return 0;
 	case SO_RCVBUF:
-		v->i = buffer_value(s->rx.bytes, s->rx_want);
+		v->i = buffer_value(s, false);
 		return 0;
 	case SO_SNDBUF:
-		v->i = buffer_value(s->tx.bytes, s->tx_want);
+		v->i = buffer_value(s, true);
 		return 0;
 	case SO_RCVTIMEO:
 	case SO_SNDTIMEO:

@@ -145,8 +145,9 @@ static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
 	s->slot = NULL;
 	s->seq = NULL;
 	s->tx.shut = s->rx.shut = false;
-	s->tx.base = s->tx.view = s->rx.base = s->rx.view = NULL;
+	s->tx.base = s->tx.view = s->rx.base = s->rx.view = s->rx.old_view = NULL;
 	s->tx.bytes = s->rx.bytes = 0;
+	s->tx.taken = s->rx.given = s->rx.taken = 0;
 	s->tx.head_seen = s->tx.origin = s->tx.reserved = 0;
 	s->tx.raised = false;
 	s->rx.tail_seen = s->rx.origin = s->rx.told = 0;

@@ -35,18 +35,32 @@ static bool rx_look_more(struct nc_sock *s)
 	/* RXBYTES and NOTIFY, application end. */
 	return atomic_load_explicit(&sock_slot(s)->rx_tail, memory_order_seq_cst) !=
 		       s->rx.tail_seen ||
+	       /* NOTIFY, application end: another ring, or none although one was asked for. */
+	       atomic_load_explicit(&sock_slot(s)->rx_given, memory_order_seq_cst) !=
+		       s->rx.given ||
+	       (s->rx.tail_seen - rx_head(sock_slot(s)) == s->rx.bytes &&
+		/* NOTIFY, application end. */
+		atomic_load_explicit(&sock_slot(s)->rx_most, memory_order_seq_cst) <=
+			s->rx.bytes) ||
 	       /* NOTIFY, application end. */
 	       atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst) & SLOT_F_EOF ||
 	       sock_broken(s) < 0 || flag_get(&s->rx.shut);
 }
 
-/* Takes over how far the daemon has come; the ring is not moved while there are bytes in it. */
+/*
+ * Takes over how far the daemon has come, and to which ring. Its base is not moved while there are
+ * bytes in it.
+ */
 static void rx_refresh(struct nc_sock *s)
 {
 	struct slot_shm *slot = sock_slot(s);
+	uint64_t seen = s->rx.tail_seen;
 
 	/* RXBYTES and NOTIFY, application end: who armed a wish before sees what is not told. */
 	s->rx.tail_seen = atomic_load_explicit(&slot->rx_tail, memory_order_seq_cst);
+	/* It fails only with the daemon, which is told otherwise: then there is nothing to read. */
+	if (rx_ring_follow(s, seen) < 0)
+		s->rx.tail_seen = rx_head(slot);
 	/* Relaxed: ordered by the above. */
 	s->rx.origin = atomic_load_explicit(&slot->rx_base, memory_order_relaxed);
 }
@@ -58,6 +72,15 @@ uint64_t rx_available(struct nc_sock *s, size_t want)
 	if (s->rx.tail_seen - head < want)
 		rx_refresh(s);
 	return s->rx.tail_seen - head;
+}
+
+uint64_t rx_available_at_once(struct nc_sock *s, size_t want)
+{
+	uint64_t bytes = rx_available(s, want);
+
+	if (bytes < want && bytes == s->rx.bytes)
+		(void)rx_ring_ask(s, want); /* for the next call: this one has something */
+	return bytes;
 }
 
 uint32_t rx_place(struct nc_sock *s)
@@ -126,15 +149,17 @@ static ssize_t rx_try(struct nc_sock *s, size_t want)
 	if (bytes >= want)
 		return (ssize_t)bytes;
 	/*
-	 * Ended first, then rx_tail again: what came before the end is not lost. A full ring is as
-	 * much as there can be, whatever is wanted.
+	 * Ended first, then rx_tail again: what came before the end is not lost. A full ring that
+	 * will not become larger is as much as there can be, whatever is wanted.
 	 */
 	/* NOTIFY, application end. */
 	ended = atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst) & SLOT_F_EOF ||
 		sock_broken(s) < 0 || flag_get(&s->rx.shut);
 	rx_refresh(s);
 	bytes = s->rx.tail_seen - rx_head(sock_slot(s));
-	if (bytes >= want || (bytes > 0 && (ended || bytes == s->rx.bytes)))
+	if (bytes >= want || (bytes > 0 && ended))
+		return (ssize_t)bytes;
+	if (bytes == s->rx.bytes && !rx_ring_ask(s, want))
 		return (ssize_t)bytes;
 	return bytes > 0 ? -EAGAIN : rx_end(s);
 }
@@ -165,6 +190,7 @@ void rx_release(struct nc_sock *s, uint64_t bytes)
 	struct slot_shm *slot = sock_slot(s);
 	uint64_t head = rx_head(slot) + bytes;
 
+	rx_ring_leave(s, head);
 	/* RXSPACE, application end. */
 	atomic_store_explicit(&slot->rx_head, head, memory_order_release);
 	/* Credit is worth a word only by the quarter: a peer that waits for less does not exist. */
@@ -204,7 +230,7 @@ static ssize_t rx_peek(struct nc_sock *s, struct iov_cursor *to, size_t len, int
 	if (bytes <= 0)
 		return bytes;
 	/* Another look: want 1 is met by what was seen long ago. */
-	bytes = (ssize_t)rx_available(s, len);
+	bytes = (ssize_t)rx_available_at_once(s, len);
 	if ((size_t)bytes > len)
 		bytes = (ssize_t)len;
 	if (!(flags & MSG_TRUNC))

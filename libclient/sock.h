@@ -21,8 +21,11 @@
  *   PHASE    under lock: fields set, then phase stored (release) -> loaded (acquire): they are
  * seen. CLOSING  closer: closing = 1 (seq_cst), looks at sleepers (seq_cst), wakes. Sleeper:
  * ++sleepers (seq_cst), looks at closing (seq_cst), sleeps. DEAD     see attach.h: `seq` names the
- * word that the threads of this socket sleep on. slot words: STATE, TXBYTES, TXSPACE, RXBYTES,
- * RXSPACE, KICK, NOTIFY of ncd/shm_abi.h.
+ * word that the threads of this socket sleep on.
+ *   RING     tx.bytes is stored, then tx.taken (release) -> tx.taken is loaded (acquire): bytes is
+ * at least as new. Both are written under tx.lock, and looked at without.
+ * slot words: STATE, TXBYTES, TXSPACE, RXBYTES, RXSPACE, GIVEN, TAKEN, KICK, NOTIFY of
+ * ncd/shm_abi.h.
  */
 #ifndef NC_SOCK_H
 #define NC_SOCK_H
@@ -64,30 +67,40 @@ struct acceptor { /* rx.lock of its socket */
 	struct ring ring[];
 };
 
+/* Of each ring: bytes, base and segment name the one in use; ring.c changes them. */
 struct sock_tx {
 	struct lock lock;
 	_Atomic bool shut;
-	uint32_t bytes; /* set when connected, then const */
+	bool raised;            /* the descriptor is writable by a larger buffer; see pollfd.c */
+	_Atomic uint32_t bytes; /* RING */
+	_Atomic uint32_t taken; /* RING; tx_taken */
 	uint8_t *base;
-	uint8_t *view;      /* mapped twice in a row; NULL until wanted */
 	uint64_t head_seen; /* last tx_head */
 	uint64_t origin;    /* tx_base: the offset at the ring's first byte */
 	uint64_t reserved;  /* nc_reserve's length */
-	bool raised;        /* the descriptor is writable by a larger buffer; see pollfd.c */
+	uint8_t *view;      /* mapped twice in a row; NULL until wanted */
+	uint32_t segment;
 };
 
 struct sock_rx {
 	struct lock lock;
 	_Atomic bool shut;
+	bool armed;     /* the daemon was asked for a token of the descriptor; see pollfd.c */
 	uint32_t bytes;
+	uint32_t given; /* rx_given of the ring in use */
+	uint32_t taken; /* rx_taken, as said last */
 	uint8_t *base;
-	uint8_t *view;
 	uint64_t tail_seen; /* last rx_tail */
 	uint64_t origin;    /* rx_base behind it */
 	uint64_t told;      /* rx_head at the last kick for it */
-	bool armed;         /* the daemon was asked for a token of the descriptor; see pollfd.c */
 	int due;            /* tokens of served wishes, not taken yet */
 	bool end_shown;     /* the descriptor says that the stream has ended */
+	uint32_t segment;
+	uint8_t *view;
+	/* Of the ring before: nc_peek's bytes may be looked at there until they are consumed. */
+	uint8_t *old_view;
+	uint64_t old_end; /* offset behind the last of them */
+	uint32_t old_bytes;
 };
 
 struct nc_sock {
@@ -156,7 +169,7 @@ void sock_destroy(struct nc_sock *s);
 int sock_settle(struct nc_sock *s);
 /* The same, taking the lock. */
 int sock_settle_unlocked(struct nc_sock *s);
-/* Of a socket with its slot OPEN: its rings. Phase is CONNECTED afterwards. With `lock` held. */
+/* Of a socket with its slot OPEN: its first rings. Phase: CONNECTED afterwards. `lock` is held. */
 int sock_establish(struct nc_sock *s);
 /* True once the daemon has answered, for a socket that is CONNECTING. */
 bool connect_look(struct nc_sock *s);
@@ -226,7 +239,34 @@ uint32_t rx_place(struct nc_sock *s);
 void tx_rebase(struct nc_sock *s);
 /* Bytes in the ring; looks for more only if it knows of less than @want. */
 uint64_t rx_available(struct nc_sock *s, size_t want);
+/* The same for who may not read on before it has seen @want bytes: a full ring is to grow. */
+uint64_t rx_available_at_once(struct nc_sock *s, size_t want);
 void rx_release(struct nc_sock *s, uint64_t bytes);
+
+/* ---- ring.c: rings that are exchanged for larger ones ---- */
+
+/* The first rings, out of the slot. -EPROTO, -ECONNRESET. */
+int rings_establish(struct nc_sock *s);
+/* Under tx.lock: a larger tx ring is there to be taken. */
+bool tx_ring_given(struct nc_sock *s);
+/* Takes it. Its segment may have to be waited for. -EPROTO, -ECONNRESET. */
+int tx_ring_take(struct nc_sock *s);
+/* Under rx.lock, behind a look at rx_tail: reads on in the ring that the daemon receives to. Bytes
+ * below @seen were visible in the old one. */
+int rx_ring_follow(struct nc_sock *s, uint64_t seen);
+/* Under rx.lock: the ring is full, and @want bytes are to be seen at once. Asks for a larger one;
+ * false if there will be none. */
+bool rx_ring_ask(struct nc_sock *s, size_t want);
+/* Under rx.lock: the bytes below @head are consumed. Lets the ring before go, if it was that. */
+void rx_ring_leave(struct nc_sock *s, uint64_t head);
+/* All locks held: unmaps the views, forgets the rings. */
+void rings_drop(struct nc_sock *s);
+
+static inline uint32_t tx_ring_bytes(const struct nc_sock *s)
+{
+	/* Relaxed: with tx.lock held, or behind RING. */
+	return atomic_load_explicit(&s->tx.bytes, memory_order_relaxed);
+}
 
 /* ---- listen.c ---- */
 

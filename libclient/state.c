@@ -3,41 +3,16 @@
  * state.c - a socket's phase, its error and its readiness, read from its slot.
  */
 #include <string.h>
-#include <sys/mman.h>
 
 #include "sock.h"
-
-/* The ring's place in its segment, checked. */
-static int ring_place(struct nc_sock *s, uint32_t segment_nr, uint64_t off, uint32_t bytes,
-		      uint8_t **ret_base)
-{
-	struct segment *seg;
-	int ret = attachment_segment(s->att, segment_nr, &seg);
-
-	if (ret < 0)
-		return ret;
-	if (bytes < NCD_RING_MIN || bytes > NCD_RING_MAX || (bytes & (bytes - 1)) != 0 ||
-	    off % NCD_PAGE != 0 || off > seg->bytes || bytes > seg->bytes - off)
-		return -EPROTO;
-	*ret_base = seg->base + off;
-	return 0;
-}
 
 int sock_establish(struct nc_sock *s)
 {
 	struct slot_shm *slot = sock_slot(s);
-	uint8_t *tx, *rx;
-	int ret;
+	int ret = rings_establish(s);
 
-	ret = ring_place(s, slot->tx_segment, slot->tx_off, slot->tx_bytes, &tx);
-	if (ret == 0)
-		ret = ring_place(s, slot->rx_segment, slot->rx_off, slot->rx_bytes, &rx);
 	if (ret < 0)
 		return ret;
-	s->tx.base = tx;
-	s->tx.bytes = slot->tx_bytes;
-	s->rx.base = rx;
-	s->rx.bytes = slot->rx_bytes;
 	memcpy(s->local.addr, slot->local_addr, sizeof(s->local.addr));
 	memcpy(s->remote.addr, slot->peer_addr, sizeof(s->remote.addr));
 	s->local.port = slot->local_port;
@@ -236,11 +211,7 @@ void slot_await_taken(struct nc_sock *s)
 
 void sock_drop_slot(struct nc_sock *s, uint32_t close_arg)
 {
-	if (s->tx.view)
-		(void)munmap(s->tx.view, 2 * (size_t)s->tx.bytes);
-	if (s->rx.view)
-		(void)munmap(s->rx.view, 2 * (size_t)s->rx.bytes);
-	s->tx.view = s->rx.view = s->tx.base = s->rx.base = NULL;
+	rings_drop(s);
 	if (!sock_slot(s))
 		return;
 	if (sock_phase(s) == PHASE_CONNECTING)

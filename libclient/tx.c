@@ -20,12 +20,17 @@ static inline uint64_t tx_tail(struct slot_shm *slot)
 bool tx_look(struct nc_sock *s)
 {
 	struct slot_shm *slot = sock_slot(s);
+	uint32_t taken;
 
 	if (sock_phase(s) != PHASE_CONNECTED)
 		return sock_phase(s) != PHASE_CONNECTING || connect_look(s);
+	/* RING, looking end: another thread may be taking the ring that is given. */
+	taken = atomic_load_explicit(&s->tx.taken, memory_order_acquire);
 	/* TXSPACE and NOTIFY, application end. */
 	return tx_tail(slot) - atomic_load_explicit(&slot->tx_head, memory_order_seq_cst) <
-		       s->tx.bytes ||
+		       tx_ring_bytes(s) ||
+	       /* NOTIFY, application end. */
+	       atomic_load_explicit(&slot->tx_given, memory_order_seq_cst) != taken ||
 	       sock_broken(s) < 0 || flag_get(&s->tx.shut);
 }
 
@@ -59,14 +64,27 @@ static uint64_t tx_room(struct nc_sock *s, size_t want)
 {
 	struct slot_shm *slot = sock_slot(s);
 	uint64_t tail = tx_tail(slot);
-	uint64_t room = s->tx.bytes - (tail - s->tx.head_seen);
+	uint64_t room = tx_ring_bytes(s) - (tail - s->tx.head_seen);
 
 	if (room < want) {
 		/* TXSPACE, application end. */
 		s->tx.head_seen = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
-		room = s->tx.bytes - (tail - s->tx.head_seen);
+		room = tx_ring_bytes(s) - (tail - s->tx.head_seen);
 	}
 	return room;
+}
+
+/* The same in a larger ring, if one is given and needed. The place that nc_reserve has told stays
+ * while it is of any use. -errno: the ring is not to be had. */
+static ssize_t tx_find_room(struct nc_sock *s, size_t want)
+{
+	uint64_t room = tx_room(s, want);
+	int ret;
+
+	if (room >= want || !tx_ring_given(s) || (s->tx.reserved > 0 && room > 0))
+		return (ssize_t)room;
+	ret = tx_ring_take(s);
+	return ret < 0 ? ret : (ssize_t)tx_room(s, want);
 }
 
 /* The caller will not wait: whoever watches for it is told when there is room. */
@@ -86,10 +104,10 @@ ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_
 		int ret = tx_check(s);
 
 		if (ret == 0) {
-			uint64_t room = tx_room(s, want);
+			ssize_t room = tx_find_room(s, want);
 
-			if (room > 0)
-				return (ssize_t)room;
+			if (room != 0)
+				return room;
 		} else if (ret != -EAGAIN) {
 			return ret;
 		}
@@ -117,7 +135,7 @@ void tx_publish(struct nc_sock *s, uint64_t bytes)
 
 uint32_t tx_place(struct nc_sock *s)
 {
-	return (uint32_t)(tx_tail(sock_slot(s)) - s->tx.origin) & (s->tx.bytes - 1);
+	return (uint32_t)(tx_tail(sock_slot(s)) - s->tx.origin) & (tx_ring_bytes(s) - 1);
 }
 
 /*
@@ -127,7 +145,7 @@ uint32_t tx_place(struct nc_sock *s)
  */
 static uint64_t ring_colour(const struct nc_sock *s)
 {
-	return (uint64_t)s->slot_nr * (NCD_PAGE + NCD_CACHE_LINE) & (s->tx.bytes - 1);
+	return (uint64_t)s->slot_nr * (NCD_PAGE + NCD_CACHE_LINE) & (tx_ring_bytes(s) - 1);
 }
 
 void tx_rebase(struct nc_sock *s)
@@ -151,7 +169,7 @@ void tx_rebase(struct nc_sock *s)
 static void tx_copy(struct nc_sock *s, struct iov_cursor *from, size_t bytes)
 {
 	uint32_t at = tx_place(s);
-	size_t first = s->tx.bytes - at;
+	size_t first = tx_ring_bytes(s) - at;
 
 	if (first >= bytes) {
 		iov_gather(from, s->tx.base + at, bytes);

@@ -3,31 +3,33 @@
  * view.c - zero copy: the caller works in the rings themselves.
  *
  * At the first use of a direction its ring is mapped a second time, twice in a row, so that a view
- * that crosses the end of the ring is contiguous all the same.
+ * that crosses the end of the ring is contiguous all the same. Another ring is mapped anew.
  */
 #include <sys/mman.h>
 
 #include "ncclient.h"
 #include "sock.h"
 
-/* Maps @bytes at @off of @segment_nr twice in a row. */
-static int view_map(struct nc_sock *s, uint32_t segment_nr, uint64_t off, uint32_t bytes,
+/* Maps the ring of @bytes at @base, in segment @segment_nr, twice in a row. */
+static int view_map(struct nc_sock *s, uint32_t segment_nr, const uint8_t *base, uint32_t bytes,
 		    uint8_t **ret_view)
 {
 	struct segment *seg;
 	uint8_t *view;
+	off_t off;
 	int ret;
 
 	ret = attachment_segment(s->att, segment_nr, &seg);
 	if (ret < 0)
 		return ret;
+	off = base - seg->base;
 	view = mmap(NULL, 2 * (size_t)bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		    -1, 0);
 	if (view == MAP_FAILED)
 		return -ENOMEM;
 	for (int i = 0; i < 2; i++) {
 		void *p = mmap(view + (size_t)i * bytes, bytes, PROT_READ | PROT_WRITE,
-			       MAP_SHARED | MAP_FIXED, seg->fd, (off_t)off);
+			       MAP_SHARED | MAP_FIXED, seg->fd, off);
 
 		if (p == MAP_FAILED) {
 			(void)munmap(view, 2 * (size_t)bytes);
@@ -41,18 +43,14 @@ static int view_map(struct nc_sock *s, uint32_t segment_nr, uint64_t off, uint32
 
 static int tx_view(struct nc_sock *s)
 {
-	struct slot_shm *slot = sock_slot(s);
-
 	return s->tx.view ? 0
-			  : view_map(s, slot->tx_segment, slot->tx_off, s->tx.bytes, &s->tx.view);
+			  : view_map(s, s->tx.segment, s->tx.base, tx_ring_bytes(s), &s->tx.view);
 }
 
 static int rx_view(struct nc_sock *s)
 {
-	struct slot_shm *slot = sock_slot(s);
-
 	return s->rx.view ? 0
-			  : view_map(s, slot->rx_segment, slot->rx_off, s->rx.bytes, &s->rx.view);
+			  : view_map(s, s->rx.segment, s->rx.base, s->rx.bytes, &s->rx.view);
 }
 
 ssize_t nc_reserve(int number, size_t len, void **ret_buf, int flags)
@@ -127,11 +125,13 @@ ssize_t nc_peek(int number, size_t len, const void **ret_buf, int flags)
 					   &until_ns)
 			   : -EBADF;
 	ret = rx_result(s, ret);
+	/* Before the view: it may be of another ring behind this look. */
+	if (ret > 0)
+		ret = (ssize_t)rx_available_at_once(s, len);
 	err = ret > 0 ? rx_view(s) : 0;
 	if (err < 0)
 		ret = err;
 	if (ret > 0) {
-		ret = (ssize_t)rx_available(s, len);
 		if ((size_t)ret > len)
 			ret = (ssize_t)len;
 		*ret_buf = s->rx.view + rx_place(s);

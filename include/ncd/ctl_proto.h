@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define CTL_MAGIC   0x6e63642d63746c31ull
-#define CTL_VERSION 1u
+#define CTL_VERSION 2u
 
 enum ctl_type {
 	CTL_HELLO = 1, /* app: struct ctl_hello */
@@ -79,7 +79,7 @@ struct ctl_addr {
 	uint16_t port;    /* host byte order; 0: daemon chooses */
 	uint16_t flags;   /* CTL_ADDR_* */
 	uint32_t backlog; /* LISTEN */
-	uint32_t tx_bytes; /* LISTEN: ring sizes of accepted streams; 0: default */
+	uint32_t tx_bytes; /* LISTEN: what rings of accepted streams may grow to; 0: default */
 	uint32_t rx_bytes;
 	uint8_t class;     /* LISTEN: of accepted streams */
 	uint8_t pad[7];

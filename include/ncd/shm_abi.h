@@ -40,12 +40,30 @@
  * library may change tx_base when tx_head has reached tx_tail, the daemon rx_base when rx_head has
  * reached rx_tail; so small messages stay in the ring's first page.
  *
+ * Rings begin small and are exchanged for larger ones, up to tx_most and rx_most. The daemon sets
+ * the new ring's place and counts tx_given or rx_given up; the library counts tx_taken or rx_taken
+ * up when it is done with the old ring, and only then the daemon gives another. The base stays.
+ *
+ *            daemon                              library
+ *   tx   new place, ++tx_given  ------->  when it lacks room: copies what is not acknowledged,
+ *        old ring is free       <-------  ++tx_taken; writes to the new one
+ *   rx   copies what is unread, receives
+ *        to the new one; ++rx_given --->  reads on in the new one
+ *        old ring is free       <-------  ++rx_taken when it no longer looks into the old one
+ *
+ * rx_want asks for an rx ring of so many bytes: the library cannot read on before it sees them all
+ * (MSG_PEEK). If there is none, the daemon lowers rx_most.
+ *
  * Ordering:
  *   STATE    daemon stores slot.state (release) -> app loads it (acquire): ring_*, addresses set.
  *   TXBYTES  app stores tx_tail (release) -> daemon loads it (acquire): bytes below are there.
  *   TXSPACE  daemon stores tx_head (release) -> app loads it (acquire): bytes below are free again.
  *   RXBYTES  daemon stores rx_tail (release) -> app loads it (acquire): bytes below are there.
  *   RXSPACE  app stores rx_head (release) -> daemon loads it (acquire): bytes below are free.
+ *   GIVEN    daemon stores tx_given, rx_given (release) -> app loads it (acquire): place is set,
+ *            what was unread is in the new rx ring. Before any rx_tail that needs that ring.
+ *   TAKEN    app stores tx_taken, rx_taken (release) -> daemon loads it (acquire): what was not
+ *            acknowledged is in the new tx ring; the old rx ring is no longer read.
  *   KICK     app: stores its words, swaps kick to 1 (acq_rel); 0 before: pushes SQ_KICK.
  *            daemon: swaps kick to 0 (acq_rel), then loads the words. Nothing is missed.
  *   NOTIFY   app: ORs its wish into notify (seq_cst), then looks (seq_cst) and sleeps; daemon:
@@ -64,7 +82,7 @@
 #include "ncd/limits.h"
 
 #define SHM_MAGIC   0x6e63643153484d31ull
-#define SHM_VERSION 1u
+#define SHM_VERSION 2u
 
 /* Segment 0, offset 0. Written by the daemon before the descriptor is passed, then constant. */
 struct region_shm {
@@ -135,10 +153,10 @@ enum slot_state {
 #define SLOT_F_TX_DONE 0x04u /* the peer has acknowledged our FIN and all before it */
 
 struct slot_shm {
-	/* Daemon only; set before STATE, then constant until FREE. Offset 0. */
+	/* Daemon only; set before STATE, then constant until FREE, but for the rings. Offset 0. */
 	alignas(NCD_CACHE_LINE) _Atomic uint32_t state;
 	_Atomic int32_t error;    /* negative errno; written before SLOT_FAILED or SLOT_F_RESET */
-	uint32_t tx_segment;
+	uint32_t tx_segment;      /* places of the rings given last: GIVEN */
 	uint32_t rx_segment;
 	uint64_t tx_off;
 	uint64_t rx_off;
@@ -147,6 +165,8 @@ struct slot_shm {
 	uint16_t local_port;      /* host byte order */
 	uint16_t peer_port;
 	uint32_t listener;        /* accepted on; ~0 if connected */
+	_Atomic uint32_t tx_most; /* bytes that the rings may grow to */
+	_Atomic uint32_t rx_most;
 	uint8_t pad0[8];
 
 	/* App only, hot. Offset 64. */
@@ -155,8 +175,10 @@ struct slot_shm {
 	_Atomic uint32_t kick;   /* both */
 	_Atomic uint32_t notify; /* both */
 	_Atomic uint32_t qp;     /* queue pair for NOTIFY_CQ; checked at each use */
-	uint32_t pad2;
+	_Atomic uint32_t tx_taken; /* tx ring that is written: the first is 0 */
 	_Atomic uint64_t tx_base; /* offset at the tx ring's first byte; written before tx_tail */
+	_Atomic uint32_t rx_taken; /* rx ring that is read */
+	_Atomic uint32_t rx_want;  /* bytes that are to be seen at once; 0: any */
 
 	/* Daemon only, hot. Offset 128. */
 	alignas(NCD_CACHE_LINE) _Atomic uint64_t tx_head;
@@ -165,6 +187,8 @@ struct slot_shm {
 	_Atomic uint32_t seq;   /* ++ per futex wake */
 	_Atomic uint64_t srtt_ns;
 	_Atomic uint64_t rx_base; /* offset at the rx ring's first byte; written before rx_tail */
+	_Atomic uint32_t tx_given; /* rings given since the first: tx_taken or one more */
+	_Atomic uint32_t rx_given;
 
 	/* Offset 192. App writes it before SQ_OPEN; the daemon overwrites it with the truth before
 	 * STATE (local address chosen; addresses of an accepted stream). */
@@ -172,17 +196,23 @@ struct slot_shm {
 	uint8_t peer_addr[16];
 	uint16_t open_local_port; /* 0: any */
 	uint16_t open_peer_port;
-	uint32_t open_tx_bytes; /* wanted ring sizes; 0: default */
+	uint32_t open_tx_bytes; /* wanted tx_most, rx_most; 0: default */
 	uint32_t open_rx_bytes;
 	uint8_t open_class;     /* 0 automatic, 1 latency, 2 throughput */
 	uint8_t open_flags;     /* OPEN_F_* */
 	uint8_t pad1[18];
 };
 _Static_assert(sizeof(struct slot_shm) == 256, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, tx_most) == 48, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, tx_tail) == 64, "shm ABI");
-_Static_assert(offsetof(struct slot_shm, tx_head) == 128, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, tx_taken) == 92, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, tx_base) == 96, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, rx_taken) == 104, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, rx_want) == 108, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, tx_head) == 128, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, rx_base) == 160, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, tx_given) == 168, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, rx_given) == 172, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, local_addr) == 192, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, open_class) == 236, "shm ABI");
 

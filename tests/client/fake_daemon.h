@@ -22,6 +22,8 @@
 #include "ncd/ctl_proto.h"
 #include "ncd/shm_abi.h"
 
+#define FAKE_RING_MOST (1u << 20) /* what the fake says that rings may grow to */
+
 struct fake;
 
 /* What the handshake does wrong. */
@@ -83,6 +85,12 @@ struct fake_slot fake_incoming(struct fake *f, uint32_t worker, uint32_t listene
 size_t fake_put(struct fake *f, struct fake_slot s, const void *data, size_t bytes);
 /* Bytes are sent and acknowledged: up to @bytes of what there is. */
 size_t fake_take(struct fake *f, struct fake_slot s, void *buf, size_t bytes);
+/* Larger rings: offered for sending; put in place for receiving. The old ones are spoiled as soon
+ * as the library may not look at them any more. */
+void fake_give_tx(struct fake *f, struct fake_slot s, uint32_t bytes);
+void fake_give_rx(struct fake *f, struct fake_slot s, uint32_t bytes);
+/* There is none larger: the answer to rx_want. */
+void fake_refuse_rx(struct fake *f, struct fake_slot s);
 void fake_eof(struct fake *f, struct fake_slot s);
 void fake_reset(struct fake *f, struct fake_slot s, int error);
 void fake_tx_done(struct fake *f, struct fake_slot s);

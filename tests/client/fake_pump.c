@@ -11,7 +11,22 @@
 #include "../ncd_test.h"
 #include "fake_state.h"
 
-#define CHUNK 4096u
+#define CHUNK   4096u
+#define GROW_TO (128u << 10)
+
+/* Larger rings for who fills his by half, as a worker gives them. */
+static void grow(struct fake *f, struct fake_slot s)
+{
+	struct fake_flow *fl = fake_flow(f, s);
+	struct slot_shm *shm = fake_shm(f, s);
+
+	if (fl->tx_bytes < GROW_TO && atomic_load(&shm->tx_tail) - fl->tx_head > fl->tx_bytes / 2 &&
+	    slot_may_give_tx(f, s))
+		slot_give_tx(f, s, 2 * fl->tx_bytes);
+	if (fl->rx_bytes < GROW_TO && fl->rx_tail - atomic_load(&shm->rx_head) > fl->rx_bytes / 2 &&
+	    slot_may_give_rx(f, s))
+		slot_give_rx(f, s, 2 * fl->rx_bytes);
+}
 
 /* From one stream's tx ring to its peer's rx ring, or its own: as far as credit goes. */
 static void move_bytes(struct fake *f, struct fake_slot from)
@@ -24,13 +39,15 @@ static void move_bytes(struct fake *f, struct fake_slot from)
 
 	if (!fl->live || (!fl->echo && (!fl->has_peer || !fto->live)))
 		return;
+	grow(f, from);
 	do {
-		size_t room = fto->bytes -
+		size_t room = fto->rx_bytes -
 			      (size_t)(fto->rx_tail - atomic_load(&fake_shm(f, to)->rx_head));
 
 		n = slot_take(f, from, buf, room < sizeof(buf) ? room : sizeof(buf));
 		assert_int_equal(slot_put(f, to, buf, n), n);
 	} while (n > 0);
+	grow(f, to);
 	if (fl->shut && !fl->eof_told && fl->tx_head == atomic_load(&fake_shm(f, from)->tx_tail)) {
 		fl->eof_told = true;
 		slot_flags(f, to, SLOT_F_EOF, EV_IN | EV_HUP);

@@ -22,7 +22,11 @@
 /* The fake's side of a slot. */
 struct fake_flow {
 	uint8_t *tx, *rx; /* rings */
-	uint32_t bytes;   /* of each */
+	uint32_t tx_bytes, rx_bytes;
+	uint8_t *next_tx; /* given, and not taken yet */
+	uint32_t next_tx_bytes, tx_taken;
+	uint8_t *old_rx; /* until the library has left it */
+	uint32_t old_rx_bytes;
 	uint64_t tx_head, rx_tail;
 	int pollfd;
 	/* Of the pump. */
@@ -68,6 +72,11 @@ struct fake_flow *fake_flow(struct fake *f, struct fake_slot s);
 void fake_send_segment(struct fake *f);
 bool slot_pop(struct fake *f, uint64_t *ret_word, uint32_t *ret_worker);
 void slot_rings(struct fake *f, struct fake_slot s);
+void slot_give_tx(struct fake *f, struct fake_slot s, uint32_t bytes);
+void slot_give_rx(struct fake *f, struct fake_slot s, uint32_t bytes);
+/* True if the library has taken what was given last. */
+bool slot_may_give_tx(struct fake *f, struct fake_slot s);
+bool slot_may_give_rx(struct fake *f, struct fake_slot s);
 void slot_state(struct fake *f, struct fake_slot s, enum slot_state state, uint32_t events);
 void slot_failed(struct fake *f, struct fake_slot s, int error);
 struct fake_slot slot_incoming(struct fake *f, uint32_t worker, uint32_t listener);

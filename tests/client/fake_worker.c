@@ -105,6 +105,16 @@ bool slot_pop(struct fake *f, uint64_t *ret_word, uint32_t *ret_worker)
 	return false;
 }
 
+static uint8_t *ring_memory(struct fake *f, uint32_t bytes)
+{
+	uint64_t at = f->segment_used;
+
+	if (at + bytes > FAKE_SEGMENT_BYTES)
+		at = 0;
+	f->segment_used = at + bytes;
+	return f->segment + at;
+}
+
 void slot_rings(struct fake *f, struct fake_slot s)
 {
 	struct slot_shm *shm = fake_shm(f, s);
@@ -112,14 +122,18 @@ void slot_rings(struct fake *f, struct fake_slot s)
 	int pollfd = fl->pollfd;
 
 	fake_send_segment(f);
-	*fl = (struct fake_flow){ .pollfd = pollfd, .bytes = f->cfg.ring_bytes };
-	fl->tx = f->segment + f->segment_used;
-	fl->rx = fl->tx + fl->bytes;
+	*fl = (struct fake_flow){ .pollfd = pollfd };
+	fl->tx_bytes = fl->rx_bytes = f->cfg.ring_bytes;
+	fl->tx = ring_memory(f, fl->tx_bytes);
+	fl->rx = ring_memory(f, fl->rx_bytes);
 	shm->tx_segment = shm->rx_segment = 1;
-	shm->tx_off = f->segment_used;
-	shm->rx_off = shm->tx_off + fl->bytes;
-	shm->tx_bytes = shm->rx_bytes = fl->bytes;
-	f->segment_used = (f->segment_used + 2 * (uint64_t)fl->bytes) % FAKE_SEGMENT_BYTES;
+	shm->tx_off = (uint64_t)(fl->tx - f->segment);
+	shm->rx_off = (uint64_t)(fl->rx - f->segment);
+	shm->tx_bytes = shm->rx_bytes = fl->tx_bytes;
+	atomic_store(&shm->tx_given, 0);
+	atomic_store(&shm->rx_given, 0);
+	atomic_store(&shm->tx_most, FAKE_RING_MOST);
+	atomic_store(&shm->rx_most, FAKE_RING_MOST);
 	shm->local_port = 50000;
 	shm->peer_port = shm->open_peer_port;
 	memset(shm->local_addr, 0, sizeof(shm->local_addr));
@@ -132,6 +146,87 @@ void slot_rings(struct fake *f, struct fake_slot s)
 	atomic_store(&shm->flags, 0);
 	atomic_store(&shm->error, 0);
 	atomic_store(&shm->srtt_ns, 12345000);
+}
+
+/* The place of the byte at @offset, and how many follow it up to the end of the ring. */
+static uint8_t *ring_at(uint8_t *ring, uint32_t bytes, uint64_t base, uint64_t offset,
+			size_t *ret_most)
+{
+	uint32_t at = (uint32_t)(offset - base) & (bytes - 1);
+
+	*ret_most = bytes - at;
+	return ring + at;
+}
+
+/* The library writes to the ring that was given: the old one is of no use any more. */
+static void tx_taken(struct fake *f, struct fake_slot s)
+{
+	struct fake_flow *fl = fake_flow(f, s);
+
+	if (!fl->next_tx || atomic_load(&fake_shm(f, s)->tx_taken) != fl->tx_taken + 1)
+		return;
+	fl->tx_taken++;
+	memset(fl->tx, '!', fl->tx_bytes);
+	fl->tx = fl->next_tx;
+	fl->tx_bytes = fl->next_tx_bytes;
+	fl->next_tx = NULL;
+}
+
+bool slot_may_give_tx(struct fake *f, struct fake_slot s)
+{
+	tx_taken(f, s);
+	return !fake_flow(f, s)->next_tx;
+}
+
+bool slot_may_give_rx(struct fake *f, struct fake_slot s)
+{
+	struct fake_flow *fl = fake_flow(f, s);
+
+	if (atomic_load(&fake_shm(f, s)->rx_taken) != atomic_load(&fake_shm(f, s)->rx_given))
+		return false;
+	if (fl->old_rx)
+		memset(fl->old_rx, '!', fl->old_rx_bytes);
+	fl->old_rx = NULL;
+	return true;
+}
+
+void slot_give_tx(struct fake *f, struct fake_slot s, uint32_t bytes)
+{
+	struct slot_shm *shm = fake_shm(f, s);
+	struct fake_flow *fl = fake_flow(f, s);
+
+	assert_true(slot_may_give_tx(f, s));
+	fl->next_tx = ring_memory(f, bytes);
+	fl->next_tx_bytes = bytes;
+	shm->tx_off = (uint64_t)(fl->next_tx - f->segment);
+	shm->tx_bytes = bytes;
+	atomic_fetch_add(&shm->tx_given, 1);
+	slot_notify(f, s, EV_OUT);
+}
+
+void slot_give_rx(struct fake *f, struct fake_slot s, uint32_t bytes)
+{
+	struct slot_shm *shm = fake_shm(f, s);
+	struct fake_flow *fl = fake_flow(f, s);
+	uint64_t base = atomic_load(&shm->rx_base), i = atomic_load(&shm->rx_head);
+
+	assert_true(slot_may_give_rx(f, s));
+	fl->old_rx = fl->rx;
+	fl->old_rx_bytes = fl->rx_bytes;
+	fl->rx = ring_memory(f, bytes);
+	fl->rx_bytes = bytes;
+	for (size_t n, m; i < fl->rx_tail; i += n) {
+		uint8_t *from = ring_at(fl->old_rx, fl->old_rx_bytes, base, i, &n);
+		uint8_t *to = ring_at(fl->rx, bytes, base, i, &m);
+
+		n = n < m ? n : m;
+		n = n < fl->rx_tail - i ? n : (size_t)(fl->rx_tail - i);
+		memcpy(to, from, n);
+	}
+	shm->rx_off = (uint64_t)(fl->rx - f->segment);
+	shm->rx_bytes = bytes;
+	atomic_fetch_add(&shm->rx_given, 1);
+	slot_notify(f, s, EV_IN);
 }
 
 void slot_state(struct fake *f, struct fake_slot s, enum slot_state state, uint32_t events)
@@ -165,6 +260,9 @@ struct fake_slot slot_incoming(struct fake *f, uint32_t worker, uint32_t listene
 	atomic_store(&shm->kick, 0);
 	atomic_store(&shm->notify, 0);
 	atomic_store(&shm->qp, 0);
+	atomic_store(&shm->tx_taken, 0);
+	atomic_store(&shm->rx_taken, 0);
+	atomic_store(&shm->rx_want, 0);
 	slot_rings(f, s);
 	memcpy(shm->peer_addr, shm->local_addr, sizeof(shm->peer_addr));
 	shm->peer_addr[15] = 2;
@@ -183,18 +281,18 @@ void slot_announce(struct fake *f, struct fake_slot s, uint32_t listener)
 	listener_notify(f, s.worker, listener);
 }
 
-/* One piece, up to the end of the ring, to or from it. */
+/* One piece, up to the end of the ring, to it. */
 static size_t put_piece(struct fake_flow *fl, struct slot_shm *shm, const uint8_t *data,
 			size_t bytes)
 {
-	size_t room = fl->bytes - (fl->rx_tail - atomic_load(&shm->rx_head));
-	uint32_t at = (uint32_t)(fl->rx_tail - atomic_load(&shm->rx_base)) & (fl->bytes - 1);
+	size_t room = fl->rx_bytes - (fl->rx_tail - atomic_load(&shm->rx_head)), most;
+	uint8_t *at = ring_at(fl->rx, fl->rx_bytes, atomic_load(&shm->rx_base), fl->rx_tail, &most);
 
 	if (bytes > room)
 		bytes = room;
-	if (bytes > fl->bytes - at)
-		bytes = fl->bytes - at;
-	memcpy(fl->rx + at, data, bytes);
+	if (bytes > most)
+		bytes = most;
+	memcpy(at, data, bytes);
 	fl->rx_tail += bytes;
 	return bytes;
 }
@@ -223,15 +321,17 @@ size_t slot_take(struct fake *f, struct fake_slot s, uint8_t *buf, size_t bytes)
 	uint64_t tail = atomic_load(&shm->tx_tail);
 	size_t done = 0;
 
-	assert_true(tail - fl->tx_head <= fl->bytes);
+	tx_taken(f, s);
+	assert_true(tail - fl->tx_head <= fl->tx_bytes);
 	if (bytes > tail - fl->tx_head)
 		bytes = tail - fl->tx_head;
 	while (done < bytes) {
-		uint32_t at =
-			(uint32_t)(fl->tx_head - atomic_load(&shm->tx_base)) & (fl->bytes - 1);
-		size_t n = bytes - done < fl->bytes - at ? bytes - done : fl->bytes - at;
+		size_t n;
+		uint8_t *at = ring_at(fl->tx, fl->tx_bytes, atomic_load(&shm->tx_base), fl->tx_head,
+				      &n);
 
-		memcpy(buf + done, fl->tx + at, n);
+		n = n < bytes - done ? n : bytes - done;
+		memcpy(buf + done, at, n);
 		fl->tx_head += n;
 		done += n;
 	}
@@ -363,6 +463,28 @@ size_t fake_take(struct fake *f, struct fake_slot s, void *buf, size_t bytes)
 	bytes = slot_take(f, s, buf, bytes);
 	pthread_mutex_unlock(&f->lock);
 	return bytes;
+}
+
+void fake_give_tx(struct fake *f, struct fake_slot s, uint32_t bytes)
+{
+	pthread_mutex_lock(&f->lock);
+	slot_give_tx(f, s, bytes);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fake_give_rx(struct fake *f, struct fake_slot s, uint32_t bytes)
+{
+	pthread_mutex_lock(&f->lock);
+	slot_give_rx(f, s, bytes);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fake_refuse_rx(struct fake *f, struct fake_slot s)
+{
+	pthread_mutex_lock(&f->lock);
+	atomic_store(&fake_shm(f, s)->rx_most, fake_flow(f, s)->rx_bytes);
+	slot_notify(f, s, EV_IN);
+	pthread_mutex_unlock(&f->lock);
 }
 
 void fake_eof(struct fake *f, struct fake_slot s)

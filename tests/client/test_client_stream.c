@@ -207,6 +207,7 @@ static void receive_flags(void **state)
 	fake_put(f, p, "456", 3);
 	assert_int_equal(call_end(&c), 6);
 	/* As much as there can ever be. */
+	fake_refuse_rx(f, p);
 	c.len = RING + 1;
 	memset(buf, 0, sizeof(buf));
 	assert_int_equal(fake_put(f, p, buf, RING), RING - 6);

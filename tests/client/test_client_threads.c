@@ -17,7 +17,9 @@
 
 static struct fake *pumped(uint32_t workers)
 {
-	struct fake *f = fresh(&(struct fake_config){ .workers = workers, .slots = 256 });
+	/* The smallest rings: they grow often. */
+	struct fake *f = fresh(&(struct fake_config){ .workers = workers, .slots = 256,
+						      .ring_bytes = 4096 });
 
 	fake_pump_start(f);
 	return f;
