@@ -88,7 +88,7 @@ struct config {
 	uint32_t policy; /* enum sched_policy */
 	uint64_t frame_bytes;
 
-	uint64_t send_bytes, receive_bytes;
+	uint64_t send_bytes, receive_bytes, initial_bytes;
 	uint64_t region_max;
 
 	struct config_names access_users, access_groups;

@@ -79,6 +79,8 @@ static const struct config_key keys[] = {
 	  .value = "4M" },
 	{ "buffers", "receive", KIND_POWER, false, FIELD(receive_bytes), NCD_RING_MIN, NCD_RING_MAX,
 	  .value = "4M" },
+	{ "buffers", "initial", KIND_POWER, false, FIELD(initial_bytes), NCD_RING_MIN, NCD_RING_MAX,
+	  .value = "16K" },
 	{ "buffers", "region_max", KIND_SIZE, true, FIELD(region_max), 1ull << 20, 1ull << 40,
 	  .value = "4G" },
 

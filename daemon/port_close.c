@@ -143,17 +143,11 @@ static void flow_free(struct worker *w, struct flow *f)
 	flow_stats_close(w, f);
 	engine_stream_free(w->engine, f->stream);
 	flow_forget(p, f);
-	arena_give(p->arena, &f->tx);
-	arena_give(p->arena, &f->rx);
+	flow_rings_give(f);
 	f->flags &= FLOW_TOUCHED;
 	port_trim_later(w, p);
 	if (!p->removed)
 		port_unpark(w, p, false);
-}
-
-static bool lent(const struct worker *w, const struct arena_block *b)
-{
-	return engine_ring_lent(w->engine, b->base, b->bytes);
 }
 
 static bool port_gone(const struct port *p)
@@ -183,12 +177,12 @@ static void ports_gone(struct worker *w)
 uint32_t ports_reclaim(struct worker *w)
 {
 	struct flow **at = &w->reclaim;
-	uint32_t did = 0;
+	uint32_t did = ports_retire(w);
 
 	for (uint32_t nr = 0; *at && nr < RECLAIM_A_TURN; nr++) {
 		struct flow *f = *at;
 
-		if (lent(w, &f->tx) || lent(w, &f->rx)) {
+		if (f->flags & FLOW_RETIRE || ring_lent(w, &f->tx) || ring_lent(w, &f->rx)) {
 			at = &f->reclaim_next;
 			continue;
 		}

@@ -7,10 +7,6 @@
 
 #include "port_state.h"
 
-#define RING_FLOOR        (16u << 10) /* default rings do not shrink below */
-#define RING_SHARES       64u   /* one ring takes at most this part of the region */
-#define RING_SHARES_LATER 4096u /* and of what remains, when half of it is given out */
-
 /* What an application wrote for SQ_OPEN: each word fetched once. */
 struct open_request {
 	struct address local, remote;
@@ -40,27 +36,6 @@ static void fetch_request(const struct slot_shm *shm, struct open_request *r)
 	r->flags = v->open_flags;
 }
 
-static uint32_t floor_power_of_two(uint64_t n)
-{
-	if (n > NCD_RING_MAX)
-		return NCD_RING_MAX;
-	return n ? (uint32_t)1 << (63 - __builtin_clzll(n)) : 0;
-}
-
-/*
- * The largest ring that may be taken now. Rings cost memory only where they were written, so they
- * are generous until half of the region is given out; from then on enough is left for thousands.
- */
-static uint32_t ring_limit(const struct port *p)
-{
-	uint64_t used = arena_used(p->arena), most = p->cfg.region_max;
-
-	if (used >= most)
-		return 0;
-	return floor_power_of_two(used < most / 2 ? most / RING_SHARES
-						  : (most - used) / RING_SHARES_LATER);
-}
-
 /*
  * An application has at most as many streams as are still free: the table is all applications', and
  * one that takes what it can must not be noticed by another.
@@ -68,54 +43,6 @@ static uint32_t ring_limit(const struct port *p)
 static bool streams_left(const struct worker *w, const struct port *p)
 {
 	return p->flow_nr < engine_streams_free(w->engine);
-}
-
-/* Size of a ring: as wanted (0: as configured), less as the region fills. */
-static uint32_t ring_size(const struct port *p, uint32_t wanted, uint32_t configured, bool least)
-{
-	uint32_t size = configured, least_size = RING_FLOOR, limit;
-
-	if (wanted) {
-		size = floor_power_of_two(2 * (uint64_t)wanted - 1);
-		if (size < NCD_RING_MIN)
-			size = NCD_RING_MIN;
-		if (size > configured)
-			size = configured;
-	}
-	if (size < least_size)
-		least_size = size;
-	if (least)
-		return least_size;
-	limit = ring_limit(p);
-	if (limit < least_size)
-		limit = least_size;
-	return size < limit ? size : limit;
-}
-
-/*
- * Both rings or none. @least: as small as they may be, because no more memory will come.
- * -EAGAIN: control has been asked for a segment. -ENOBUFS only with @least.
- */
-static int take_rings(struct worker *w, struct port *p, uint32_t tx_wanted, uint32_t rx_wanted,
-		      bool least, struct arena_block *tx, struct arena_block *rx)
-{
-	uint32_t tx_bytes = ring_size(p, tx_wanted, w->cfg.ring_send_bytes, least);
-	uint32_t rx_bytes = ring_size(p, rx_wanted, w->cfg.ring_receive_bytes, least);
-	struct worker_event ev = { .type = EVT_SEGMENT_WANTED, .port = p,
-				   .bytes = (uint64_t)tx_bytes + rx_bytes };
-
-	if (arena_take(p->arena, tx_bytes, tx) == 0) {
-		if (arena_take(p->arena, rx_bytes, rx) == 0)
-			return 0;
-		arena_give(p->arena, tx);
-	}
-	if (least)
-		return -ENOBUFS;
-	if (!p->segment_wanted) {
-		p->segment_wanted = true;
-		door_event(&w->door, &ev);
-	}
-	return -EAGAIN;
 }
 
 /* Everything about @f but the slot's state, which the caller stores last. */
@@ -140,8 +67,8 @@ static void fill_slot(const struct flow *f, uint32_t listener)
 	shm->rx_bytes = f->rx.bytes;
 	atomic_store_explicit(&shm->tx_given, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->rx_given, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->tx_most, f->tx.bytes, memory_order_relaxed);
-	atomic_store_explicit(&shm->rx_most, f->rx.bytes, memory_order_relaxed);
+	atomic_store_explicit(&shm->tx_most, f->tx_most, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_most, f->rx_most, memory_order_relaxed);
 	shm->local_port = i.local_port;
 	shm->peer_port = i.remote_port;
 	shm->listener = listener;
@@ -175,6 +102,7 @@ static void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot)
 	f->slot = slot;
 	f->shm = &p->slot_shm[slot];
 	f->tx_bytes = f->tx.bytes;
+	f->rx_bytes = f->rx.bytes;
 }
 
 static void open_failed(struct worker *w, struct port *p, uint32_t slot, int error)
@@ -196,19 +124,13 @@ static enum stream_class class_by_port(const struct worker *w, uint8_t class, ui
 	return (enum stream_class)class;
 }
 
-static struct ring_mem ring_of(const struct arena_block *b)
-{
-	return (struct ring_mem){
-		.base = b->base, .bytes = b->bytes, .file = b->file, .file_off = b->off
-	};
-}
-
 /* 0, -EAGAIN: no memory yet; another -errno: failed. */
 static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least)
 {
 	struct slot_shm *shm = &p->slot_shm[slot];
-	struct arena_block tx, rx;
 	struct engine_connect args;
+	struct arena_block tx, rx;
+	struct ring_wish wish;
 	struct open_request r;
 	struct stream *s;
 	struct flow *f;
@@ -221,7 +143,8 @@ static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least
 		return -EACCES;
 	if (!streams_left(w, p))
 		return -ENOBUFS;
-	ret = take_rings(w, p, r.tx_bytes, r.rx_bytes, least, &tx, &rx);
+	wish = ring_wish(w, r.tx_bytes, r.rx_bytes);
+	ret = rings_take(w, p, &wish, least, &tx, &rx);
 	if (ret < 0)
 		return ret;
 	args = (struct engine_connect){
@@ -243,6 +166,8 @@ static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least
 	f = flow_init(w, p, s);
 	f->tx = tx;
 	f->rx = rx;
+	f->tx_most = wish.tx_most;
+	f->rx_most = wish.rx_most;
 	flow_put_in_slot(p, f, slot);
 	fill_slot(f, UINT32_MAX);
 	flow_stats_open(w, f);
@@ -294,6 +219,7 @@ static int admit(struct worker *w, struct flow *f, bool least)
 {
 	struct port *p = f->port;
 	struct listener *l = &p->listener[f->listener];
+	struct ring_wish wish = ring_wish(w, l->tx_bytes, l->rx_bytes);
 	struct ring_mem tx, rx;
 	struct slot_shm *shm;
 	uint32_t slot;
@@ -301,9 +227,11 @@ static int admit(struct worker *w, struct flow *f, bool least)
 
 	if (!listener_has_room(w, l))
 		return -ENOBUFS;
-	ret = take_rings(w, p, l->tx_bytes, l->rx_bytes, least, &f->tx, &f->rx);
+	ret = rings_take(w, p, &wish, least, &f->tx, &f->rx);
 	if (ret < 0)
 		return ret;
+	f->tx_most = wish.tx_most;
+	f->rx_most = wish.rx_most;
 	slot = upper_take(p);
 	if (slot == SLOT_NONE) {
 		arena_give(p->arena, &f->tx);

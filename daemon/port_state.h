@@ -43,6 +43,9 @@ struct slot {
 #define FLOW_ACCEPT   0x40u /* was put in an accept queue, at accept_at */
 #define FLOW_RECLAIM  0x80u /* in worker.reclaim */
 #define FLOW_OPEN     0x100u /* connected, or accepted */
+#define FLOW_EXCHANGE 0x200u /* a ring was given and is not taken, or the old one not left */
+#define FLOW_RETIRE   0x400u /* in worker.retire: old rings perhaps still lent */
+#define FLOW_GROW     0x800u /* in port.growing */
 
 struct flow {
 	struct stream *stream; /* NULL: unused */
@@ -54,10 +57,18 @@ struct flow {
 	uint64_t rx_head;
 	uint64_t tx_head;  /* last one shown to the application */
 	uint64_t tx_base, rx_base;
-	uint32_t tx_bytes;
+	uint32_t tx_bytes, rx_bytes; /* of the rings in use */
+	uint32_t tx_most, rx_most;   /* what they may grow to */
 	uint32_t shm_flags; /* SLOT_F_* shown to the application */
+	uint32_t tx_taken, rx_given; /* exchanges done */
+	uint32_t rx_refused; /* size of the rx ring that rx_want found to be the last */
 	/* cold */
 	struct arena_block tx, rx;
+	struct arena_block tx_next;      /* given, not taken: the application's to fill */
+	struct arena_block rx_prev;      /* not left: the application may still read it */
+	struct arena_block tx_old, rx_old; /* nobody's, but a channel may still name them */
+	struct flow *retire_next;
+	struct flow *grow_next;
 	struct flow *next, *prev; /* of its port */
 	struct flow *reclaim_next;
 	struct flow *touched_next;
@@ -111,6 +122,8 @@ struct port {
 	const char *reason;  /* why bad */
 	uint32_t parked_head, parked_tail;   /* slots: opens that wait for memory */
 	struct flow *parked_flows, *parked_flows_tail; /* incoming that wait for memory */
+	struct flow *growing;  /* want larger rings, and memory was asked for */
+	uint64_t grow_ns;      /* memory was refused: not asked for again before */
 	struct flow *flows;
 	uint32_t flow_nr;
 	uint64_t active_ns; /* last time that words came */
@@ -151,6 +164,33 @@ void port_unpark_slot(struct port *p, uint32_t slot);
 void port_unpark_flow(struct port *p, struct flow *f);
 /* @f is no stream's any more. */
 void flow_forget(struct port *p, struct flow *f);
+
+/* port_ring.c: how large rings are, and how they grow */
+struct ring_wish {
+	uint32_t tx_most, rx_most; /* what they may grow to */
+};
+/* What an application gets that wants so many bytes (0: as configured). */
+struct ring_wish ring_wish(const struct worker *w, uint32_t tx_wanted, uint32_t rx_wanted);
+/*
+ * The first rings of a stream: both or none. @least: as small as they may be, because no more
+ * memory will come. -EAGAIN: control has been asked for a segment. -ENOBUFS only with @least.
+ */
+int rings_take(struct worker *w, struct port *p, const struct ring_wish *wish, bool least,
+	       struct arena_block *tx, struct arena_block *rx);
+/* A block as the engine knows it. */
+struct ring_mem ring_of(const struct arena_block *b);
+/* With FLOW_EXCHANGE, behind a look at tx_tail: follows the application to the ring it has taken.
+ * 0, or -EPROTO: it lies, and why. */
+int flow_exchange(struct worker *w, struct flow *f, const char **ret_why);
+/* Gives larger rings where the stream needs them and there is memory. */
+void flow_grow(struct worker *w, struct flow *f);
+/* Memory has come, or was refused: for those that wait to grow. */
+void port_grow(struct worker *w, struct port *p, bool denied);
+/* All rings of a flow that is over; none is lent. */
+void flow_rings_give(struct flow *f);
+/* Old rings go back to the arena once no channel names them. */
+uint32_t ports_retire(struct worker *w);
+bool ring_lent(const struct worker *w, const struct arena_block *b);
 
 /* port_listen.c */
 int port_listen(struct worker *w, struct port *p, const struct worker_cmd *cmd);

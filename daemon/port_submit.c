@@ -25,6 +25,8 @@ int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
 
 	if (f->flags & (FLOW_ENDED | FLOW_DONE | FLOW_PARKED))
 		return 0;
+	if (f->flags & FLOW_EXCHANGE && flow_exchange(w, f, ret_why) < 0)
+		return -EPROTO;
 	if (tail != f->tx_tail && !(f->flags & FLOW_SHUTDOWN)) {
 		if (base != f->tx_base && engine_tx_rebase(w->engine, f->stream, base) < 0) {
 			*ret_why = "tx_base moved while bytes were in the ring";
@@ -44,6 +46,8 @@ int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
 		}
 		f->rx_head = head;
 	}
+	if (f->tx_bytes < f->tx_most || f->rx_bytes < f->rx_most)
+		flow_grow(w, f);
 	flow_touch(w, f);
 	return 0;
 }

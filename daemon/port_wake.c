@@ -327,7 +327,8 @@ static uint32_t slot_events(const struct flow *f)
 		events |= EV_IN;
 	if (stream_rx_ended(f->stream))
 		events |= EV_IN | EV_HUP;
-	if (f->flags & FLOW_OPEN && f->tx_tail - f->tx_head < f->tx_bytes)
+	if (f->flags & FLOW_OPEN &&
+	    (f->tx_tail - f->tx_head < f->tx_bytes || f->tx_next.base))
 		events |= EV_OUT;
 	return events;
 }

@@ -193,6 +193,7 @@ int worker_start(const struct worker_config *cfg, int event_fd, struct worker **
 	w->cfg.engine.rebase = true; /* the library follows rx_base */
 	w->cfg.ring_send_bytes = ring_size_clamp(cfg->ring_send_bytes);
 	w->cfg.ring_receive_bytes = ring_size_clamp(cfg->ring_receive_bytes);
+	w->cfg.ring_initial_bytes = ring_size_clamp(cfg->ring_initial_bytes);
 	pthread_mutex_init(&w->mutex, NULL);
 	pthread_cond_init(&w->started, NULL);
 	ret = worker_alloc(w, event_fd);

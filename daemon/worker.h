@@ -29,6 +29,7 @@ struct worker_config {
 	uint32_t spin_us; /* longest spin before sleeping; 0: never */
 	struct engine_config engine;
 	uint32_t ring_send_bytes, ring_receive_bytes; /* most, of one stream */
+	uint32_t ring_initial_bytes; /* that they begin with; NCD_RING_MIN at least */
 	/* [65536]: enum stream_class by peer port, for an OPEN with class 0; NULL: none. */
 	const uint8_t *port_class;
 	/* Pages that ncd-stat maps; this worker writes only its own entries. */

@@ -19,6 +19,7 @@ static int add_segment(struct worker *w, const struct worker_cmd *cmd)
 
 	p->segment_wanted = false;
 	port_unpark(w, p, ret < 0);
+	port_grow(w, p, ret < 0);
 	return ret;
 }
 
@@ -27,6 +28,7 @@ static int deny_segment(struct worker *w, struct port *p)
 	p->segment_wanted = false;
 	w->no_memory++;
 	port_unpark(w, p, true);
+	port_grow(w, p, true);
 	return 0;
 }
 

@@ -87,6 +87,7 @@ struct worker {
 	struct port *active_ports; /* polled, by port.active_next */
 	struct port *dirty_ports;  /* wakes are due, by port.dirty_next */
 	struct flow *reclaim;  /* finished, rings perhaps still lent */
+	struct flow *retire;   /* with old rings, perhaps still lent */
 	struct flow *touched;  /* statistics to be written */
 	uint32_t removed_ports;
 	uint32_t pending_ports; /* with completions that found no room */

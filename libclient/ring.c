@@ -64,7 +64,7 @@ bool tx_ring_given(struct nc_sock *s)
 	       atomic_load_explicit(&s->tx.taken, memory_order_relaxed);
 }
 
-/* The bytes [from, to) of a ring of @old_bytes at @old to their places in one of @bytes at @base. */
+/* The bytes [from, to) of the tx ring to their places in one of @bytes at @base. */
 static void tx_ring_copy(struct nc_sock *s, uint8_t *base, uint32_t bytes, uint64_t from,
 			 uint64_t to)
 {

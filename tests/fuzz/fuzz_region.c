@@ -20,6 +20,7 @@
 #define GOOD_PORT  80
 #define BAD_PORT   81
 #define GOOD_BYTES 3000u
+#define GOOD_RING  8192u /* filled too little to grow */
 #define TURNS_MAX  200000 /* in which what must happen has happened */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -162,13 +163,13 @@ static void detach(struct fuzz *f, struct app *a)
 		region_unmap(&a->seg[i]);
 }
 
-static void listen_on(struct fuzz *f, struct app *a, uint16_t port)
+static void listen_on(struct fuzz *f, struct app *a, uint16_t port, uint32_t ring_bytes)
 {
 	struct worker_cmd cmd = { .type = CMD_LISTEN };
 
 	cmd.listen.port = port;
 	cmd.listen.backlog = 16;
-	cmd.listen.tx_bytes = cmd.listen.rx_bytes = 8192;
+	cmd.listen.tx_bytes = cmd.listen.rx_bytes = ring_bytes;
 	command(f, a, &cmd);
 	if (a->result < 0)
 		abort();
@@ -183,7 +184,8 @@ static void submit(struct app *a, uint64_t word)
 		(void)eventfd_write(a->doorbell_fd, 1);
 }
 
-static void open_slot(struct fuzz *f, struct app *a, uint32_t slot, uint16_t port)
+static void open_slot(struct fuzz *f, struct app *a, uint32_t slot, uint16_t port,
+		      uint32_t ring_bytes)
 {
 	struct slot_shm *s = &a->slot[slot];
 
@@ -192,7 +194,7 @@ static void open_slot(struct fuzz *f, struct app *a, uint32_t slot, uint16_t por
 	memcpy(s->peer_addr, f->addr.byte, 16);
 	s->open_local_port = 0;
 	s->open_peer_port = port;
-	s->open_tx_bytes = s->open_rx_bytes = 8192;
+	s->open_tx_bytes = s->open_rx_bytes = ring_bytes;
 	submit(a, sq_word(SQ_OPEN, slot, 0));
 }
 
@@ -203,8 +205,8 @@ static void good_start(struct fuzz *f)
 	uint64_t word;
 
 	attach(f, &f->good);
-	listen_on(f, &f->good, GOOD_PORT);
-	open_slot(f, &f->good, 1, GOOD_PORT);
+	listen_on(f, &f->good, GOOD_PORT, GOOD_RING);
+	open_slot(f, &f->good, 1, GOOD_PORT, GOOD_RING);
 	for (int i = 0; ring_pop(&f->good.accept, &word) < 0; i++) {
 		if (i > TURNS_MAX)
 			abort();
@@ -287,7 +289,8 @@ static void act_open(struct fuzz *f)
 {
 	uint32_t slot = (uint32_t)take(f, 1) % (SLOTS / 2);
 
-	open_slot(f, &f->hostile, slot, take(f, 1) & 1 ? GOOD_PORT : BAD_PORT);
+	/* Its rings grow: 0 is as much as they may. */
+	open_slot(f, &f->hostile, slot, take(f, 1) & 1 ? GOOD_PORT : BAD_PORT, 0);
 }
 
 static void act_write(struct fuzz *f)
@@ -314,6 +317,21 @@ static void act_notify(struct fuzz *f)
 	atomic_store(&s->notify, (uint32_t)take(f, 3));
 }
 
+/* Takes rings, or says so; wants others. */
+static void act_ring(struct fuzz *f)
+{
+	struct slot_shm *s = &f->hostile.slot[take(f, 1) % SLOTS];
+	uint32_t how = (uint32_t)take(f, 1);
+
+	if (how & 1)
+		atomic_store(&s->tx_taken, atomic_load(&s->tx_given) + (how >> 4 & 3) % 3);
+	if (how & 2)
+		atomic_store(&s->rx_taken, atomic_load(&s->rx_given) + (how >> 6));
+	if (how & 4)
+		atomic_store(&s->rx_want, (uint32_t)take(f, 3));
+	submit(&f->hostile, sq_word(SQ_KICK, (uint32_t)(s - f->hostile.slot), 0));
+}
+
 static void act_turns(struct fuzz *f)
 {
 	for (uint64_t i = take(f, 1) % 8; i < 8; i++)
@@ -328,7 +346,7 @@ static void set_up(struct fuzz *f)
 			    .seed = 7, .ack_delay_ns = 1000, .ping_idle_ns = 1000000000,
 			    .ping_dead_ns = 10000000000, .unreachable_ns = 5000000000,
 			    .orphan_ns = 1000000, .port_low = 32768, .port_high = 60999 },
-		.ring_send_bytes = 65536, .ring_receive_bytes = 65536,
+		.ring_send_bytes = 65536, .ring_receive_bytes = 65536, .ring_initial_bytes = 4096,
 	};
 	struct worker_cmd cmd = { .type = CMD_PEER_SET };
 
@@ -354,7 +372,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	static void (*const act[])(struct fuzz *f) = { act_scribble, act_scribble, act_word,
 						       act_raw_word, act_open, act_write,
 						       act_write, act_read, act_notify,
-						       act_turns, act_turns };
+						       act_turns, act_turns, act_ring, act_ring };
 	static struct fuzz f; /* stays from input to input */
 
 	if (!f.w) {
@@ -366,7 +384,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	f.at = data;
 	f.end = data + bytes;
 	attach(&f, &f.hostile);
-	listen_on(&f, &f.hostile, BAD_PORT);
+	listen_on(&f, &f.hostile, BAD_PORT, 0);
 	while (f.at < f.end && !f.hostile.bad)
 		act[take(&f, 1) % (sizeof(act) / sizeof(act[0]))](&f);
 	good_transfer(&f);

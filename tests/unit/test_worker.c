@@ -172,28 +172,6 @@ static void memory_is_asked_for_once_and_refusal_reaches_the_application(void **
 	free(r);
 }
 
-static void rings_are_as_configured_until_half_of_the_region_is_out(void **state)
-{
-	struct rig *r = malloc(sizeof(*r));
-	struct slot_shm *slot;
-	uint64_t bytes = 0;
-
-	rig_start(r, choice(state), 0);
-	assert_int_equal(app_listen(r, 1, 80, 64), 0);
-	for (uint32_t i = 0; i < 24; i++) {
-		(void)rig_connect(r, i, 80);
-		slot = &r->host[0].slot[i];
-		if (bytes < 32u << 20) /* of 64 MiB */
-			assert_int_equal(slot->tx_bytes, 1 << 20);
-		else
-			assert_in_range(slot->tx_bytes, 16 << 10, 512 << 10);
-		bytes += slot->tx_bytes + slot->rx_bytes;
-	}
-	assert_in_range(bytes, 32 << 20, 64 << 20);
-	rig_stop(r);
-	free(r);
-}
-
 static void slots_and_rings_are_used_again(void **state)
 {
 	struct rig *r = malloc(sizeof(*r));
@@ -347,7 +325,6 @@ int main(void)
 		EACH(last_bytes_of_a_killed_client_arrive_then_a_reset),
 		EACH(streams_outlive_a_channel),
 		EACH(memory_is_asked_for_once_and_refusal_reaches_the_application),
-		EACH(rings_are_as_configured_until_half_of_the_region_is_out),
 		EACH(slots_and_rings_are_used_again),
 		EACH(completions_name_the_sockets_that_are_ready),
 		EACH(the_pollable_descriptor_follows_the_socket),

@@ -37,6 +37,7 @@
 #ifndef RIG_STREAMS
 #define RIG_STREAMS 1024u
 #endif
+#define RIG_RING     16384u /* what rings begin with */
 
 struct rig_host {
 	struct worker *worker;
@@ -53,6 +54,10 @@ struct rig_host {
 	struct ring sq, cq, accept;
 	struct port_shm *port_shm;
 	struct slot_shm *slot;
+	struct rig_ring {
+		uint8_t *base;
+		uint32_t bytes;
+	} tx[RIG_SLOTS], rx[RIG_SLOTS]; /* the application's rings, by slot */
 	struct qp_shm *qp;
 	/* what control has heard */
 	uint32_t posted, done, dead, bad, gone;
@@ -264,6 +269,7 @@ static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
 				    .port_high = 60999 },
 			.ring_send_bytes = 1u << 20,
 			.ring_receive_bytes = 1u << 20,
+			.ring_initial_bytes = RIG_RING,
 			.stats = &h->stats,
 			.stats_socket = h->stats_socket,
 		};
@@ -354,6 +360,10 @@ static inline void app_open(struct rig_host *h, uint32_t slot, struct address to
 	atomic_store(&s->rx_head, 0);
 	atomic_store(&s->kick, 0);
 	atomic_store(&s->notify, 0);
+	atomic_store(&s->tx_taken, 0);
+	atomic_store(&s->rx_taken, 0);
+	atomic_store(&s->rx_want, 0);
+	h->tx[slot].base = h->rx[slot].base = NULL;
 	memset(s->local_addr, 0, 16);
 	memcpy(s->peer_addr, to.byte, 16);
 	s->open_local_port = 0;
@@ -380,6 +390,8 @@ static inline int app_accept(struct rig_host *h)
 	uint64_t word;
 	int ret = ring_pop(&h->accept, &word);
 
+	if (ret == 0)
+		h->tx[word].base = h->rx[word].base = NULL;
 	return ret < 0 ? ret : (int)word;
 }
 
@@ -389,19 +401,71 @@ static inline uint8_t app_byte(uint32_t seed, uint64_t offset)
 	return (uint8_t)((offset * 0x9e3779b97f4a7c15ull + seed) >> 32);
 }
 
+static inline struct rig_ring app_tx_place(struct rig_host *h, uint32_t slot)
+{
+	struct slot_shm *s = &h->slot[slot];
+
+	return (struct rig_ring){ h->seg[s->tx_segment].base + s->tx_off, s->tx_bytes };
+}
+
+static inline struct rig_ring app_rx_place(struct rig_host *h, uint32_t slot)
+{
+	struct slot_shm *s = &h->slot[slot];
+
+	return (struct rig_ring){ h->seg[s->rx_segment].base + s->rx_off, s->rx_bytes };
+}
+
+/* Takes a tx ring that is given, as the library does: with what is not acknowledged. */
+static inline void app_take_tx(struct rig_host *h, uint32_t slot)
+{
+	struct slot_shm *s = &h->slot[slot];
+	/* GIVEN, app end. */
+	uint32_t given = atomic_load_explicit(&s->tx_given, memory_order_acquire);
+	uint64_t tail = atomic_load(&s->tx_tail), base = atomic_load(&s->tx_base);
+	struct rig_ring *old = &h->tx[slot], ring;
+
+	if (!old->base)
+		*old = app_tx_place(h, slot);
+	if (given == atomic_load(&s->tx_taken))
+		return;
+	ring = app_tx_place(h, slot);
+	for (uint64_t i = atomic_load(&s->tx_head); i < tail; i++)
+		ring.base[(i - base) & (ring.bytes - 1)] =
+			old->base[(i - base) & (old->bytes - 1)];
+	*old = ring;
+	/* TAKEN, app end. */
+	atomic_store_explicit(&s->tx_taken, given, memory_order_release);
+}
+
+/* Goes on in the rx ring that the worker receives to. */
+static inline void app_follow_rx(struct rig_host *h, uint32_t slot)
+{
+	struct slot_shm *s = &h->slot[slot];
+	/* GIVEN, app end. */
+	uint32_t given = atomic_load_explicit(&s->rx_given, memory_order_acquire);
+
+	if (h->rx[slot].base && given == atomic_load(&s->rx_taken))
+		return;
+	h->rx[slot] = app_rx_place(h, slot);
+	/* TAKEN, app end: all that follows is read from the new one. */
+	atomic_store_explicit(&s->rx_taken, given, memory_order_release);
+}
+
 /* Writes what fits of [tail, limit). Returns the new tail. */
 static inline uint64_t app_write(struct rig_host *h, uint32_t slot, uint32_t seed, uint64_t limit)
 {
 	struct slot_shm *s = &h->slot[slot];
-	uint8_t *ring = h->seg[s->tx_segment].base + s->tx_off;
 	uint64_t tail = atomic_load(&s->tx_tail), base = atomic_load(&s->tx_base);
-	uint64_t room = s->tx_bytes - (tail - atomic_load(&s->tx_head));
-	uint64_t end = limit < tail + room ? limit : tail + room;
+	struct rig_ring *ring = &h->tx[slot];
+	uint64_t room, end;
 
+	app_take_tx(h, slot);
+	room = ring->bytes - (tail - atomic_load(&s->tx_head));
+	end = limit < tail + room ? limit : tail + room;
 	if (end == tail)
 		return tail;
 	for (uint64_t i = tail; i < end; i++)
-		ring[(i - base) & (s->tx_bytes - 1)] = app_byte(seed, i);
+		ring->base[(i - base) & (ring->bytes - 1)] = app_byte(seed, i);
 	/* TXBYTES, app end. */
 	atomic_store_explicit(&s->tx_tail, end, memory_order_release);
 	app_kick(h, slot);
@@ -412,7 +476,7 @@ static inline uint64_t app_write(struct rig_host *h, uint32_t slot, uint32_t see
 static inline uint64_t app_read(struct rig_host *h, uint32_t slot, uint32_t seed)
 {
 	struct slot_shm *s = &h->slot[slot];
-	const uint8_t *ring = h->seg[s->rx_segment].base + s->rx_off;
+	const struct rig_ring *ring = &h->rx[slot];
 	uint64_t head = atomic_load(&s->rx_head);
 	/* RXBYTES, app end. */
 	uint64_t tail = atomic_load_explicit(&s->rx_tail, memory_order_acquire);
@@ -420,8 +484,9 @@ static inline uint64_t app_read(struct rig_host *h, uint32_t slot, uint32_t seed
 
 	if (tail == head)
 		return head;
+	app_follow_rx(h, slot);
 	for (uint64_t i = head; i < tail; i++)
-		if (ring[(i - base) & (s->rx_bytes - 1)] != app_byte(seed, i))
+		if (ring->base[(i - base) & (ring->bytes - 1)] != app_byte(seed, i))
 			fail_msg("byte %llu is wrong", (unsigned long long)i);
 	/* RXSPACE, app end. */
 	atomic_store_explicit(&s->rx_head, tail, memory_order_release);
