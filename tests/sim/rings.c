@@ -68,11 +68,13 @@ static void tx_exchange(struct sim *s, uint32_t flow, uint32_t side)
 	struct guarded g;
 
 	ring_make(s, &g, sd->written > acked ? sd->written - acked : 1);
+	g.mem.file = sd->tx.mem.file;
 	for (uint64_t i = acked; i < sd->written; i++)
 		g.mem.base[(i - sd->tx_base) & (g.mem.bytes - 1)] =
 			sd->tx.mem.base[(i - sd->tx_base) & (sd->tx.mem.bytes - 1)];
 	if (engine_tx_exchange(s->node[sd->node].engine, sd->stream, &g.mem) < 0)
 		sim_fail(s, "flow %u side %u: engine_tx_exchange fails", flow, side);
+	sd->tx.kept = engine_stream_tx_exposed(sd->stream);
 	ring_release(s, sd->node, &sd->tx);
 	sd->tx = g;
 	/* What the old one held of acknowledged bytes is nobody's to spoil any more. */
