@@ -15,6 +15,7 @@
 #define TX_STAGING_BYTES (256u << 10) /* headers and small payloads of one send */
 #define RECEIVES_A_TURN  4 /* of one channel, where the back end does them at once */
 #define SENDS_A_TURN     2
+#define BULK_A_TURN      (512u << 10) /* bytes of rank 1, each way: then rank 0 is looked at again */
 
 static struct ring_mem staging(uint8_t *base, uint32_t bytes)
 {
@@ -81,6 +82,8 @@ static void finish(struct worker *w, struct channel_io *c)
 
 	io_link_remove(w->io, &c->io);
 	engine_channel_down(w->engine, c->channel, w->now_ns);
+	if (w->send_first[c->io.rank] == c)
+		w->send_first[c->io.rank] = c->next;
 	if (c->prev)
 		c->prev->next = c->next;
 	else
@@ -180,11 +183,17 @@ static bool received(struct worker *w, struct channel_io *c, int n)
 	return true;
 }
 
-static uint32_t send_channel(struct worker *w, struct channel_io *c)
+/* What a turn may move of a rank, in bytes. */
+static int64_t turn_bytes(uint32_t rank)
+{
+	return rank == 0 ? INT64_MAX : BULK_A_TURN;
+}
+
+static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *left)
 {
 	uint32_t did = 0;
 
-	while (did < SENDS_A_TURN) {
+	while (did < SENDS_A_TURN && *left > 0) {
 		const struct iovec *iov;
 		const struct tx_file *file;
 		int nr = engine_tx_iov(w->engine, c->channel, w->now_ns, &iov);
@@ -197,6 +206,7 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c)
 		n = io_send(w->io, &c->io, iov, nr, file, file_nr);
 		if (n == 0 || !sent(w, c, n))
 			break;
+		*left -= n;
 		if (!engine_channel_wants_tx(c->channel))
 			break;
 	}
@@ -205,16 +215,28 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c)
 
 uint32_t channel_io_send(struct worker *w, uint32_t rank)
 {
+	struct channel_io *first = w->send_first[rank], *c = first ? first : w->active[rank];
+	int64_t left = turn_bytes(rank);
 	uint32_t did = 0;
 
-	for (struct channel_io *c = w->active[rank]; c; c = c->next)
+	/* Round the list, beginning where the last turn had to stop. */
+	for (bool wrapped = !first; c && left > 0;) {
 		if (c->io.tx == IO_IDLE && !c->dying && engine_channel_wants_tx(c->channel))
-			did += send_channel(w, c);
+			did += send_channel(w, c, &left);
+		c = c->next;
+		if (!c && !wrapped) {
+			wrapped = true;
+			c = w->active[rank];
+		}
+		if (wrapped && c == first)
+			break;
+	}
+	w->send_first[rank] = left > 0 ? NULL : c;
 	return did;
 }
 
 /* Takes results, and keeps a receive under way. */
-static uint32_t serve(struct worker *w, struct channel_io *c)
+static uint32_t serve(struct worker *w, struct channel_io *c, int64_t *left)
 {
 	uint32_t did = 0;
 	int n = io_take_send(&c->io);
@@ -229,12 +251,13 @@ static uint32_t serve(struct worker *w, struct channel_io *c)
 		did++;
 		if (!c->dying)
 			(void)received(w, c, n);
+		*left -= n > 0 ? n : 0;
 	}
 	for (uint32_t i = 0; !c->dying && c->io.rx == IO_IDLE; i++) {
 		const struct iovec *iov;
 		int nr;
 
-		if (i == RECEIVES_A_TURN) {
+		if (i == RECEIVES_A_TURN || *left <= 0) {
 			io_again(w->io, &c->io);
 			return did;
 		}
@@ -243,6 +266,7 @@ static uint32_t serve(struct worker *w, struct channel_io *c)
 		if (n == 0)
 			break;
 		did++;
+		*left -= n;
 		if (!received(w, c, n))
 			break;
 	}
@@ -256,15 +280,16 @@ static uint32_t serve(struct worker *w, struct channel_io *c)
 uint32_t channel_io_receive(struct worker *w, uint32_t rank)
 {
 	struct io_link *again = NULL, *l;
+	int64_t left = turn_bytes(rank);
 	uint32_t did = 0;
 
 	/* One that puts itself back is behind all others: its second sight ends the turn. */
-	while ((l = io_next(w->io, rank))) {
+	while (left > 0 && (l = io_next(w->io, rank))) {
 		if (l == again) {
 			io_again(w->io, l);
 			break;
 		}
-		did += serve(w, l->user);
+		did += serve(w, l->user, &left);
 		if (!again && l->queued)
 			again = l;
 	}

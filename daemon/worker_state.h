@@ -79,6 +79,7 @@ struct worker {
 	size_t chan_buf_bytes;
 	struct channel_io *chan_free;
 	struct channel_io *active[IO_RANKS]; /* by rank */
+	struct channel_io *send_first[IO_RANKS]; /* where sending goes on; NULL: at the head */
 	struct channel *loop[IO_RANKS];      /* the host itself */
 	void *loop_buf;
 	struct flow *flow; /* by stream_index() */
