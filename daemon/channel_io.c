@@ -15,7 +15,9 @@
 #define TX_STAGING_BYTES (256u << 10) /* headers and small payloads of one send */
 #define RECEIVES_A_TURN  4 /* of one channel, where the back end does them at once */
 #define SENDS_A_TURN     2
-#define BULK_A_TURN      (512u << 10) /* bytes of rank 1, each way: then rank 0 is looked at again */
+#define BULK_A_TURN      (512u << 10) /* bytes of rank 1, each way: then rank 0 is looked at */
+#define BULK_BESIDE      (128u << 10) /* the same, and of one call, where rank 0 has been active */
+#define ACTIVE_NS        2000000u     /* so lately */
 
 static struct ring_mem staging(uint8_t *base, uint32_t bytes)
 {
@@ -183,10 +185,36 @@ static bool received(struct worker *w, struct channel_io *c, int n)
 	return true;
 }
 
-/* What a turn may move of a rank, in bytes. */
-static int64_t turn_bytes(uint32_t rank)
+static bool latency_active(const struct worker *w)
 {
-	return rank == 0 ? INT64_MAX : BULK_A_TURN;
+	return w->now_ns - w->latency_ns < ACTIVE_NS;
+}
+
+/* What a turn may move of a rank, in bytes. */
+static int64_t turn_bytes(const struct worker *w, uint32_t rank)
+{
+	if (rank == 0)
+		return INT64_MAX;
+	return latency_active(w) ? BULK_BESIDE : BULK_A_TURN;
+}
+
+static void note_activity(struct worker *w, uint32_t rank, uint32_t did)
+{
+	if (rank == 0 && did > 0)
+		w->latency_ns = w->now_ns;
+}
+
+/* A large piece of a file is not sent at once where others would wait for it. */
+static int files_to_send(struct worker *w, struct channel_io *c, const struct tx_file **ret_file)
+{
+	int nr = engine_tx_files(c->channel, ret_file);
+
+	if (nr == 0 || (*ret_file)->bytes <= BULK_BESIDE || !latency_active(w))
+		return nr;
+	c->piece = **ret_file;
+	c->piece.bytes = BULK_BESIDE;
+	*ret_file = &c->piece;
+	return 1;
 }
 
 static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *left)
@@ -197,7 +225,7 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *le
 		const struct iovec *iov;
 		const struct tx_file *file;
 		int nr = engine_tx_iov(w->engine, c->channel, w->now_ns, &iov);
-		int file_nr = engine_tx_files(c->channel, &file);
+		int file_nr = files_to_send(w, c, &file);
 		int n;
 
 		if (nr + file_nr == 0)
@@ -216,7 +244,7 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *le
 uint32_t channel_io_send(struct worker *w, uint32_t rank)
 {
 	struct channel_io *first = w->send_first[rank], *c = first ? first : w->active[rank];
-	int64_t left = turn_bytes(rank);
+	int64_t left = turn_bytes(w, rank);
 	uint32_t did = 0;
 
 	/* Round the list, beginning where the last turn had to stop. */
@@ -232,6 +260,7 @@ uint32_t channel_io_send(struct worker *w, uint32_t rank)
 			break;
 	}
 	w->send_first[rank] = left > 0 ? NULL : c;
+	note_activity(w, rank, did);
 	return did;
 }
 
@@ -280,9 +309,11 @@ static uint32_t serve(struct worker *w, struct channel_io *c, int64_t *left)
 uint32_t channel_io_receive(struct worker *w, uint32_t rank)
 {
 	struct io_link *again = NULL, *l;
-	int64_t left = turn_bytes(rank);
+	int64_t left = turn_bytes(w, rank);
 	uint32_t did = 0;
 
+	if (rank > 0)
+		engine_rx_limit(w->engine, latency_active(w) ? BULK_BESIDE : NCD_FRAME_PAYLOAD_MAX);
 	/* One that puts itself back is behind all others: its second sight ends the turn. */
 	while (left > 0 && (l = io_next(w->io, rank))) {
 		if (l == again) {
@@ -293,6 +324,7 @@ uint32_t channel_io_receive(struct worker *w, uint32_t rank)
 		if (!again && l->queued)
 			again = l;
 	}
+	note_activity(w, rank, did);
 	return did;
 }
 

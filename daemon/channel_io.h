@@ -18,6 +18,7 @@ struct channel_io {
 	struct link *link;
 	struct channel *channel;
 	struct ring_mem rx_buf, tx_buf;
+	struct tx_file piece; /* what is being sent of a file, if not all of a piece */
 	bool dying;
 	struct channel_io *next, *prev; /* active list of its rank; next: free list */
 };

@@ -30,8 +30,13 @@ static uint32_t payload_left(const struct channel_rx *rx)
 	return rx->frame.length - rx->done;
 }
 
+void engine_rx_limit(struct engine *e, uint32_t bytes)
+{
+	e->rx_most = bytes;
+}
+
 /* The ring's pieces for the payload that is coming, if it is large and missing. */
-static int direct_iov(struct channel_rx *rx)
+static int direct_iov(const struct engine *e, struct channel_rx *rx)
 {
 	const struct stream *s = rx->stream;
 	uint32_t left = payload_left(rx);
@@ -40,6 +45,8 @@ static int direct_iov(struct channel_rx *rx)
 
 	if (s == NULL || left < RX_DIRECT_MIN || offset < s->rx_next)
 		return 0;
+	if (left > e->rx_most)
+		left = e->rx_most;
 	pos = ring_place(&s->rx, s->rx_base, offset);
 	first = left < s->rx.bytes - pos ? left : s->rx.bytes - pos;
 	rx->iov[0] = (struct iovec){ s->rx.base + pos, first };
@@ -61,12 +68,16 @@ static uint32_t staging_want(const struct channel_rx *rx)
 	return want < room ? want : room;
 }
 
+static void put_staging(struct channel_rx *rx, uint32_t bytes)
+{
+	rx->iov[rx->iov_nr++] = (struct iovec){ rx->buf + rx->end, bytes };
+}
+
 int engine_rx_iov(struct engine *e, struct channel *c, const struct iovec **ret_iov)
 {
 	struct channel_rx *rx = &c->rx;
 	uint32_t pending = rx->end - rx->start;
 
-	(void)e;
 	if (!rx->lent) {
 		if (rx->start > 0) {
 			memmove(rx->buf, rx->buf + rx->start, pending);
@@ -74,10 +85,11 @@ int engine_rx_iov(struct engine *e, struct channel *c, const struct iovec **ret_
 			rx->end = pending;
 		}
 		rx->direct = 0;
-		rx->iov_nr = rx->in_payload && pending == 0 ? direct_iov(rx) : 0;
-		rx->iov[rx->iov_nr++] = (struct iovec){
-			rx->buf + rx->end, rx->direct > 0 ? WIRE_HEADER_BYTES : staging_want(rx)
-		};
+		rx->iov_nr = rx->in_payload && pending == 0 ? direct_iov(e, rx) : 0;
+		if (rx->direct == 0)
+			put_staging(rx, staging_want(rx));
+		else if (rx->direct == payload_left(rx))
+			put_staging(rx, WIRE_HEADER_BYTES);
 		rx->lent = true;
 	}
 	*ret_iov = rx->iov;

@@ -56,6 +56,7 @@ struct engine *engine_create(void *mem, const struct engine_config *cfg,
 	uint32_t i;
 
 	e->cfg = *cfg;
+	e->rx_most = NCD_FRAME_PAYLOAD_MAX;
 	e->ops = ops;
 	e->ctx = ctx;
 	e->stream = carve(&at, cfg->streams * sizeof(struct stream));

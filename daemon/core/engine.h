@@ -149,6 +149,9 @@ void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now
 /* True if engine_tx_iov would return something. Cheap. */
 bool engine_channel_wants_tx(const struct channel *c);
 
+/* From now on at most @bytes of a payload are received at once straight into a ring: how long that
+ * may keep the caller from other things. */
+void engine_rx_limit(struct engine *e, uint32_t bytes);
 /* Where to receive to, up to 4 iovecs, never 0 bytes; valid until engine_received. */
 int engine_rx_iov(struct engine *e, struct channel *c, const struct iovec **ret_iov);
 /* @bytes have been received there. 0, or -EPROTO: close the channel (engine_channel_error: why). */

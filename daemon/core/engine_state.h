@@ -120,6 +120,7 @@ struct engine {
 	struct stream *ack_head, *ack_tail;       /* by ack_due_ns: the delay is constant */
 	struct stream *orphan_head, *orphan_tail; /* by orphan_due_ns: likewise */
 	bool leaving;
+	uint32_t rx_most;     /* engine_rx_limit */
 	uint64_t now_ns;      /* the latest time heard */
 	uint64_t slow_due_ns; /* peers and channels are looked at no sooner */
 	struct engine_counters counters;

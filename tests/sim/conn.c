@@ -141,6 +141,10 @@ static void post_rx(struct sim *s, struct conn_end *e)
 {
 	size_t total = 0;
 
+	/* A worker says how much it wants at once as often as it likes. */
+	if (rng_chance(&s->ring_rng, 20))
+		engine_rx_limit(end_node(s, e)->engine,
+				(uint32_t)rng_log(&s->ring_rng, 1024, NCD_FRAME_PAYLOAD_MAX));
 	e->rx_nr = engine_rx_iov(end_node(s, e)->engine, e->channel, &e->rx_iov);
 	for (int i = 0; i < e->rx_nr; i++) {
 		total += e->rx_iov[i].iov_len;

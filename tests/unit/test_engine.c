@@ -532,6 +532,27 @@ static void bytes_are_held_back_until_the_last_receive_is_over(void **state)
 	assert_true(rig_events(r, 0, s) & STREAM_EV_TX_DONE);
 }
 
+static void a_large_payload_is_received_in_pieces_of_the_limit(void **state)
+{
+	struct rig *r = *state;
+	struct engine *e = r->host[1].engine;
+	const struct iovec *iov;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+
+	engine_rx_limit(e, 6000);
+	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'a'), 0);
+	rig_send(r, 0, 0);
+	assert_int_equal(rig_deliver(r, 0, 0, WIRE_HEADER_BYTES), 0);
+	/* No header is read along with a piece: it would not be one. */
+	assert_int_equal(engine_rx_iov(e, r->wire[0].channel[1], &iov), 1);
+	assert_ptr_equal(iov[0].iov_base, r->host[1].rx.base);
+	assert_int_equal(iov[0].iov_len, 6000);
+	rig_pump(r);
+	assert_true(stream_rx_contiguous(t) == RIG_RING);
+	for (uint64_t i = 0; i < RIG_RING; i++)
+		assert_int_equal(r->host[1].rx.base[i], 'a');
+}
+
 /* What a channel gives to its transport: how much by address, and the pieces by file. */
 static size_t gathered(struct rig *r, const struct tx_file **ret_file, int *ret_file_nr)
 {
@@ -736,6 +757,7 @@ int main(void)
 		CASE(bytes_that_may_still_be_written_are_not_acknowledged),
 		CASE(bytes_held_back_are_told_when_the_other_channel_dies),
 		CASE(bytes_are_held_back_until_the_last_receive_is_over),
+		CASE(a_large_payload_is_received_in_pieces_of_the_limit),
 		CASE(large_payloads_go_by_file),
 		CASE(what_went_by_file_is_exposed_until_it_is_acknowledged),
 		CASE(a_peer_without_channels_times_out),
