@@ -152,6 +152,22 @@ static int item_next(const char **text, char item[ITEM_BYTES])
 	return 1;
 }
 
+/* Multicast or broadcast: an address of no one host. */
+static bool address_is_group(const struct address *a)
+{
+	static const uint8_t broadcast[4] = { 255, 255, 255, 255 };
+
+	if (address_is_v4(a))
+		return (a->byte[12] & 0xf0) == 224 || memcmp(a->byte + 12, broadcast, 4) == 0;
+	return a->byte[0] == 0xff;
+}
+
+/* fe80::/10 names no host without an interface; 169.254.0.0/16 does, by the routes. */
+static bool address_needs_interface(const struct address *a)
+{
+	return a->byte[0] == 0xfe && (a->byte[1] & 0xc0) == 0x80;
+}
+
 static int addresses_read(const char *text, struct config_addresses *field,
 			  char why[CONFIG_WHY_BYTES])
 {
@@ -168,6 +184,16 @@ static int addresses_read(const char *text, struct config_addresses *field,
 				     item);
 		if (address_is_any(&a))
 			return wrong(why, "'%s' stands for any address; name a certain one", item);
+		if (address_is_group(&a))
+			return wrong(why,
+				     "'%s' is a multicast or broadcast address; give one that is "
+				     "a host's own",
+				     item);
+		if (address_needs_interface(&a))
+			return wrong(why,
+				     "'%s' is a link-local address, which differs by interface; "
+				     "give a global or unique local one",
+				     item);
 		for (i = 0; i < field->nr; i++)
 			if (address_equal(&field->address[i], &a))
 				return wrong(why, "'%s' is given twice; remove one", item);
@@ -234,6 +260,16 @@ static int ports_read(const char *text, struct config_ports *field, char why[CON
 	return r == 0 ? 0 : wrong(why, "has an item that is no port; separate them by commas");
 }
 
+static bool core_is_listed(const struct config_cores *c, uint64_t cpu)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->nr; i++)
+		if (c->cpu[i] == cpu)
+			return true;
+	return false;
+}
+
 static int cores_read(const char *text, struct config_cores *field, char why[CONFIG_WHY_BYTES])
 {
 	struct config_cores c = { .choice = CORES_LIST };
@@ -255,6 +291,10 @@ static int cores_read(const char *text, struct config_cores *field, char why[CON
 			if (c.nr == NCD_WORKERS_MAX)
 				return wrong(why, "has too many cores; at most %d",
 					     NCD_WORKERS_MAX);
+			/* Two workers that spin on one core would only be in each other's way. */
+			if (core_is_listed(&c, first))
+				return wrong(why, "core %" PRIu64 " is given twice; remove one",
+					     first);
 			c.cpu[c.nr++] = (uint32_t)first;
 		}
 	}

@@ -34,6 +34,7 @@ case_wrong_configs() { # quick
 	bad '[host]\naddress = 192.0.2.77' '2: [host] address = 192.0.2.77: is not an address of this'
 	bad '[peer a]\nport = 1' '1: [peer a] has no address; add address'
 	bad '[peer a]\naddress = 192.0.2.1\n[peer b]\naddress = 192.0.2.1' '4: [peer b] address = 192.0.2.1: is also that of [peer a]'
+	bad '[peer a]\naddress = ff02::1' "2: address = ff02::1: 'ff02::1' is a multicast"
 	bad '[daemon]\nuser = no-such-user' '2: [daemon] user = no-such-user: no such user; create'
 	bad '[access]\ngroup = no-such-group' '2: [access] group = no-such-group: no such group'
 	bad '[channels]\ncongestion = warp' '2: [channels] congestion = warp: the kernel refuses it'

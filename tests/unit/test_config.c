@@ -132,10 +132,18 @@ static void mistakes_are_named_with_line_value_and_remedy(void **state)
 	bad("[workers]\ncores = two\n", "'two' is no core; give 'auto' or a list of cores");
 	bad("[workers]\ncores = 5-2\n", "'5-2' is no core");
 	bad("[workers]\ncores = ,\n", "names no cores");
+	bad("[workers]\ncores = 0,0\n", "t.conf:2: cores = 0,0: core 0 is given twice; remove one");
+	bad("[workers]\ncores = 1-3,2\n", "core 2 is given twice");
 	bad("[workers]\ncopy_cores = 3\n", "copy_cores = 3: is not yet possible");
 	bad("[host]\naddress = localhost\n", "'localhost' is not an address");
 	bad("[host]\naddress = 0.0.0.0\n", "'0.0.0.0' stands for any address");
 	bad("[host]\naddress = ::1, ::1\n", "'::1' is given twice");
+	bad("[peer a]\naddress = 224.0.0.1\n",
+	    "t.conf:2: address = 224.0.0.1: '224.0.0.1' is a multicast or broadcast");
+	bad("[peer a]\naddress = ff02::1\n", "'ff02::1' is a multicast");
+	bad("[peer a]\naddress = 255.255.255.255\n", "'255.255.255.255' is a multicast");
+	bad("[peer a]\naddress = fe80::1\n",
+	    "t.conf:2: address = fe80::1: 'fe80::1' is a link-local address");
 	bad("[class]\nlatency_ports = 0\n", "'0' is no port");
 	bad("[class]\nlatency_ports = 9-99999\n", "'9-99999' is no port");
 	bad("[daemon]\nsocket =\n", "t.conf:2: socket is empty");
