@@ -142,10 +142,11 @@ config() {
 		"${peer_address:-${address[$o]}}" >>"$dir/$1.conf"
 	[ -z "${2:-}" ] || printf '%s\n' "$2" >>"$dir/$1.conf"
 }
-# start HOST - starts its daemon and waits until it serves.
+# start HOST - starts its daemon, by the program $ncd_by if there is one, and waits until it serves.
+ncd_by=()
 start() {
 	local h=$1
-	(on "$h" "$OUT/ncd" -c "$dir/$h.conf" >>"$dir/$h.log" 2>&1) &
+	(on "$h" "${ncd_by[@]}" "$OUT/ncd" -c "$dir/$h.conf" >>"$dir/$h.log" 2>&1) &
 	pid_of[$h]=$!
 	asked[$h]=
 	until_true 10 serves "$h" || fail "ncd of $h does not start"

@@ -33,6 +33,23 @@ case_large_epoll() {
 	ask here workers | grep -q '"backend":"epoll"' || fail "not the epoll back end"
 	sizes
 }
+# Where the kernel refuses io_uring the daemon says so and does without, unless it is told not to.
+case_uring_refused() { # quick
+	ncd_by=("$OUT/tests/e2e/no_uring")
+	both
+	ask here workers | grep -q '"backend":"epoll"' || fail "not the epoll back end"
+	grep -q 'I/O by epoll, not io_uring: Operation not permitted' "$dir/here.log" || fail "not told"
+	random_file 1000000 part
+	transfer here there 7001 part
+	transfer there here 7002 part
+	stop here
+	config here $'[workers]\nio = io_uring'
+	on here "${ncd_by[@]}" "$OUT/ncd" -c "$dir/here.conf" >"$dir/must.out" 2>&1 &
+	ends 10 $!
+	[ $? -eq 1 ] || fail "status is not 1"
+	[ "$(wc -l <"$dir/must.out")" -eq 1 ] || fail "not one line: $(cat "$dir/must.out")"
+	grep -q 'Operation not permitted.*\[workers\] io' "$dir/must.out" || fail "$(cat "$dir/must.out")"
+}
 case_large_two_workers() {
 	two_cores
 	channels=6 both "$two_workers"
