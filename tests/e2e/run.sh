@@ -16,6 +16,11 @@ export OUT
 for program in ncd ncd-cat ncd-perf ncd-stat; do
 	[ -x "$OUT/$program" ] || { echo "run.sh: no $OUT/$program: make all first" >&2; exit 1; }
 done
+for program in echo garbage hostile no_uring; do
+	[ -x "$OUT/tests/e2e/$program" ] && continue
+	echo "run.sh: no $OUT/tests/e2e/$program: make check-e2e builds it (with E2E=--list: and runs nothing)" >&2
+	exit 1
+done
 
 # A case is a function case_NAME of a file here; "# quick" behind it: also run by --quick.
 list() { grep -lE '^case_' "$here"/*.sh | xargs sed -nE "s/^case_([a-z0-9_]+)\(\) \{$1/\1/p"; }
