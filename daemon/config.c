@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config_key.h"
 #include "endpoint.h"
@@ -334,6 +335,7 @@ int config_load(const char *path, bool must_exist, struct config **ret_config,
 		char error[CONFIG_ERROR_BYTES])
 {
 	FILE *stream = fopen(path, "re");
+	struct stat st;
 	int r;
 
 	if (stream == NULL && errno == ENOENT && !must_exist) {
@@ -342,6 +344,13 @@ int config_load(const char *path, bool must_exist, struct config **ret_config,
 			return -ENOMEM;
 		(*ret_config)->file_absent = true;
 		return 0;
+	}
+	/* Opening one to read succeeds, and reading it then fails. */
+	if (stream != NULL && fstat(fileno(stream), &st) == 0 && S_ISDIR(st.st_mode)) {
+		(void)fclose(stream); /* was not even read */
+		(void)snprintf(error, CONFIG_ERROR_BYTES,
+			       "%.256s: is a directory; give the file in it with -c", path);
+		return -EISDIR;
 	}
 	if (stream == NULL) {
 		r = -errno;

@@ -41,6 +41,9 @@ case_wrong_configs() { # quick
 	bad 'port 4790' '1: '
 	rm "$dir/bad.conf"
 	says "$dir/bad.conf: cannot be opened: No such file or directory"
+	mkdir "$dir/bad.conf"
+	says "$dir/bad.conf: is a directory"
+	says "$dir/bad.conf: is a directory" -t
 	on here "$OUT/ncd" --nonsense >"$dir/bad.out" 2>&1 &
 	ends 5 $!
 	[ $? -eq 2 ] || fail "wrong options: status is not 2"
