@@ -112,8 +112,8 @@ static void daemon_reload(struct daemon *d)
 	peers_reload(&d->peers);
 	config_free(old);
 	stats_count(&d->stats.head->reloads);
-	log_line(&d->log, LOG_LEVEL_INFO, "%s is taken over: %" PRIu32 " peers", fresh->file,
-		 fresh->peer_nr - 1);
+	log_line(&d->log, LOG_LEVEL_INFO, "%s is taken over: %" PRIu32 " peer%s", fresh->file,
+		 fresh->peer_nr - 1, fresh->peer_nr == 2 ? "" : "s");
 	notify_ready();
 	daemon_status(d);
 }

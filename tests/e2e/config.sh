@@ -131,6 +131,7 @@ case_reload() { # quick
 	config here
 	hup here
 	connected
+	grep -q "here.conf is taken over: 1 peer$" "$dir/here.log" || fail "the log does not tell"
 	random_file 100000 part
 	transfer here there 7001 part
 	transfer there here 7002 part
