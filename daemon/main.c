@@ -2,6 +2,7 @@
 /*
  * main.c - ncd: arguments, then the daemon, in the foreground.
  */
+#include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -53,6 +54,18 @@ static bool arguments_parse(int argc, char **argv, struct arguments *ret_args)
 	return true;
 }
 
+/* What was printed is out; or one line says why not. The status to exit with. */
+static int printed(const struct log *log)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_SUCCESS;
+	/* errno 0: it failed before, and is not remembered. */
+	log_line(log, LOG_LEVEL_ERROR, "cannot write to stdout: %s",
+		 errno ? strerror(errno) : "not all of it has got out");
+	return EXIT_FAILURE;
+}
+
 static int run(struct config *config, bool named)
 {
 	char error[CONFIG_ERROR_BYTES] = "";
@@ -95,11 +108,11 @@ int main(int argc, char **argv)
 		(void)fputs(USAGE, stderr);
 		return 2;
 	}
+	log_init(&log, 2, LOG_LEVEL_INFO);
 	if (args.help || args.version) {
 		(void)fputs(args.help ? USAGE : "ncd " NCD_RELEASE "\n", stdout);
-		return EXIT_SUCCESS;
+		return printed(&log);
 	}
-	log_init(&log, 2, LOG_LEVEL_INFO);
 	file = args.file ? args.file : CONFIG_DEFAULT_FILE;
 	if (config_load(file, args.file != NULL, &config, error) < 0 ||
 	    config_resolve(config, error) < 0) {
@@ -113,7 +126,7 @@ int main(int argc, char **argv)
 		(void)printf("%s: ok\n", file);
 	if (args.print || args.check) {
 		config_free(config);
-		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+		return printed(&log);
 	}
 	return run(config, args.file != NULL);
 }

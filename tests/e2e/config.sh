@@ -103,6 +103,7 @@ case_stale_socket_is_replaced() {
 
 # -T prints what -t accepts and -T prints the same of.
 case_check_and_print() { # quick
+	local option
 	config here $'[class]\nlatency_ports = 6379, 8000-8100\n[buffers]\nsend = 256K'
 	on here "$OUT/ncd" -t -c "$dir/here.conf" >"$dir/t.out" 2>&1 &
 	ends 5 $! || fail "-t: $(cat "$dir/t.out")"
@@ -115,6 +116,12 @@ case_check_and_print() { # quick
 	ends 5 $! || fail "-T of what -T prints"
 	cmp <(sed 's/ *;.*//' "$dir/full.conf") <(sed 's/ *;.*//' "$dir/again.conf") ||
 		fail "-T of what -T prints is something else"
+	for option in -t -T -V -h; do
+		on here "$OUT/ncd" $option -c "$dir/here.conf" >/dev/full 2>"$dir/full.err" &
+		ends 5 $! && fail "$option into a full device ends well"
+		grep -qE '^(<3>)?ncd: cannot write to stdout: No space left' "$dir/full.err" ||
+			fail "$option: $(cat "$dir/full.err")"
+	done
 }
 
 daemon_number() { ask "$1" summary | grep -o "\"$2\":[0-9]*" | head -n 1 | cut -d: -f2; }
