@@ -57,7 +57,8 @@ int nc_bind(int s, const struct sockaddr *addr, socklen_t addrlen);
 int nc_listen(int s, int backlog);
 
 /* accept4(2), also from several threads at once. @flags SOCK_NONBLOCK, SOCK_CLOEXEC.
- * Errors: -EAGAIN, -EINTR, -EINVAL (not listening), -EMFILE, -ECONNRESET (daemon gone), -EBADF. */
+ * Errors: -EAGAIN, -EINTR, -EINVAL (not listening, *addrlen < 0), -EMFILE, -ECONNRESET (daemon
+ * gone), -EBADF. */
 int nc_accept4(int s, struct sockaddr *addr, socklen_t *addrlen, int flags);
 
 /*
@@ -90,6 +91,8 @@ int nc_shutdown(int s, int how);
  * SO_LINGER's time ran out. */
 int nc_close(int s);
 
+/* getsockname(2), getpeername(2). Errors: -ENOTCONN (getpeername), -EINVAL (*addrlen < 0),
+ * -EBADF. */
 int nc_getsockname(int s, struct sockaddr *addr, socklen_t *addrlen);
 int nc_getpeername(int s, struct sockaddr *addr, socklen_t *addrlen);
 

@@ -200,6 +200,8 @@ static int accept_one(struct nc_sock *s, int flags, struct sockaddr *addr, sockl
 		return -ECONNRESET;
 	if (!acceptor_look(s))
 		return -EAGAIN;
+	if (!name_room_valid(addr, addrlen))
+		return -EINVAL; /* Linux says so too, but only when it has lost the connection */
 	/* A number first: without one the stream stays in the queue, as in Linux. */
 	ret = sock_create(s->att, s->domain, &child);
 	if (ret < 0)

@@ -303,6 +303,8 @@ int sock_hold_port(struct nc_sock *s);
 /* -EINVAL (too short), -EAFNOSUPPORT (not @domain). */
 int endpoint_from_sockaddr(int domain, const struct sockaddr *addr, socklen_t len,
 			   struct endpoint *ret_endpoint);
+/* False for a negative *len, where there is an address to give at all: -EINVAL then. */
+bool name_room_valid(const struct sockaddr *addr, const socklen_t *len);
 /* As the socket calls give addresses: cut to *len, *len set to the whole. */
 void endpoint_to_sockaddr(const struct endpoint *e, int domain, struct sockaddr *addr,
 			  socklen_t *len);

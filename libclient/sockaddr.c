@@ -42,6 +42,11 @@ int endpoint_from_sockaddr(int domain, const struct sockaddr *addr, socklen_t le
 	return 0;
 }
 
+bool name_room_valid(const struct sockaddr *addr, const socklen_t *len)
+{
+	return !addr || !len || (int)*len >= 0;
+}
+
 void endpoint_to_sockaddr(const struct endpoint *e, int domain, struct sockaddr *addr,
 			  socklen_t *len)
 {

@@ -220,15 +220,17 @@ int nc_close(int number)
 int nc_getsockname(int number, struct sockaddr *addr, socklen_t *addrlen)
 {
 	struct nc_sock *s = sock_find_locked(number);
+	int ret = name_room_valid(addr, addrlen) ? 0 : -EINVAL;
 
 	if (!s)
 		return -EBADF;
 	(void)sock_settle(s); /* a name is known once connected */
 	if (s->bound && s->local.port == 0 && sock_phase(s) == PHASE_NEW)
 		(void)sock_hold_port(s); /* gone daemon, no port left: calls will tell */
-	endpoint_to_sockaddr(&s->local, s->domain, addr, addrlen);
+	if (ret == 0)
+		endpoint_to_sockaddr(&s->local, s->domain, addr, addrlen);
 	lock_release(&s->lock);
-	return 0;
+	return ret;
 }
 
 int nc_getpeername(int number, struct sockaddr *addr, socklen_t *addrlen)
@@ -239,6 +241,8 @@ int nc_getpeername(int number, struct sockaddr *addr, socklen_t *addrlen)
 	if (!s)
 		return -EBADF;
 	ret = sock_settle(s) == 0 && !sock_over(s) ? 0 : -ENOTCONN;
+	if (ret == 0 && !name_room_valid(addr, addrlen))
+		ret = -EINVAL;
 	if (ret == 0)
 		endpoint_to_sockaddr(&s->remote, s->domain, addr, addrlen);
 	lock_release(&s->lock);

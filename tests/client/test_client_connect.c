@@ -104,6 +104,29 @@ static void a_refused_socket_tries_again_at_once(void **state)
 	(void)fake_expect(f, SQ_CLOSE);
 }
 
+/* As in Linux; and a stream that waits is not lost for it. */
+static void a_negative_length_of_a_name_is_refused(void **state)
+{
+	struct fake *f = *state;
+	struct sockaddr_in name = { 0 };
+	struct sockaddr *at = (struct sockaddr *)&name;
+	struct fake_slot p;
+	int s = connected(f, &p), l = listening(81), c;
+	socklen_t len = (socklen_t)-1;
+
+	assert_int_equal(nc_getsockname(s, at, &len), -EINVAL);
+	assert_int_equal(nc_getpeername(s, at, &len), -EINVAL);
+	(void)fake_incoming(f, 0, 0);
+	assert_int_equal(nc_accept4(l, at, &len, 0), -EINVAL);
+	assert_int_equal(len, (socklen_t)-1);
+	assert_int_equal(name.sin_family, 0);
+	c = nc_accept4(l, NULL, &len, 0); /* nobody looks at it without an address */
+	assert_true(c >= NC_SOCKET_BASE);
+	closed(f, c);
+	closed(f, l);
+	closed(f, s);
+}
+
 static void non_blocking_connect_tells_later(void **state)
 {
 	struct fake *f = *state;
@@ -515,6 +538,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(blocking_connect_waits_for_the_answer, start, stop),
 		cmocka_unit_test_setup_teardown(connect_errors_are_the_daemons, start, stop),
 		cmocka_unit_test_setup_teardown(a_refused_socket_tries_again_at_once, start, stop),
+		cmocka_unit_test_setup_teardown(a_negative_length_of_a_name_is_refused, start,
+						stop),
 		cmocka_unit_test_setup_teardown(non_blocking_connect_tells_later, start, stop),
 		cmocka_unit_test_setup_teardown(connect_times_out_into_the_background, start, stop),
 		cmocka_unit_test(no_slot_left_is_enobufs),
