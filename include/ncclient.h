@@ -100,7 +100,8 @@ int nc_getpeername(int s, struct sockaddr *addr, socklen_t *addrlen);
  * setsockopt(2), getsockopt(2). SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL,
  * SO_ACCEPTCONN, SO_RCVBUF, SO_SNDBUF (before connect or listen; rounded up to a power of two;
  * what the rings may grow to),
- * SO_RCVTIMEO, SO_SNDTIMEO, SO_LINGER, SO_PRIORITY (not 0: class latency), SO_REUSEADDR,
+ * SO_RCVTIMEO, SO_SNDTIMEO, SO_LINGER, SO_PRIORITY (not 0: class latency; above 6 -EPERM, as in
+ * socket(7)), SO_REUSEADDR,
  * SO_REUSEPORT, SO_KEEPALIVE (accepted: channels always have it). IPPROTO_TCP: TCP_NODELAY,
  * TCP_QUICKACK, TCP_CORK (accepted), TCP_FASTOPEN_CONNECT, TCP_MAXSEG, TCP_INFO (state and RTT).
  * SOL_NC: below. Anything else: -ENOPROTOOPT.

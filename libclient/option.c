@@ -8,12 +8,15 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "ncclient.h"
 #include "sock.h"
 
-#define MAXSEG_DEFAULT 1460
-#define RING_DEFAULT   (4u << 20) /* what SO_SNDBUF says before connect, if nobody asked for more */
+#define MAXSEG_DEFAULT    1460
+#define PRIORITY_FREE_MAX 6 /* everybody may set it */
+/* What SO_SNDBUF says before connect, if nobody asked for more. */
+#define RING_DEFAULT (4u << 20)
 
 static int int_get(const void *val, socklen_t len, int *ret_int)
 {
@@ -89,6 +92,25 @@ static int set_linger(struct nc_sock *s, const void *val, socklen_t len)
 	return 0;
 }
 
+/* As socket(7): above 6 only for whom the kernel would let; it is asked, by a socket of no use. */
+static int set_priority(struct nc_sock *s, int priority)
+{
+	int ret = 0, fd;
+
+	if (priority < 0 || priority > PRIORITY_FREE_MAX) {
+		fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(int)) < 0)
+			ret = -EPERM;
+		if (fd >= 0)
+			close(fd);
+		if (ret < 0)
+			return ret;
+	}
+	s->priority = priority;
+	class_set(s, priority != 0 ? NC_CLASS_LATENCY : NC_CLASS_AUTO);
+	return 0;
+}
+
 static int set_socket(struct nc_sock *s, int name, const void *val, socklen_t len)
 {
 	int v = 0;
@@ -107,9 +129,7 @@ static int set_socket(struct nc_sock *s, int name, const void *val, socklen_t le
 	case SO_SNDBUF:
 		return set_buffer(s, v, &s->tx_want);
 	case SO_PRIORITY:
-		s->priority = v;
-		class_set(s, v != 0 ? NC_CLASS_LATENCY : NC_CLASS_AUTO);
-		return 0;
+		return set_priority(s, v);
 	case SO_REUSEADDR:
 		s->reuseaddr = v != 0;
 		return 0;

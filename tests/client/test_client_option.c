@@ -3,9 +3,12 @@
  * test_client_option.c - setsockopt, getsockopt, ioctl, fcntl: what is set is got, what is not
  * supported fails clearly.
  */
+#include <linux/capability.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "client_test.h"
 
@@ -120,6 +123,45 @@ static void ring_sizes_are_asked_for_before_connect(void **state)
 	closed(f, s);
 }
 
+/* Of this thread alone; what it had is in *ret_had. */
+static void capabilities_drop(struct __user_cap_data_struct ret_had[2])
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct less[2];
+
+	assert_int_equal(syscall(SYS_capget, &head, ret_had), 0);
+	memcpy(less, ret_had, sizeof(less));
+	less[0].effective = less[1].effective = 0;
+	assert_int_equal(syscall(SYS_capset, &head, less), 0);
+}
+
+static void capabilities_restore(struct __user_cap_data_struct had[2])
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+
+	assert_int_equal(syscall(SYS_capset, &head, had), 0);
+}
+
+/* socket(7): the priorities above 6, and below 0, are not everybody's. */
+static void a_high_priority_needs_the_capability(void **state)
+{
+	struct fake *f = *state;
+	int s = nc_socket(AF_INET, SOCK_STREAM, 0);
+	struct __user_cap_data_struct had[2];
+	bool may;
+
+	capabilities_drop(had);
+	may = had[0].effective & (1u << CAP_NET_ADMIN);
+	assert_int_equal(set_int(s, SOL_SOCKET, SO_PRIORITY, 6), 0);
+	assert_int_equal(set_int(s, SOL_SOCKET, SO_PRIORITY, 7), -EPERM);
+	assert_int_equal(set_int(s, SOL_SOCKET, SO_PRIORITY, -1), -EPERM);
+	assert_int_equal(get_int(s, SOL_SOCKET, SO_PRIORITY), 6);
+	capabilities_restore(had);
+	if (may)
+		assert_int_equal(set_int(s, SOL_SOCKET, SO_PRIORITY, 7), 0);
+	closed(f, s);
+}
+
 static void class_goes_to_the_worker(void **state)
 {
 	struct fake *f = *state;
@@ -187,6 +229,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(unsupported_and_malformed_fail, start, stop),
 		cmocka_unit_test_setup_teardown(ring_sizes_are_asked_for_before_connect, start,
 						stop),
+		cmocka_unit_test_setup_teardown(a_high_priority_needs_the_capability, start, stop),
 		cmocka_unit_test_setup_teardown(class_goes_to_the_worker, start, stop),
 		cmocka_unit_test_setup_teardown(tcp_info_tells_state_and_rtt, start, stop),
 	};
