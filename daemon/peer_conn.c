@@ -43,10 +43,39 @@ static struct peer_conn *conn_create(struct peers *ps, struct peer_entry *entry,
 	return conn;
 }
 
+/* True if one more may say hello; a refusal is counted. */
+static bool greeting_room(struct peers *ps, bool stranger)
+{
+	if (stranger && ps->strangers == CONN_STRANGERS_MAX) {
+		stats_count(&ps->stats->head->hello_strangers);
+		return false;
+	}
+	if (ps->greeting == CONN_GREETING_MAX) {
+		stats_count(&ps->stats->head->hello_garbage);
+		return false;
+	}
+	return true;
+}
+
+static void greeting_begins(struct peer_conn *conn)
+{
+	conn->state = CONN_HEARING;
+	conn->peers->greeting++;
+	if (conn->entry == NULL)
+		conn->peers->strangers++;
+}
+
+static void greeting_ends(const struct peer_conn *conn)
+{
+	conn->peers->greeting--;
+	if (conn->entry == NULL)
+		conn->peers->strangers--;
+}
+
 void conn_free(struct peer_conn *conn)
 {
 	if (conn->state == CONN_HEARING)
-		conn->peers->greeting--;
+		greeting_ends(conn);
 	if (conn->event)
 		event_free(conn->event);
 	if (conn->fd >= 0)
@@ -156,7 +185,7 @@ static void conn_up(struct peer_conn *conn, enum peer_verdict verdict)
 		return;
 	}
 	if (conn->state == CONN_HEARING)
-		ps->greeting--;
+		greeting_ends(conn);
 	conn->state = CONN_UP;
 	event_free(conn->event);
 	conn->event = NULL;
@@ -563,17 +592,16 @@ static struct peer_entry *entry_find(const struct peers *ps, const struct addres
 
 void conn_accept(struct peers *ps, int fd, const struct address *addr, uint16_t port)
 {
+	struct peer_entry *entry = entry_find(ps, addr);
 	struct peer_conn *conn = NULL;
 
-	if (ps->greeting < CONN_GREETING_MAX)
-		conn = conn_create(ps, entry_find(ps, addr), fd);
+	if (greeting_room(ps, entry == NULL))
+		conn = conn_create(ps, entry, fd);
 	if (conn == NULL) {
-		stats_count(&ps->stats->head->hello_garbage);
 		(void)close(fd); /* nothing was said */
 		return;
 	}
-	conn->state = CONN_HEARING;
-	ps->greeting++;
+	greeting_begins(conn);
 	conn->addr = *addr;
 	conn->port = port;
 	if (!conn_await_hello(conn))

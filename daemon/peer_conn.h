@@ -20,6 +20,7 @@
 
 #define CONN_TIMEOUT_SECONDS 3  /* to connect; and to say hello */
 #define CONN_GREETING_MAX    64 /* inbound connections that have not said hello; more are closed */
+#define CONN_STRANGERS_MAX   8  /* of them, from no peer's address: they leave room for peers */
 
 enum conn_state {
 	CONN_CONNECTING,

@@ -55,6 +55,7 @@ struct peers {
 	struct peer_entry *entry[NCD_PEERS_MAX]; /* by index; 0 is this host and has none */
 	struct peer_conn *conns;                 /* all, by peer_conn.next */
 	uint32_t greeting;                       /* inbound, hello not done */
+	uint32_t strangers;                      /* of those, from no peer's address */
 	struct event *dial_event;
 	struct {
 		int fd;

@@ -30,6 +30,8 @@ const struct field *head_fields(void)
 			 "channels of peers refused (the log says why)") },
 		{ REASON(stats_head, hello_garbage,
 			 "connections to the channel port that spoke no ncd") },
+		{ REASON(stats_head, hello_strangers,
+			 "connections from no peer's address, closed for their number") },
 		{ COUNTER(stats_head, reloads) },
 		{ REASON(stats_head, reload_failures,
 			 "reloads refused: the new config has an error") },

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define STATS_MAGIC   0x6e63642d73746174ull
-#define STATS_VERSION 1u
+#define STATS_VERSION 2u
 
 typedef _Atomic uint64_t counter64; /* the one typedef: a counter is its own unit of ABI */
 
@@ -52,6 +52,7 @@ struct stats_head { /* control */
 	counter64 reloads;
 	counter64 reload_failures;
 	counter64 ctl_stalled; /* attachments ended because the application did not read */
+	counter64 hello_strangers; /* connections from no peer's address, closed for their number */
 };
 
 struct stats_worker { /* that worker */

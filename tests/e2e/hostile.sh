@@ -74,6 +74,28 @@ case_silent_connections() {
 	transfer here there 7002 part
 }
 
+# from ADDRESS - what connects from here to there is from that address, unless it chooses one.
+from() { ip -n here route replace "${address[there]}/32" dev veth0 src "$1"; }
+# Many silent connections from no peer's address leave room for a peer's.
+case_silent_strangers() { # quick
+	[ -n "$namespaces" ] || skip "needs root, for an address that is no peer's"
+	both
+	ip -n here addr add 10.79.0.99/24 dev veth0 && from 10.79.0.99 || fail "no third address"
+	(on here bash -c "for ((i = 0; i < 80; i++)); do exec {fd}<>/dev/tcp/${address[there]}/$port
+		done; echo open; read -r" <&"$never" >"$dir/silent.out" 2>&1) &
+	jobs_of_case+=($!)
+	expect 10 grep -q open "$dir/silent.out"
+	expect 5 has_number there hello_strangers 60
+	# As a peer's dial that has not said hello yet: it is not closed, so nothing can be read.
+	from "${address[here]}"
+	on here bash -c "exec 3<>/dev/tcp/${address[there]}/$port && read -rt 1 -u 3; [ \$? -gt 128 ]" &
+	wait $! || fail "a connection from a peer's address was closed at once"
+	[ "$(daemon_number there hello_strangers)" -le 80 ] || fail "a peer was counted as a stranger"
+	stop here
+	start here
+	connected
+}
+
 case_garbage_on_control_socket() { # quick
 	local i lines
 	both
