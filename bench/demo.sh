@@ -1,12 +1,11 @@
 #!/bin/bash
 # demo.sh - `make demo`: two hosts on this machine, each with its own ncd; a file from one to the
 # other, a comparison with kernel TCP, and what ncd-stat shows. Everything is in a temporary
-# directory, on loopback addresses and a port of its own, and gone afterwards, also after Ctrl-C.
+# directory, on loopback addresses and a free port, and gone afterwards, also after Ctrl-C.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 : "${OUT:=build/release}"
 bin=$(cd "$OUT" && pwd) || exit 1
-port=14790        # of the channels; the usual 4790 may be taken by a real ncd
 file_bytes=300000000
 here=127.0.0.1 there=127.0.0.2
 pairs=3 seconds=1 # of each measurement
@@ -87,19 +86,40 @@ host() {
 	C
 	"$bin/ncd" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
 	pids+=($!)
-	printf '  %-6s %s   ncd is process %d, its config:\n' "$1" "$2" $!
-	sed 's/^/           /' "$dir/$1.conf"
 }
 stat_of() { "$bin/ncd-stat" -s "$dir/$1.sock" "${@:2}"; }
 channels_up() { [ "$(stat_of "$1" --json channels | grep -o '"state":"up"' | wc -l)" -ge 3 ]; }
+# Both have their channels; or one has ended, then $ended is set.
+met_or_ended() {
+	local pid
+	ended=
+	for pid in "${pids[@]}"; do kill -0 "$pid" || ended=1; done
+	[ -n "$ended" ] || { channels_up here && channels_up there; }
+}
 listens() { stat_of there --json -l sockets | grep -q "\"local_port\":$1,"; }
 
 say "1. Two hosts"
 echo "Each runs ncd, has a core, and names the other in its config. In real life: two machines."
-host here $here "$core_here" there $there
-host there $there "$core_there" here $here
-until_true 15 channels_up here && until_true 15 channels_up there ||
-	fail "the two hosts did not connect within 15 s"
+hosts() {
+	host here $here "$core_here" there $there
+	host there $there "$core_there" here $here
+	until_true 15 met_or_ended && [ -z "$ended" ] && return
+	kill "${pids[@]}" 2>/dev/null
+	wait "${pids[@]}" 2>/dev/null
+	pids=()
+	return 1
+}
+# The usual port 4790 may be a real ncd's. Who else has the one that is tried next is told by ncd.
+for ((try = 1; ; try++)); do
+	port=$((20000 + RANDOM % 10000))
+	hosts && break
+	[ -n "$ended" ] || fail "the two hosts did not connect within 15 s"
+	[ $try -lt 5 ] && grep -q 'is in use' "$dir"/*.log || fail "ncd has ended"
+done
+for name in here there; do
+	printf '  %-6s %s   its ncd has this config:\n' "$name" "${!name}"
+	sed 's/^/           /' "$dir/$name.conf"
+done
 echo "They have connected. These TCP connections, the channels, carry all that follows:"
 stat_of here channels | sed 's/^/  /'
 
