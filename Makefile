@@ -199,6 +199,9 @@ check-semantics: all $(addprefix $(OUT)/tests/semantics/,semantics wrong.so)
 check-install: all
 	OUT=$(OUT) tests/install.sh
 
+check-deps:
+	tests/deps.sh
+
 check-man:
 	mandoc -T lint -W warning $(MANUAL)
 
@@ -297,7 +300,7 @@ uninstall:
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
-	@echo "make check-unit check-sim check-sansio check-e2e check-install check-man tidy model"
+	@echo "make check-unit check-sim check-sansio check-e2e check-install check-deps check-man tidy model"
 	@echo "                        one part of make check; check-sim SEEDS=N FIRST=S"
 	@echo "make fuzz               each fuzz target for SECONDS=20 (needs clang)"
 	@echo "bash .ci/run            what CI runs: check, sanitizers, 20000 seeds, fuzz, models, systemd"
@@ -307,6 +310,6 @@ clean:
 	rm -rf build
 
 .PHONY: all clean check check-unit check-sim check-sansio check-e2e check-semantics check-install \
-	check-man tidy model fuzz fuzzers deps deps-demo deps-ci demo install uninstall help
+	check-deps check-man tidy model fuzz fuzzers deps deps-demo deps-ci demo install uninstall help
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -10,6 +10,7 @@ make=("${MAKE:-make}" -s --no-print-directory "OUT=${OUT:-build/release}")
 step unit 240 "${make[@]}" -k check-unit
 step sansio 60 "${make[@]}" check-sansio
 step tidy 60 "${make[@]}" tidy
+step packages 30 "${make[@]}" check-deps
 step manual 30 "${make[@]}" check-man
 step simulator 240 "${make[@]}" check-sim "SEEDS=$SEEDS"
 step install 60 "${make[@]}" check-install
