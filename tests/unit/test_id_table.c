@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_id_table.c - Goal: streams are found by their peer's id, whatever came and went before; an
- * OPEN is new once. Method: random inserts and removals beside a plain list; the seed is printed.
+ * test_id_table.c - Goal: streams are found by their peer's id, whatever came and went before.
+ * Method: random inserts and removals beside a plain list; the seed is printed.
  */
 #include "../ncd_test.h"
 
@@ -10,7 +10,6 @@
 #include <time.h>
 
 #include "core/id_table.h"
-#include "core/opened_table.h"
 #include "core/stream.h"
 
 #define STREAMS 64
@@ -46,43 +45,10 @@ static void what_is_in_is_found_and_nothing_else(void **state)
 	free(s);
 }
 
-static uint64_t id(uint32_t generation, uint32_t place)
-{
-	return (uint64_t)generation << 32 | place;
-}
-
-static void an_open_is_new_once(void **state)
-{
-	struct opened at[16] = { 0 };
-	struct opened_table t = { .at = at, .mask = 15 };
-
-	(void)state;
-	assert_true(opened_first(&t, 1, 1, id(5, 3)));
-	assert_false(opened_first(&t, 1, 1, id(5, 3)));
-	assert_false(opened_first(&t, 1, 1, id(4, 3)));
-	assert_true(opened_first(&t, 1, 1, id(6, 3)));
-	assert_true(opened_first(&t, 1, 1, id(1, 4)));
-	/* The peer has restarted: its generations begin anew. */
-	assert_true(opened_first(&t, 1, 2, id(2, 3)));
-}
-
-static void generations_may_wrap(void **state)
-{
-	struct opened at[16] = { 0 };
-	struct opened_table t = { .at = at, .mask = 15 };
-
-	(void)state;
-	assert_true(opened_first(&t, 1, 1, id(UINT32_MAX, 3)));
-	assert_true(opened_first(&t, 1, 1, id(1, 3)));
-	assert_false(opened_first(&t, 1, 1, id(UINT32_MAX, 3)));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_in_is_found_and_nothing_else),
-		cmocka_unit_test(an_open_is_new_once),
-		cmocka_unit_test(generations_may_wrap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
