@@ -145,7 +145,7 @@ static int accept_virtual(struct file *f, struct sockaddr *addr, socklen_t *len,
 	socklen_t room = addr && len ? *len : 0;
 	int nc = file_nc(f);
 	union address from;
-	socklen_t from_len = sizeof(from);
+	socklen_t from_len = (int)room < 0 ? room : sizeof(from); /* to be refused */
 
 	if (nc < 0) {
 		errno = EAGAIN;
