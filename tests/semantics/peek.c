@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 
 #include "sem.h"
 
@@ -104,8 +105,19 @@ static void peek_many_times_through_a_stream(void)
 static void waitall_waits_for_all(void)
 {
 	struct pair p = pair_open();
+	struct timeval limit = { .tv_usec = 60000 };
 	char buf[16];
+	int64_t begin;
 
+	/* What waits for all waits although there is something: however slow the far end is. */
+	(void)far_send(&p, "abc");
+	wait_bytes(p.fd, 3);
+	CALL(setsockopt(p.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	begin = now_ms();
+	fact_bytes("recv", recv(p.fd, buf, 9, MSG_WAITALL), buf);
+	fact("waited %d", now_ms() - begin >= 50);
+	limit.tv_usec = 0;
+	CALL(setsockopt(p.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
 	far_start_send(&p, "abc");
 	far_start_send(&p, "def");
 	far_start_send(&p, "ghi");
