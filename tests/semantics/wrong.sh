@@ -42,9 +42,10 @@ while read -r mistake name; do
 	[ $# -eq 0 ] || [[ " $* " == *" $mistake "* ]] || continue
 	if diff <(facts '' "$name") <(facts "$mistake" "$name") >/dev/null; then
 		failed=$((failed + 1))
-		echo "NOT NOTICED $mistake by $name"
+		echo "FAIL $mistake is not noticed by $name"
 	else
 		passed=$((passed + 1))
+		echo "ok $mistake is noticed by $name"
 	fi
 done <<<"$table"
 echo "$passed passed, $failed failed"
