@@ -150,13 +150,27 @@ static const char *connect_why(int error)
 	}
 }
 
+/* An IPv4 address for a socket that is for IPv6 alone: the kernel knows what to say. */
+static bool not_for_it(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int only = 0;
+	socklen_t size = sizeof(only);
+	struct sockaddr_in6 in6;
+
+	if (addr->sa_family != AF_INET6 || len < sizeof(in6))
+		return false;
+	memcpy(&in6, addr, sizeof(in6));
+	return IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr) &&
+	       real()->getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size) == 0 && only;
+}
+
 /* Connected through ncd, or an error of --require: true, with *ret_ret as connect(2)'s. */
 static bool connect_by_ncd(struct file *f, int fd, const struct sockaddr *addr, socklen_t len,
 			   int *ret_ret)
 {
 	int ret;
 
-	if (!way_try(addr, len) || addr->sa_family != f->domain) {
+	if (!way_try(addr, len) || addr->sa_family != f->domain || not_for_it(fd, addr, len)) {
 		way_say("connect", addr, len, "as before, or excluded");
 		return false;
 	}

@@ -44,6 +44,20 @@ static int listen_virtual(struct file *f, const struct sockaddr *local, socklen_
 	return nc;
 }
 
+/* [::] that takes no IPv4: ncd has no such, and would take what is meant for another listener. */
+static bool any_but_ipv4(int fd, const union address *local)
+{
+	int only = 0;
+	socklen_t len = sizeof(only);
+	struct sockaddr_in6 in6;
+
+	if (local->sa.sa_family != AF_INET6)
+		return false;
+	memcpy(&in6, &local->storage, sizeof(in6));
+	return IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr) &&
+	       real()->getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only;
+}
+
 /* Gives the LISTENER a virtual one. With `lock` held. */
 static int listener_attach(struct file *f, int fd)
 {
@@ -55,6 +69,10 @@ static int listener_attach(struct file *f, int fd)
 		return -errno;
 	if (!way_port(way_port_of(&local.sa, len)))
 		return -EPERM;
+	if (any_but_ipv4(fd, &local)) {
+		way_say("listen", &local.sa, len, "IPV6_V6ONLY");
+		return -EOPNOTSUPP;
+	}
 	lock_release(&f->lock);
 	nc = listen_virtual(f, &local.sa, len);
 	lock_take(&f->lock);
