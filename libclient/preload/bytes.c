@@ -283,7 +283,15 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int nr, int flags)
 
 EXPORT int shutdown(int fd, int how)
 {
-	struct file *f = file_virtual(fd);
+	struct file *f = file_of(fd);
+	int ret;
 
-	return f ? (int)file_result(f, nc_shutdown(file_nc(f), how)) : real()->shutdown(fd, how);
+	if (f && file_kind(f) == FILE_VIRTUAL)
+		return (int)file_result(f, nc_shutdown(file_nc(f), how));
+	ret = real()->shutdown(fd, how);
+	/* A listener ends so for both kinds of client; who waits in accept is woken by the above.
+	 */
+	if (ret == 0 && how != SHUT_WR && f && file_kind(f) == FILE_LISTENER && file_own_process())
+		listener_end(f);
+	return ret;
 }

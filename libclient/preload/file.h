@@ -191,5 +191,7 @@ int file_open_accepted(int nc, struct file *from, int flags);
 
 /* The virtual one of a LISTENER is of no use any more: the daemon has gone. */
 void listener_detach(struct file *f);
+/* It was shut down: as above, and ncd is not tried again. */
+void listener_end(struct file *f);
 
 #endif /* PRELOAD_FILE_H */

@@ -101,6 +101,13 @@ void listener_detach(struct file *f)
 		(void)nc_close(nc); /* takes its descriptor out of every epoll */
 }
 
+void listener_end(struct file *f)
+{
+	listener_detach(f);
+	/* Relaxed: who retries just now does so once. */
+	atomic_store_explicit(&f->retry_ns, 0, memory_order_relaxed);
+}
+
 /* The daemon has gone, and may be back. */
 static void listener_retry(struct file *f, int fd)
 {
