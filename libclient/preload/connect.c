@@ -212,11 +212,20 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 	return ret;
 }
 
+/* Of either name of @f. */
+static int name_get(struct file *f, int (*get)(int, struct sockaddr *, socklen_t *),
+		    struct sockaddr *addr, socklen_t *len)
+{
+	if (addr && len && (int)*len < 0)
+		return (int)file_result(f, -EINVAL);
+	return (int)file_result(f, get(file_nc(f), addr, len));
+}
+
 EXPORT int getsockname(int fd, __SOCKADDR_ARG addr, socklen_t *__restrict len)
 {
 	struct file *f = file_virtual(fd);
 
-	return f ? (int)file_result(f, nc_getsockname(file_nc(f), addr.__sockaddr__, len))
+	return f ? name_get(f, nc_getsockname, addr.__sockaddr__, len)
 		 : real()->getsockname(fd, addr, len);
 }
 
@@ -224,7 +233,7 @@ EXPORT int getpeername(int fd, __SOCKADDR_ARG addr, socklen_t *__restrict len)
 {
 	struct file *f = file_virtual(fd);
 
-	return f ? (int)file_result(f, nc_getpeername(file_nc(f), addr.__sockaddr__, len))
+	return f ? name_get(f, nc_getpeername, addr.__sockaddr__, len)
 		 : real()->getpeername(fd, addr, len);
 }
 

@@ -261,6 +261,10 @@ static int accept_listener(struct file *f, int fd, struct sockaddr *addr, sockle
 {
 	uint64_t until_ns = 0;
 
+	if (addr && len && (int)*len < 0) {
+		errno = EINVAL;
+		return -1;
+	}
 	for (;;) {
 		int got = accept_try(f, fd, addr, len, flags);
 

@@ -168,6 +168,12 @@ EXPORT int getsockopt(int fd, int level, int name, void *__restrict val, socklen
 {
 	struct file *f = file_virtual(fd);
 
-	return f ? virtual_get(f, level, name, val, len)
-		 : real()->getsockopt(fd, level, name, val, len);
+	/* The descriptor's is as good a name as any, and stays. */
+	if (!f || (level == SOL_SOCKET && name == SO_COOKIE))
+		return real()->getsockopt(fd, level, name, val, len);
+	if ((int)*len < 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	return virtual_get(f, level, name, val, len);
 }
