@@ -206,6 +206,8 @@ int sock_sleep(struct nc_sock *s, struct lock *held, uint32_t events,
 /* The same for a listening socket. */
 int sock_sleep_listener(struct nc_sock *s, struct lock *held, bool (*look)(struct nc_sock *),
 			uint64_t until_ns);
+/* All sleepers of a stream look again: something that only we know has changed. */
+void sock_rouse(struct nc_sock *s);
 /* Closer: wakes this socket's sleepers until there are none. `closing` is set. */
 void sock_wake_sleepers(struct nc_sock *s);
 

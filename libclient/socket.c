@@ -120,6 +120,7 @@ int nc_shutdown(int number, int how)
 		/* Relaxed: under tx.lock for senders; for poll a lone fact. */
 		atomic_store_explicit(&s->tx.shut, true, memory_order_relaxed);
 		port_submit(s->port, sq_word(SQ_SHUTDOWN, s->slot_nr, 0));
+		sock_rouse(s);
 		if (s->pollfd >= 0) {
 			pollfd_sync_out(s); /* "writable": a send would not block, but fail */
 			(void)shutdown(s->pollfd, SHUT_WR); /* with the peer's end: POLLHUP */
@@ -128,7 +129,7 @@ int nc_shutdown(int number, int how)
 	if (how != SHUT_WR) {
 		/* Relaxed: as above. Sleepers look again because they are woken. */
 		atomic_store_explicit(&s->rx.shut, true, memory_order_relaxed);
-		futex_wake_shared(&sock_slot(s)->seq);
+		sock_rouse(s);
 		if (s->pollfd >= 0)
 			(void)shutdown(s->pollfd, SHUT_RD); /* readable from now on */
 	}

@@ -57,6 +57,13 @@ int sock_sleep_listener(struct nc_sock *s, struct lock *held, bool (*look)(struc
 	return sleep_counted(s, held, &l->seq, value, until_ns);
 }
 
+void sock_rouse(struct nc_sock *s)
+{
+	/* NOTIFY, as the daemon's end: moved, so that who is about to sleep does not. */
+	atomic_fetch_add_explicit(&sock_slot(s)->seq, 1, memory_order_release);
+	futex_wake_shared(&sock_slot(s)->seq);
+}
+
 void sock_wake_sleepers(struct nc_sock *s)
 {
 	/* Relaxed: set by a call that has returned before, or nobody sleeps yet. */

@@ -184,7 +184,7 @@ struct slot_shm {
 	alignas(NCD_CACHE_LINE) _Atomic uint64_t tx_head;
 	_Atomic uint64_t rx_tail;
 	_Atomic uint32_t flags; /* SLOT_F_* */
-	_Atomic uint32_t seq;   /* ++ per futex wake */
+	_Atomic uint32_t seq;   /* both: ++ per futex wake */
 	_Atomic uint64_t srtt_ns;
 	_Atomic uint64_t rx_base; /* offset at the rx ring's first byte; written before rx_tail */
 	_Atomic uint32_t tx_given; /* rings given since the first: tx_taken or one more */

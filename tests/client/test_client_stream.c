@@ -399,6 +399,28 @@ static void shutdown_of_reading_ends_receives(void **state)
 	assert_int_equal(nc_shutdown(s, SHUT_RD), -EBADF);
 }
 
+static void shutdown_wakes_who_waits(void **state)
+{
+	struct fake *f = *state;
+	char *big = calloc(1, 2 * RING), buf[8];
+	struct call out = { .run = run_send, .buf = big, .len = 2 * RING };
+	struct call in = { .run = run_recv, .buf = buf, .len = 8 };
+	struct fake_slot p;
+
+	out.s = in.s = connected(f, &p);
+	call_start(&out);
+	call_start(&in);
+	fake_await_wish(f, p, NOTIFY_FUTEX(EV_OUT));
+	fake_await_wish(f, p, NOTIFY_FUTEX(EV_IN));
+	assert_int_equal(nc_shutdown(out.s, SHUT_WR), 0);
+	assert_int_equal(call_end(&out), RING);
+	assert_int_equal(nc_shutdown(in.s, SHUT_RD), 0);
+	assert_int_equal(call_end(&in), 0);
+	fake_take(f, p, big, RING);
+	closed(f, out.s);
+	free(big);
+}
+
 static void reset_comes_after_the_data_and_once(void **state)
 {
 	struct fake *f = *state;
@@ -525,6 +547,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(half_close, start, stop),
 		cmocka_unit_test_setup_teardown(reset_behind_the_end_is_for_who_sends, start, stop),
 		cmocka_unit_test_setup_teardown(shutdown_of_reading_ends_receives, start, stop),
+		cmocka_unit_test_setup_teardown(shutdown_wakes_who_waits, start, stop),
 		cmocka_unit_test_setup_teardown(reset_comes_after_the_data_and_once, start, stop),
 		cmocka_unit_test_setup_teardown(reserve_and_commit_across_the_end, start, stop),
 		cmocka_unit_test_setup_teardown(peek_and_consume_across_the_end, start, stop),
