@@ -5,6 +5,7 @@
 
 # server VIA - an ncd-perf server on there.
 server() {
+	: >"$dir/server.log" # what the last one said is not about this one
 	(on there "$OUT/ncd-perf" server --via "$1" --listen "${address[there]}" \
 		>"$dir/server.log" 2>&1) &
 	server=$!
