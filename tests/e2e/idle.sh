@@ -2,12 +2,26 @@
 # idle.sh - two daemons with channels and an attached application, and nothing to do: no CPU.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
 
-# Ticks of user and system time of a process.
+# Ticks of user and system time of a process, and of each of its threads by name.
 ticks() { awk '{ sub(/^.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
+threads() { awk '{ n = $2; sub(/^.*\) /, ""); printf "%s%d ", n, $12 + $13 }' "/proc/$1"/task/*/stat; }
+
+# quiet SECONDS PID... - none of them takes CPU time meanwhile. That nothing happens takes time.
+quiet() {
+	local pid took most=0
+	declare -A before
+	for pid in "${@:2}"; do before[$pid]=$(ticks "$pid"); done
+	pause "$1"
+	for pid in "${@:2}"; do
+		took=$(($(ticks "$pid") - before[$pid]))
+		say "$(<"/proc/$pid/comm") $pid: $took ticks in $1 s; threads: $(threads "$pid")"
+		[ "$took" -le $most ] || most=$took
+	done
+	[ $slow -gt 1 ] || [ $most -le 1 ]
+}
 
 case_idle() { # quick
-	local h echo_pid window=6
-	declare -A before
+	local h echo_pid idlers
 	both
 	(on there "$OUT/tests/e2e/echo" 7100 >"$dir/echo.log" 2>&1) &
 	echo_pid=$!
@@ -15,16 +29,12 @@ case_idle() { # quick
 	expect 10 listens there 7100
 	random_file 100000 part
 	transfer here there 7001 part
-	for h in here there; do before[$h]=$(ticks "${pid_of[$h]}"); done
-	before[echo]=$(ticks $echo_pid)
-	# No condition can be waited for: that nothing happens takes time.
-	pause $window
-	for h in here there; do
-		say "$h: $(($(ticks "${pid_of[$h]}") - before[$h])) ticks in $window s"
-		[ $slow -gt 1 ] || [ $(($(ticks "${pid_of[$h]}") - before[$h])) -le 1 ] ||
-			fail "the idle daemon of $h takes CPU time"
-	done
-	[ $(($(ticks $echo_pid) - before[echo])) -le 1 ] || fail "an idle application takes CPU time"
+	# A machine that stood still for a moment charges it to whoever ran; who is busy stays so.
+	idlers=("${pid_of[here]}" "${pid_of[there]}" "$echo_pid")
+	quiet 6 "${idlers[@]}" || quiet 6 "${idlers[@]}" || quiet 6 "${idlers[@]}" || {
+		for h in here there; do ask "$h" workers; done
+		fail "somebody idle takes CPU time"
+	}
 	kill -TERM $echo_pid
 	ends 5 $echo_pid
 	return 0
