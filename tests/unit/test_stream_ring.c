@@ -197,6 +197,31 @@ static void the_old_tx_ring_is_lent_until_the_transport_has_it(void **state)
 	free(old.base);
 }
 
+/* By file the transport reads the old pages for as long as it likes, also for a second copy. */
+static void the_old_tx_ring_is_exposed_until_what_went_by_file_is_acknowledged(void **state)
+{
+	struct rig *r = *state;
+	struct engine *e = r->host[0].engine;
+	struct ring_mem old;
+	struct stream *s;
+
+	r->tx.file = 7;
+	s = established(r, CLASS_LATENCY);
+	assert_int_equal(rig_write(r, 0, s, 12000, 'f'), 0);
+	rig_send(r, 0, 0);
+	old = tx_exchange(r, s);
+	assert_false(engine_ring_lent(e, old.base, old.bytes));
+	assert_true(engine_stream_tx_exposed(s));
+	/* The second copy goes out of the new ring, which is no file's: that exposes nothing. */
+	rig_cut(r, 0);
+	assert_true(engine_stream_tx_exposed(s));
+	rig_up(r, 1, CLASS_LATENCY);
+	rig_pump(r);
+	assert_true(stream_tx_acked(s) == 12000);
+	assert_false(engine_stream_tx_exposed(s));
+	free(old.base);
+}
+
 static void a_tx_ring_that_cannot_hold_what_is_under_way_is_refused(void **state)
 {
 	struct rig *r = *state;
@@ -245,6 +270,7 @@ int main(void)
 		CASE(bytes_behind_a_hole_move_too),
 		CASE(what_is_lost_goes_again_from_the_new_tx_ring),
 		CASE(the_old_tx_ring_is_lent_until_the_transport_has_it),
+		CASE(the_old_tx_ring_is_exposed_until_what_went_by_file_is_acknowledged),
 		CASE(a_tx_ring_that_cannot_hold_what_is_under_way_is_refused),
 		CASE(an_rx_ring_is_pressed_when_it_is_filled_and_read),
 	};
