@@ -88,12 +88,11 @@ uint32_t rx_place(struct nc_sock *s)
 	return (uint32_t)(rx_head(sock_slot(s)) - s->rx.origin) & (s->rx.bytes - 1);
 }
 
-/* The ring is empty: 0 at the end of the stream, an error, or -EAGAIN if more may come. */
+/* What an empty ring means: 0 at the end of the stream, an error, or -EAGAIN if more may come. */
 static int rx_end(struct nc_sock *s)
 {
 	/* NOTIFY, application end. */
 	uint32_t flags = atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst);
-
 	int error;
 
 	/* What the peer finished stays so: a reset behind it is for who sends. */
@@ -137,7 +136,7 @@ ssize_t rx_result(struct nc_sock *s, ssize_t ret)
 static ssize_t rx_try(struct nc_sock *s, size_t want)
 {
 	uint64_t bytes;
-	bool ended;
+	int end;
 
 	if (sock_phase(s) != PHASE_CONNECTED) {
 		int ret = rx_check(s);
@@ -148,20 +147,16 @@ static ssize_t rx_try(struct nc_sock *s, size_t want)
 	bytes = rx_available(s, want);
 	if (bytes >= want)
 		return (ssize_t)bytes;
-	/*
-	 * Ended first, then rx_tail again: what came before the end is not lost. A full ring that
-	 * will not become larger is as much as there can be, whatever is wanted.
-	 */
-	/* NOTIFY, application end. */
-	ended = atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst) & SLOT_F_EOF ||
-		sock_broken(s) < 0 || flag_get(&s->rx.shut);
+	/* The end first, then rx_tail again: with an end that was seen, that tail is the last. */
+	end = rx_end(s);
 	rx_refresh(s);
 	bytes = s->rx.tail_seen - rx_head(sock_slot(s));
-	if (bytes >= want || (bytes > 0 && ended))
+	if (bytes >= want || (bytes > 0 && end != -EAGAIN))
 		return (ssize_t)bytes;
+	/* A full ring that will not become larger is as much as there can be. */
 	if (bytes == s->rx.bytes && !rx_ring_ask(s, want))
 		return (ssize_t)bytes;
-	return bytes > 0 ? -EAGAIN : rx_end(s);
+	return bytes > 0 ? -EAGAIN : end;
 }
 
 ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns)

@@ -6,6 +6,7 @@
  * two sides do to two mappings of the same memory.
  */
 #include <poll.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 
@@ -410,11 +411,71 @@ static void daemon_death_under_load_ends_all_calls(void **state)
 	}
 }
 
+/* ---- the last bytes and the end, while they are looked for ---- */
+
+#define ENDS 100000u
+
+struct ending {
+	int s;
+	_Atomic uint32_t begun, ended; /* rounds */
+	uint32_t lost;
+};
+
+static void *ending_receive(void *arg)
+{
+	struct ending *e = arg;
+
+	for (uint32_t round = 1; round <= ENDS; round++) {
+		bool got = false;
+		ssize_t n;
+		char c;
+
+		while (atomic_load(&e->begun) != round)
+			sched_yield();
+		while ((n = nc_recv(e->s, &c, 1, MSG_DONTWAIT)) != 0)
+			got |= n == 1;
+		e->lost += !got;
+		atomic_store(&e->ended, round);
+	}
+	return NULL;
+}
+
+/* As the daemon does it: rx_tail, then the flag; at any moment of a receive. */
+static void the_last_byte_comes_before_the_end(void **state)
+{
+	struct ending e = { .lost = 0 };
+	struct fake_slot slot;
+	struct slot_shm *shm;
+	pthread_t thread;
+	struct fake *f;
+
+	(void)state;
+	f = fresh(&(struct fake_config){ .workers = 1 });
+	e.s = connected(f, &slot);
+	shm = fake_shm(f, slot);
+	assert_int_equal(pthread_create(&thread, NULL, ending_receive, &e), 0);
+	for (uint32_t round = 1; round <= ENDS; round++) {
+		atomic_store(&shm->flags, 0);
+		atomic_store(&e.begun, round);
+		for (volatile uint32_t i = round * 7 % 61; i > 0; i--)
+			;
+		atomic_store(&shm->rx_tail, atomic_load(&shm->rx_head) + 1);
+		atomic_store(&shm->flags, SLOT_F_EOF);
+		while (atomic_load(&e.ended) != round)
+			sched_yield();
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(nc_close(e.s), 0);
+	fake_stop(f);
+	assert_int_equal(e.lost, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(streams_run_both_ways_at_once),
 		cmocka_unit_test(views_run_both_ways_at_once),
+		cmocka_unit_test(the_last_byte_comes_before_the_end),
 		cmocka_unit_test(four_threads_accept_from_one_listener),
 		cmocka_unit_test(queue_serves_many_flows),
 		cmocka_unit_test(poll_serves_many_flows),
