@@ -63,9 +63,7 @@ static int listen_start(struct nc_sock *s, uint32_t backlog)
 	uint32_t number;
 	int ret;
 
-	ret = pollfd_renew(s);
-	if (ret == 0)
-		ret = sock_hold_port(s);
+	ret = sock_hold_port(s);
 	if (ret < 0)
 		return ret;
 	memcpy(msg.addr, s->local.addr, sizeof(msg.addr));

@@ -22,7 +22,6 @@
  * it. Room already: nobody may ever empty it, so instead its buffer limit is raised, which makes it
  * writable (and wakes epoll) with the filling inside. The limit is lowered to fill again.
  */
-#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -195,42 +194,23 @@ int pollfd_join(struct nc_sock *s)
 	return 0;
 }
 
-/* A new pair; its first end takes the place of the descriptor that there is already, if any. */
-static int pair_make(struct nc_sock *s)
+/* With all locks held. */
+static int pollfd_create(struct nc_sock *s)
 {
-	int pair[2], ret;
+	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return errno == EMFILE || errno == ENFILE ? -EMFILE : -ENOMEM;
-	if (s->pollfd < 0) {
-		s->pollfd = pair[0];
-	} else {
-		ret = dup3(pair[0], s->pollfd, O_CLOEXEC) < 0 ? -ENOMEM : 0;
-		close(pair[0]);
-		if (ret < 0) {
-			close(pair[1]);
-			return ret;
-		}
-	}
+	s->pollfd = pair[0];
 	s->pollfd_peer = pair[1];
 	limit_set(s, LIMIT_LOW, false);
 	/* The byte that stays; there is room. */
 	(void)send(s->pollfd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-	return 0;
-}
-
-/* With all locks held. */
-static int pollfd_create(struct nc_sock *s)
-{
-	int ret = pair_make(s);
-
-	if (ret < 0)
-		return ret;
 	switch (sock_phase(s)) {
 	case PHASE_NEW:
 		return 0; /* writable; joined by connect or listen */
 	case PHASE_FAILED:
-		close(s->pollfd_peer); /* hung up until it connects anew */
+		close(pair[1]); /* hung up for good */
 		s->pollfd_peer = -1;
 		if (flag_get(&s->error_taken))
 			pollfd_take_error(s);
@@ -238,12 +218,6 @@ static int pollfd_create(struct nc_sock *s)
 	default:
 		return pollfd_join(s);
 	}
-}
-
-/* What has hung up stays so: the next connect needs another pair. */
-int pollfd_renew(struct nc_sock *s)
-{
-	return s->pollfd >= 0 && s->pollfd_peer < 0 ? pair_make(s) : 0;
 }
 
 int nc_pollfd(int number)

@@ -287,9 +287,6 @@ void pollfd_show_end(struct nc_sock *s);
 /* The error has been reported: waits until the descriptor is hung up, and takes its POLLERR away.
  * Under any lock of the socket. */
 void pollfd_take_error(struct nc_sock *s);
-/* Before a connect or listen: what a failed connect has hung up begins anew. 0, -EMFILE, -ENOMEM.
- * With all locks held. */
-int pollfd_renew(struct nc_sock *s);
 /* The socket has got its slot or listener: tells the daemon. With `lock` held. */
 int pollfd_join(struct nc_sock *s);
 /* Its end, with the table lock held. */
