@@ -61,15 +61,17 @@ static void pollfd_drain(int fd)
 }
 
 /*
- * All of these work on a non-blocking socket; what fails was already as it should be. Each end is
- * told by one call, so that who waits sees all of it at once: POLLERR and POLLHUP, or POLLRDHUP
- * with the POLLIN that it implies.
+ * All of these work on a non-blocking socket; what fails was already as it should be. The end of a
+ * stream is told by one call, so that who waits sees POLLRDHUP and the POLLIN that it implies at
+ * once; POLLERR follows POLLHUP as fast as two calls do.
  */
 static void pollfd_signal(int *pollfd, uint32_t events)
 {
 	int fd = *pollfd - 1;
 
 	if (events & EV_ERR) {
+		/* The library may have the same end: then this is what wakes. */
+		(void)shutdown(fd, SHUT_RDWR);
 		pollfd_close(pollfd);
 		return;
 	}

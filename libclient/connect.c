@@ -70,6 +70,7 @@ static int connect_start(struct nc_sock *s, const struct endpoint *remote)
 	s->rx.armed = false; /* in another slot */
 	s->rx.due = 0;
 	s->rx.end_shown = false;
+	s->pollfd_joined = false;
 	slot_fill(s, slot);
 	/* Relaxed: the acquire of phase orders it for who reads it. */
 	atomic_store_explicit(&s->slot, slot, memory_order_relaxed);

@@ -243,7 +243,7 @@ int nc_accept4(int number, struct sockaddr *addr, socklen_t *addrlen, int flags)
 		if (ret < 0)
 			break;
 	}
-	if (s->pollfd >= 0 && ret != -EBADF && sock_phase(s) == PHASE_LISTENING &&
+	if (sock_watched(s) && ret != -EBADF && sock_phase(s) == PHASE_LISTENING &&
 	    !acceptor_look(s))
 		pollfd_sync_in(s);
 	lock_release(&s->rx.lock);

@@ -3,7 +3,7 @@
  * poll.c - nc_poll: virtual sockets and ordinary descriptors in one poll(2).
  *
  * Virtual sockets are looked at in the rings. Only if nothing is ready, the kernel waits for their
- * pollable descriptors, made at the first use.
+ * pollable descriptors, which are kept true meanwhile.
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -49,44 +49,30 @@ static int look_virtual(struct pollfd *fds, nfds_t nfds)
 	return n;
 }
 
-/* The descriptor that stands for @p, true to the state of the socket. */
-static int virtual_fd(const struct pollfd *p)
-{
-	struct nc_sock *s = sock_find(p->fd);
-	int fd = nc_pollfd(p->fd);
-
-	if (fd < 0)
-		return fd;
-	lock_take(&s->rx.lock);
-	if (sock_open(s) && s->pollfd >= 0)
-		pollfd_sync_in(s);
-	lock_release(&s->rx.lock);
-	if (p->events & (POLLOUT | POLLWRNORM)) {
-		lock_take(&s->tx.lock);
-		if (sock_open(s) && s->pollfd >= 0)
-			pollfd_sync_out(s);
-		lock_release(&s->tx.lock);
-	}
-	return fd;
-}
-
 /* What the kernel is to wait for. 0, or why a virtual socket cannot be waited for. */
 static int real_fill(struct pollfd *real, const struct pollfd *fds, nfds_t nfds, bool virtual_too)
 {
+	int ret = 0;
+
 	for (nfds_t i = 0; i < nfds; i++) {
 		real[i] = fds[i];
 		if (!is_virtual(fds[i].fd))
 			continue;
 		real[i].fd = -1; /* poll(2) leaves it out */
-		if (!virtual_too)
+		if (!virtual_too || ret < 0)
 			continue;
-		real[i].fd = virtual_fd(&fds[i]);
-		if (real[i].fd == -EBADF)
-			real[i].fd = -1; /* closed meanwhile: the next look says so */
-		else if (real[i].fd < 0)
-			return real[i].fd == -EMFILE ? -ENOMEM : real[i].fd;
+		real[i].fd = pollfd_watch(fds[i].fd);
+		if (real[i].fd < -1 && real[i].fd != -EBADF) /* else the next look says so */
+			ret = real[i].fd == -EMFILE ? -ENOMEM : real[i].fd;
 	}
-	return 0;
+	return ret;
+}
+
+static void real_empty(const struct pollfd *real, const struct pollfd *fds, nfds_t nfds)
+{
+	for (nfds_t i = 0; i < nfds; i++)
+		if (is_virtual(fds[i].fd) && real[i].fd >= 0)
+			pollfd_unwatch(fds[i].fd);
 }
 
 /* poll(2) until @until_ns (0: does not wait). Ordinary revents go to @fds. */
@@ -125,9 +111,8 @@ static int poll_loop(struct pollfd *real, struct pollfd *fds, nfds_t nfds, int t
 		int n, ret;
 
 		ret = real_fill(real, fds, nfds, wait);
-		if (ret < 0)
-			return ret;
-		n = real_poll(real, fds, nfds, wait ? until_ns : 0);
+		n = ret < 0 ? ret : real_poll(real, fds, nfds, wait ? until_ns : 0);
+		real_empty(real, fds, nfds);
 		if (n < 0)
 			return n;
 		if (wait)

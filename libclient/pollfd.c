@@ -2,25 +2,31 @@
 /*
  * pollfd.c - a real descriptor that is readable and writable when the virtual socket is.
  *
- * It is one end of a pair of stream sockets; the daemon has the other.
+ * It is one end of a pair of stream sockets; the daemon has a copy of the other. It is kept true
+ * only while somebody lets the kernel wait for it: he is a watcher. Without one no call of the
+ * library makes a syscall for it, and the daemon is not asked for anything.
  *
- *   readable   a byte ("token") is in it. The daemon writes one for each NOTIFY_FD(EV_IN) it
- * serves; we take the tokens out when there is nothing to read. writable   its send buffer has
- * room. We fill it when the tx ring is full; the daemon empties it when it serves
- * NOTIFY_FD(EV_OUT), but for one byte. hung up    the daemon has closed its end; with that byte in
- * it, which the kernel makes POLLERR of, until SO_ERROR is asked for. At the end of the stream the
- * daemon shuts its end down: POLLRDHUP.
+ *   readable  a byte ("token") is in it. The daemon writes one for each NOTIFY_FD(EV_IN) it serves;
+ *             we take the tokens out when there is nothing to read.
+ *   writable  its send buffer has room. We fill it when the tx ring is full; the daemon empties it
+ *             when it serves NOTIFY_FD(EV_OUT), but for one byte.
+ *   hung up   the daemon has shut its end down and closed it, with that byte in it. Once nobody has
+ *             that end any more, the kernel makes POLLERR of it, until SO_ERROR is asked for. At the
+ *             end of the stream the daemon shuts its end down for writing: POLLRDHUP.
  *
  * Neither direction may be wrong for good:
  *   in   Tokens present are counted, the wish is armed, the ring is looked at. Still empty: just
- * those tokens are taken. One that is written behind the arming stays. So the descriptor has a
- *        token, or one is on its way, or the wish is armed and the ring was empty behind it. One
- * that is on its way comes too late if its bytes have been read meanwhile: a wish that is found
- *        served has a token that is due. A blocking socket waits for it, since who polls and then
- *        reads must not block; a non-blocking one takes it the next time.
+ *        those tokens are taken. One that is written behind the arming stays. So the descriptor has
+ *        a token, or one is on its way, or the wish is armed and the ring was empty behind it. One
+ *        that is on its way comes too late if its bytes have been read meanwhile: a wish that is
+ *        found served has a token that is due. A blocking socket waits for it, since who polls and
+ *        then reads must not block; a non-blocking one takes it the next time.
  *   out  It is filled, the wish is armed, the ring is looked at. Full: room makes the daemon empty
- * it. Room already: nobody may ever empty it, so instead its buffer limit is raised, which makes it
- * writable (and wakes epoll) with the filling inside. The limit is lowered to fill again.
+ *        it. Room already: nobody may ever empty it, so instead its buffer limit is raised, which
+ *        makes it writable (and wakes epoll) with the filling inside. The limit is lowered to fill
+ *        again.
+ *   The first watcher finds it as the last one left it: what has become true meanwhile, and was
+ *   told to nobody, we do to the other end ourselves.
  */
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -29,12 +35,10 @@
 #include "process.h"
 #include "sock.h"
 
-#define LIMIT_LOW 1 /* the kernel makes its minimum of it */
-#define LIMIT_HIGH                                                                    \
-	(1 << 20) /* and cuts this to net.core.wmem_max: far above what filling takes \
-		   */
-#define FILL_NR    64 /* bytes, one by one, are more than the lowest limit takes */
-#define SHOWN_S    1 /* for a daemon that hangs */
+#define LIMIT_LOW  1         /* the kernel makes its minimum of it */
+#define LIMIT_HIGH (1 << 20) /* and cuts it to net.core.wmem_max, far above what filling takes */
+#define FILL_NR    64        /* bytes, one by one, are more than the lowest limit takes */
+#define SHOWN_S    1         /* for a daemon that hangs */
 
 static void limit_set(struct nc_sock *s, int bytes, bool raised)
 {
@@ -161,12 +165,24 @@ void pollfd_take_error(struct nc_sock *s)
 	(void)getsockopt(s->pollfd, SOL_SOCKET, SO_ERROR, &error, &len); /* cannot fail */
 }
 
+/*
+ * Of who is given the descriptor for good we need not make up for anything later: our copy of the
+ * other end goes, so that the daemon's is the last.
+ */
+static void pollfd_give(struct nc_sock *s)
+{
+	if (!s->pollfd_given || !s->pollfd_joined || s->pollfd_peer < 0)
+		return;
+	close(s->pollfd_peer);
+	s->pollfd_peer = -1;
+}
+
 int pollfd_join(struct nc_sock *s)
 {
 	struct ctl_pollfd msg = { .head.type = CTL_POLLFD };
 	int ret;
 
-	if (s->pollfd_peer < 0)
+	if (s->pollfd_joined || s->pollfd_peer < 0 || !sock_watched(s))
 		return 0;
 	if (sock_phase(s) == PHASE_LISTENING) {
 		msg.slot = s->acceptor->number | CQ_LISTENER;
@@ -183,64 +199,158 @@ int pollfd_join(struct nc_sock *s)
 		slot_await_taken(s);
 		ret = control_ask(s->att, &msg, sizeof(msg), s->pollfd_peer, NULL);
 	}
-	close(s->pollfd_peer);
-	s->pollfd_peer = -1;
+	s->pollfd_joined = true;
 	if (ret < 0) {
 		(void)shutdown(s->pollfd, SHUT_RDWR); /* hung up: calls will tell why */
 		return ret;
 	}
 	pollfd_sync_in(s);
 	pollfd_sync_out(s);
+	pollfd_give(s);
 	return 0;
 }
 
-/* With all locks held. */
+/* What has become true while nobody watched, and was told to nobody. With all locks held. */
+static void pollfd_catch_up(struct nc_sock *s)
+{
+	short now;
+
+	pollfd_sync_in(s);
+	now = sock_phase(s) == PHASE_LISTENING ? 0 : sock_poll(s, POLLIN);
+	if (in_look(s))
+		(void)send(s->pollfd_peer, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* full: readable */
+	if (sock_phase(s) != PHASE_LISTENING && sock_broken(s) < 0)
+		(void)shutdown(s->pollfd_peer, SHUT_RDWR); /* once is as good as twice */
+	else if (now & POLLRDHUP && !flag_get(&s->rx.shut))
+		(void)shutdown(s->pollfd_peer, SHUT_WR); /* as above */
+	pollfd_sync_out(s);
+}
+
+/* The pair, if there is none. With all locks held. */
 static int pollfd_create(struct nc_sock *s)
 {
 	int pair[2];
 
+	if (s->pollfd >= 0)
+		return 0;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return errno == EMFILE || errno == ENFILE ? -EMFILE : -ENOMEM;
 	s->pollfd = pair[0];
 	s->pollfd_peer = pair[1];
+	s->pollfd_joined = false;
 	limit_set(s, LIMIT_LOW, false);
 	/* The byte that stays; there is room. */
 	(void)send(s->pollfd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-	switch (sock_phase(s)) {
-	case PHASE_NEW:
+	return 0;
+}
+
+/* One watcher more. With all locks held. */
+static int pollfd_watch_locked(struct nc_sock *s)
+{
+	/* Relaxed: changes with all locks held, and who must know holds one of them. */
+	uint32_t before = atomic_fetch_add_explicit(&s->watchers, 1, memory_order_relaxed);
+	int ret = 0;
+
+	if (sock_phase(s) == PHASE_NEW)
 		return 0; /* writable; joined by connect or listen */
-	case PHASE_FAILED:
-		close(pair[1]); /* hung up for good */
-		s->pollfd_peer = -1;
-		if (flag_get(&s->error_taken))
-			pollfd_take_error(s);
-		return 0;
-	default:
-		return pollfd_join(s);
+	if (sock_phase(s) == PHASE_FAILED && !s->pollfd_joined) {
+		(void)shutdown(s->pollfd_peer, SHUT_RDWR); /* hung up for good */
+		s->pollfd_joined = true;
 	}
+	if (!s->pollfd_joined)
+		ret = pollfd_join(s);
+	else if (before == 0)
+		pollfd_catch_up(s);
+	pollfd_give(s);
+	if (sock_phase(s) != PHASE_LISTENING && sock_broken(s) < 0 && flag_get(&s->error_taken))
+		pollfd_take_error(s);
+	return ret;
+}
+
+static struct nc_sock *sock_find_all_locked(int number)
+{
+	struct nc_sock *s = sock_find(number);
+
+	if (!s)
+		return NULL;
+	lock_take(&s->tx.lock);
+	lock_take(&s->rx.lock);
+	lock_take(&s->lock);
+	if (sock_open(s))
+		return s;
+	lock_release(&s->lock);
+	lock_release(&s->rx.lock);
+	lock_release(&s->tx.lock);
+	return NULL;
+}
+
+static void sock_release_all(struct nc_sock *s)
+{
+	lock_release(&s->lock);
+	lock_release(&s->rx.lock);
+	lock_release(&s->tx.lock);
+}
+
+int pollfd_unwatched(int number)
+{
+	struct nc_sock *s = sock_find_all_locked(number);
+	int ret;
+
+	if (!s)
+		return -EBADF;
+	ret = pollfd_create(s);
+	if (ret == 0)
+		ret = s->pollfd;
+	sock_release_all(s);
+	return ret;
+}
+
+int pollfd_watch(int number)
+{
+	struct nc_sock *s = sock_find_all_locked(number);
+	int ret;
+
+	if (!s)
+		return -EBADF;
+	(void)sock_settle(s); /* whatever phase it is */
+	ret = pollfd_create(s);
+	if (ret == 0) {
+		/* A dead daemon hangs the descriptor up, which is what its user must see. */
+		(void)pollfd_watch_locked(s);
+		ret = s->pollfd;
+	}
+	sock_release_all(s);
+	return ret;
+}
+
+void pollfd_unwatch(int number)
+{
+	struct nc_sock *s = sock_find_all_locked(number);
+
+	if (!s)
+		return;
+	if (sock_watched(s))
+		/* Relaxed: as in pollfd_watch_locked. */
+		atomic_fetch_sub_explicit(&s->watchers, 1, memory_order_relaxed);
+	sock_release_all(s);
 }
 
 int nc_pollfd(int number)
 {
-	struct nc_sock *s = sock_find(number);
-	int ret = 0;
+	struct nc_sock *s = sock_find_all_locked(number);
+	int ret;
 
 	if (!s)
 		return -EBADF;
-	lock_take(&s->tx.lock);
-	lock_take(&s->rx.lock);
-	lock_take(&s->lock);
 	(void)sock_settle(s); /* whatever phase it is */
-	if (!sock_open(s))
-		ret = -EBADF;
-	else if (s->pollfd < 0)
-		ret = pollfd_create(s);
-	/* A dead daemon hangs the descriptor up, which is what its user must see. */
-	if (ret != -EBADF && s->pollfd >= 0)
+	ret = pollfd_create(s);
+	if (ret == 0 && !s->pollfd_given) {
+		s->pollfd_given = true; /* whoever has it may let the kernel wait at any time */
+		(void)pollfd_watch_locked(s); /* as in pollfd_watch */
+	}
+	if (ret == 0)
 		ret = s->pollfd;
-	lock_release(&s->lock);
-	lock_release(&s->rx.lock);
-	lock_release(&s->tx.lock);
+	sock_release_all(s);
 	return ret;
 }
 

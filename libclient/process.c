@@ -138,6 +138,8 @@ static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
 	s->error_taken = false;
 	s->cq_events = 0;
 	s->pollfd = s->pollfd_peer = -1;
+	s->pollfd_joined = s->pollfd_given = false;
+	s->watchers = 0;
 	s->recv_timeout_ns = s->send_timeout_ns = 0;
 	s->port = NULL;
 	s->slot_nr = 0;

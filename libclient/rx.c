@@ -168,7 +168,7 @@ ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until
 		if (bytes != -EAGAIN)
 			return bytes;
 		if (!wait) {
-			if (s->pollfd >= 0)
+			if (sock_watched(s))
 				pollfd_sync_in(s);
 			return -EAGAIN;
 		}
@@ -258,7 +258,7 @@ static ssize_t rx_take(struct nc_sock *s, struct iov_cursor *to, size_t len, int
 		if (!(flags & MSG_WAITALL) && s->rx.tail_seen == rx_head(sock_slot(s)))
 			break;
 	}
-	if (s->pollfd >= 0 && done > 0 && !rx_look(s))
+	if (sock_watched(s) && done > 0 && !rx_look(s))
 		pollfd_sync_in(s);
 	return done > 0 ? (ssize_t)done : ret;
 }
@@ -292,7 +292,7 @@ static ssize_t rx_receive(int number, struct iov_cursor *to, size_t len, int fla
 		ret = rx_take(s, to, len, flags, wait);
 	}
 	ret = rx_result(s, ret);
-	if (ret == 0 && len > 0 && s->pollfd >= 0)
+	if (ret == 0 && len > 0 && sock_watched(s))
 		pollfd_show_end(s);
 	lock_release(&s->rx.lock);
 	return ret;

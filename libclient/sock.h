@@ -116,8 +116,11 @@ struct nc_sock {
 	_Atomic bool error_taken; /* the stream's error has been reported */
 	_Atomic uint32_t sleepers;
 	_Atomic uint32_t cq_events; /* POLL* wanted of its queue; 0 if in none */
+	_Atomic uint32_t watchers;  /* the kernel waits for pollfd: only then it is kept true */
 	_Atomic int pollfd;         /* our end of the pair, or -1 */
-	int pollfd_peer;            /* the daemon's end until it has it, or -1; under lock */
+	int pollfd_peer;            /* the daemon's end, or -1; under lock, as the next two */
+	bool pollfd_joined;         /* the daemon has it */
+	bool pollfd_given;          /* by nc_pollfd: watched as long as it is open */
 	_Atomic uint64_t recv_timeout_ns, send_timeout_ns; /* 0: none */
 
 	/* The meeting place: set before phase CONNECTING or CONNECTED. */
@@ -278,16 +281,23 @@ void acceptor_close(struct nc_sock *s);
 
 /* ---- pollfd.c: the pollable descriptor ---- */
 
+/* The descriptor, made if there is none, which nobody watches: it tells nothing. -EBADF, -EMFILE,
+ * -ENOMEM. */
+int pollfd_unwatched(int number);
+/* The same, true to the socket from now on until pollfd_unwatch. Asks the daemon the first time. */
+int pollfd_watch(int number);
+void pollfd_unwatch(int number);
 /* Nothing is left to read: not readable any more. Under rx.lock (of a listening socket too). */
 void pollfd_sync_in(struct nc_sock *s);
 /* No room: not writable until the daemon says so. Under tx.lock. */
 void pollfd_sync_out(struct nc_sock *s);
-/* The slot says that the stream has ended: waits until the descriptor does. Under rx.lock. */
+/* The slot says that the stream has ended: waits until the descriptor, which is watched, does.
+ * Under rx.lock. */
 void pollfd_show_end(struct nc_sock *s);
-/* The error has been reported: waits until the descriptor is hung up, and takes its POLLERR away.
- * Under any lock of the socket. */
+/* The error has been reported: waits until the descriptor, which is watched, is hung up, and takes
+ * its POLLERR away. Under any lock of the socket. */
 void pollfd_take_error(struct nc_sock *s);
-/* The socket has got its slot or listener: tells the daemon. With `lock` held. */
+/* The socket has got its slot or listener: if it is watched, tells the daemon. All locks held. */
 int pollfd_join(struct nc_sock *s);
 /* Its end, with the table lock held. */
 void pollfd_close(struct nc_sock *s);
@@ -335,6 +345,13 @@ static inline bool sock_open(struct nc_sock *s)
 	/* Relaxed: closing only matters early here; nc_close waits for our lock in any case. */
 	return sock_phase(s) != PHASE_FREE &&
 	       !atomic_load_explicit(&s->closing, memory_order_relaxed);
+}
+
+/* True if the pollable descriptor must be kept true; under any lock of @s. */
+static inline bool sock_watched(struct nc_sock *s)
+{
+	/* Relaxed: it changes with all locks held. */
+	return atomic_load_explicit(&s->watchers, memory_order_relaxed) > 0;
 }
 
 /* Tells the worker that tx_tail or rx_head has moved. */

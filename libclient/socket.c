@@ -121,10 +121,10 @@ int nc_shutdown(int number, int how)
 		atomic_store_explicit(&s->tx.shut, true, memory_order_relaxed);
 		port_submit(s->port, sq_word(SQ_SHUTDOWN, s->slot_nr, 0));
 		sock_rouse(s);
-		if (s->pollfd >= 0) {
+		if (sock_watched(s))
 			pollfd_sync_out(s); /* "writable": a send would not block, but fail */
+		if (s->pollfd >= 0)
 			(void)shutdown(s->pollfd, SHUT_WR); /* with the peer's end: POLLHUP */
-		}
 	}
 	if (how != SHUT_WR) {
 		/* Relaxed: as above. Sleepers look again because they are woken. */

@@ -112,7 +112,7 @@ int sock_take_error(struct nc_sock *s)
 	/* Relaxed: of several threads one gets it; nothing else is ordered by it. */
 	if (error == 0 || atomic_exchange_explicit(&s->error_taken, true, memory_order_relaxed))
 		return 0;
-	if (s->pollfd >= 0)
+	if (sock_watched(s))
 		pollfd_take_error(s);
 	return error;
 }

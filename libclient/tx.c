@@ -93,7 +93,7 @@ static bool tx_still_full(struct nc_sock *s)
 	/* Relaxed: a queue joined just now looks for itself. */
 	if (atomic_load_explicit(&s->cq_events, memory_order_relaxed) & POLLOUT)
 		sock_notify(s, NOTIFY_CQ(EV_OUT));
-	if (s->pollfd >= 0)
+	if (sock_watched(s))
 		pollfd_sync_out(s);
 	return !tx_look(s);
 }
@@ -214,7 +214,7 @@ static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flag
 		tx_publish(s, piece);
 		done += piece;
 	}
-	if (s->pollfd >= 0 && done > 0 && !tx_look(s))
+	if (sock_watched(s) && done > 0 && !tx_look(s))
 		pollfd_sync_out(s);
 	ret = done > 0 ? (ssize_t)done : tx_result(s, ret);
 	lock_release(&s->tx.lock);

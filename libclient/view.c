@@ -102,7 +102,7 @@ int nc_commit(int number, size_t len)
 		s->tx.reserved = 0;
 		if (len > 0)
 			tx_publish(s, len);
-		if (s->pollfd >= 0 && len > 0 && !tx_look(s))
+		if (sock_watched(s) && len > 0 && !tx_look(s))
 			pollfd_sync_out(s);
 	}
 	lock_release(&s->tx.lock);
@@ -156,7 +156,7 @@ int nc_consume(int number, size_t len)
 		ret = -EINVAL;
 	if (ret == 0 && len > 0) {
 		rx_release(s, len);
-		if (s->pollfd >= 0 && !rx_look(s))
+		if (sock_watched(s) && !rx_look(s))
 			pollfd_sync_in(s);
 	}
 	lock_release(&s->rx.lock);
