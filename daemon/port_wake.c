@@ -240,14 +240,17 @@ static void wake_listeners(struct worker *w, struct port *p)
 static void wake_cq(struct worker *w, struct port *p, uint32_t i)
 {
 	struct qp_shm *qp = &p->qp_shm[i];
+	uint32_t how;
 
 	ring_publish(&p->cq[i]);
-	if (!doorbell_due(&qp->need_wakeup))
+	how = doorbell_take(&qp->need_wakeup);
+	if (how == DOORBELL_NONE)
 		return;
 	w->wakes_sent++;
 	/* NOTIFY, daemon end: as for a slot. */
 	atomic_fetch_add_explicit(&qp->seq, 1, memory_order_release);
-	futex_wake(&qp->seq);
+	if (how != DOORBELL_FD)
+		futex_wake(&qp->seq);
 	if (p->cqfd[i])
 		pollfd_signal(&p->cqfd[i], EV_IN);
 }

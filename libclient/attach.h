@@ -64,6 +64,8 @@ struct nc_cq {
 	struct ring *ring; /* one for each worker */
 	uint32_t turn;     /* worker to begin with */
 	_Atomic uint32_t ready_nr;
+	_Atomic uint32_t sleepers; /* threads in the kernel's epoll */
+	uint32_t tokens;           /* at most so many bytes are in fd */
 	_Atomic int fd;      /* for the application to poll, or -1 */
 	_Atomic int fd_peer; /* its other end; set before fd */
 };

@@ -2,169 +2,24 @@
 /*
  * cq.c - completion queues: one thread waits for thousands of sockets.
  *
- * A word in the queue of a worker names a slot that the worker has just unarmed. Handing the event
- * out arms it again first and looks at the slot behind that, so what happens later makes a new
- * word. Whether a socket is writable is armed only when it was found full, by nc_send or here:
- * otherwise every acknowledgement would be an event.
+ * A word in the queue of a worker names a slot that the worker has just unarmed. Its socket goes to
+ * the ready list; reporting it arms it again first and looks at the slot behind that.
+ *
+ * Who waits sleeps on the queue's number, a futex, or in the kernel's epoll for its descriptor. Of
+ * the latter there may be several: the doorbell wakes one, who rings on when he has taken what he
+ * wants.
  *
  * Locks: attachment.cq_lock, then cq.lock; both before those of a socket.
  */
 #include "cq.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "ncclient.h"
 #include "process.h"
 
-#define CQ_ALWAYS ((uint32_t)(POLLERR | POLLHUP))
-#define CQ_BATCH  32
-
-static void cq_wake(struct nc_cq *cq)
-{
-	/* NOTIFY, as a worker does it. */
-	/* DEAD, setting end. */
-	atomic_fetch_add_explicit(&cq->shm->seq, 1, memory_order_seq_cst);
-	futex_wake_shared(&cq->shm->seq);
-	if (cq->fd >= 0)
-		(void)send(cq->fd_peer, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* full: readable */
-}
-
-/* To be reported by the next nc_cq_wait; with cq->lock held. */
-static void ready_push(struct nc_cq *cq, struct nc_sock *s)
-{
-	if (s->ready_queued)
-		return;
-	s->ready_queued = true;
-	s->ready_next = NULL;
-	*cq->ready_end = s;
-	cq->ready_end = &s->ready_next;
-	/* DOORBELL, producer end. */
-	atomic_fetch_add_explicit(&cq->ready_nr, 1, memory_order_seq_cst);
-	if (doorbell_due(&cq->shm->need_wakeup))
-		cq_wake(cq);
-}
-
-static void ready_remove(struct nc_cq *cq, struct nc_sock *s)
-{
-	struct nc_sock **at = &cq->ready;
-
-	if (!s->ready_queued)
-		return;
-	while (*at != s)
-		at = &(*at)->ready_next;
-	*at = s->ready_next;
-	if (cq->ready_end == &s->ready_next)
-		cq->ready_end = at;
-	s->ready_queued = false;
-	/* Relaxed: under cq->lock; the waiter's look may err on the side of looking again. */
-	atomic_fetch_sub_explicit(&cq->ready_nr, 1, memory_order_relaxed);
-}
-
-/* Arms what @s waits for and returns which of it is true now; with cq->lock held. */
-static uint32_t cq_arm_and_look(struct nc_sock *s, uint32_t wanted)
-{
-	uint32_t wish = EV_ERR | EV_HUP | (wanted & POLLIN ? EV_IN : 0);
-	uint32_t ready;
-
-	if (sock_phase(s) == PHASE_LISTENING)
-		/* NOTIFY, application end. */
-		atomic_fetch_or_explicit(&s->acceptor->shm->notify, NOTIFY_CQ(EV_IN),
-					 memory_order_seq_cst);
-	else if (sock_slot(s))
-		sock_notify(s, NOTIFY_CQ(wish));
-	ready = (uint32_t)sock_poll(s, wanted) & wanted;
-	if (wanted & POLLOUT && !(ready & POLLOUT) && sock_slot(s)) {
-		sock_notify(s, NOTIFY_CQ(EV_OUT));
-		ready = (uint32_t)sock_poll(s, wanted) & wanted;
-	}
-	return ready;
-}
-
-/* Names the queue in the shared memory, arms, and reports at once what is true; with cq->lock held.
- */
-static void cq_join(struct nc_cq *cq, struct nc_sock *s)
-{
-	/* Relaxed, here and below: NOTIFY orders qp, cq->lock the owner. */
-	uint32_t wanted = atomic_load_explicit(&s->cq_events, memory_order_relaxed);
-
-	if (sock_phase(s) == PHASE_LISTENING) {
-		atomic_store_explicit(&s->acceptor->shm->qp, cq->qp, memory_order_relaxed);
-		atomic_store_explicit(&s->att->listener_owner[s->acceptor->number], s,
-				      memory_order_relaxed);
-	} else if (sock_slot(s)) {
-		atomic_store_explicit(&sock_slot(s)->qp, cq->qp, memory_order_relaxed);
-		atomic_store_explicit(&s->port->owner[s->slot_nr], s, memory_order_relaxed);
-	}
-	if (cq_arm_and_look(s, wanted) != 0)
-		ready_push(cq, s);
-}
-
-/* With both locks held. */
-static void cq_unlink(struct nc_cq *cq, struct nc_sock *s)
-{
-	ready_remove(cq, s);
-	*s->cq_prev = s->cq_next;
-	if (s->cq_next)
-		s->cq_next->cq_prev = s->cq_prev;
-	s->cq = NULL;
-	/* Relaxed: cq->lock orders them for who hands out events. */
-	atomic_store_explicit(&s->cq_events, 0, memory_order_relaxed);
-	if (sock_phase(s) == PHASE_LISTENING)
-		atomic_store_explicit(&s->att->listener_owner[s->acceptor->number], NULL,
-				      memory_order_relaxed);
-	else if (sock_slot(s))
-		atomic_store_explicit(&s->port->owner[s->slot_nr], NULL, memory_order_relaxed);
-}
-
-void cq_refresh(struct nc_sock *s)
-{
-	struct attachment *att = s->att;
-
-	/* Relaxed: nc_cq_add that comes later sees the slot. */
-	if (atomic_load_explicit(&s->cq_events, memory_order_relaxed) == 0)
-		return;
-	lock_take(&att->cq_lock);
-	if (s->cq) {
-		lock_take(&s->cq->lock);
-		cq_join(s->cq, s);
-		lock_release(&s->cq->lock);
-	}
-	lock_release(&att->cq_lock);
-}
-
-void cq_detach(struct nc_sock *s)
-{
-	struct attachment *att = s->att;
-	struct nc_cq *cq;
-
-	lock_take(&att->cq_lock);
-	cq = s->cq;
-	if (cq) {
-		lock_take(&cq->lock);
-		cq_unlink(cq, s);
-		lock_release(&cq->lock);
-	}
-	lock_release(&att->cq_lock);
-}
-
-void cq_wake_all(struct attachment *att)
-{
-	lock_take(&att->cq_lock);
-	for (uint32_t i = 1; i < NCD_QP_NR; i++) {
-		struct nc_cq *cq = &att->cq[i];
-
-		if (!cq->used)
-			continue;
-		lock_take(&cq->lock);
-		for (struct nc_sock *s = cq->member; s; s = s->cq_next)
-			ready_push(cq, s);
-		lock_release(&cq->lock);
-		cq_wake(cq);
-	}
-	lock_release(&att->cq_lock);
-}
+#define CQ_BATCH   32
+#define TOKENS_MAX 64 /* bytes in the descriptor; the kernel has room for more than 200 */
 
 int nc_cq_create(struct nc_cq **ret_cq)
 {
@@ -194,6 +49,7 @@ int nc_cq_create(struct nc_cq **ret_cq)
 		cq->member = cq->ready = NULL;
 		cq->ready_end = &cq->ready;
 		cq->ready_nr = 0;
+		cq->sleepers = 0;
 		cq->used = true;
 	}
 	lock_release(&att->cq_lock);
@@ -220,86 +76,19 @@ void nc_cq_destroy(struct nc_cq *cq)
 	attachment_put(cq->att);
 }
 
-/* The member @number, with both locks held on success. -EBADF. */
-static int cq_member(struct nc_cq *cq, int number, struct nc_sock **ret_sock)
+bool cq_in_use(struct nc_cq *cq)
 {
-	struct nc_sock *s = sock_find(number);
+	bool used;
 
-	if (!s)
-		return -EBADF;
-	lock_take(&cq->att->cq_lock);
 	lock_take(&cq->lock);
-	if (sock_open(s) && s->cq == cq) {
-		*ret_sock = s;
-		return 0;
-	}
+	used = cq->member != NULL;
 	lock_release(&cq->lock);
-	lock_release(&cq->att->cq_lock);
-	return -EBADF;
+	return used;
 }
 
-int nc_cq_add(struct nc_cq *cq, int number, uint32_t events, uint64_t data)
+bool cq_dead(struct nc_cq *cq)
 {
-	struct nc_sock *s = sock_find(number);
-	int ret = 0;
-
-	if (!s)
-		return -EBADF;
-	lock_take(&cq->att->cq_lock);
-	lock_take(&cq->lock);
-	/* A closer sets `closing` before it takes cq_lock: we see it, or it sees us. */
-	if (!sock_open(s))
-		ret = -EBADF;
-	else if (s->cq)
-		ret = -EEXIST;
-	else if (s->att != cq->att || attachment_dead(cq->att))
-		ret = -ECONNRESET;
-	if (ret == 0) {
-		s->cq = cq;
-		s->cq_data = data;
-		s->cq_next = cq->member;
-		s->cq_prev = &cq->member;
-		if (cq->member)
-			cq->member->cq_prev = &s->cq_next;
-		cq->member = s;
-		/* Relaxed: nc_send that misses it is followed by the look of cq_join. */
-		atomic_store_explicit(&s->cq_events, (events & (POLLIN | POLLOUT)) | CQ_ALWAYS,
-				      memory_order_relaxed);
-		cq_join(cq, s);
-	}
-	lock_release(&cq->lock);
-	lock_release(&cq->att->cq_lock);
-	return ret;
-}
-
-int nc_cq_modify(struct nc_cq *cq, int number, uint32_t events, uint64_t data)
-{
-	struct nc_sock *s;
-	int ret = cq_member(cq, number, &s);
-
-	if (ret < 0)
-		return ret;
-	s->cq_data = data;
-	/* Relaxed: as in nc_cq_add. */
-	atomic_store_explicit(&s->cq_events, (events & (POLLIN | POLLOUT)) | CQ_ALWAYS,
-			      memory_order_relaxed);
-	cq_join(cq, s);
-	lock_release(&cq->lock);
-	lock_release(&cq->att->cq_lock);
-	return 0;
-}
-
-int nc_cq_remove(struct nc_cq *cq, int number)
-{
-	struct nc_sock *s;
-	int ret = cq_member(cq, number, &s);
-
-	if (ret < 0)
-		return ret;
-	cq_unlink(cq, s);
-	lock_release(&cq->lock);
-	lock_release(&cq->att->cq_lock);
-	return 0;
+	return attachment_dead(cq->att);
 }
 
 /* One event of @s, if there is any truth in it. */
@@ -314,6 +103,9 @@ static int cq_report(struct nc_sock *s, struct nc_event *ret_event)
 	ret_event->data = s->cq_data;
 	ret_event->socket = s->number;
 	ret_event->events = ready;
+	if (s->cq_flags & CQ_ONESHOT)
+		/* Relaxed: as above. It stays a member, of which nothing is wanted. */
+		atomic_store_explicit(&s->cq_events, 0, memory_order_relaxed);
 	return 1;
 }
 
@@ -365,53 +157,86 @@ static void cq_prefetch_bytes(struct nc_sock *s)
 }
 
 /* Words are taken in batches: the worker has just written all their slots, from another core. */
-static int cq_collect_worker(struct nc_cq *cq, uint32_t worker, struct nc_event *events, int max)
+static bool cq_take_words(struct nc_cq *cq, uint32_t worker)
 {
 	uint64_t word[CQ_BATCH];
-	int n = 0, nr;
+	int nr;
 
-	do {
-		for (nr = 0; nr < CQ_BATCH && nr < max - n; nr++) {
-			if (ring_pop(&cq->ring[worker], &word[nr]) < 0)
-				break;
-			cq_prefetch(cq, worker, word[nr]);
-		}
-		for (int i = 0; i < nr; i++) {
-			struct nc_sock *s = cq_word_owner(cq, worker, word[i]);
+	for (nr = 0; nr < CQ_BATCH; nr++) {
+		if (ring_pop(&cq->ring[worker], &word[nr]) < 0)
+			break;
+		cq_prefetch(cq, worker, word[nr]);
+	}
+	for (int i = 0; i < nr; i++) {
+		struct nc_sock *s = cq_word_owner(cq, worker, word[i]);
 
-			if (s && cq_report(s, &events[n])) {
-				cq_prefetch_bytes(s);
-				n++;
-			}
-		}
-	} while (nr == CQ_BATCH && n < max);
-	return n;
+		if (s)
+			ready_append(cq, s);
+	}
+	return nr > 0;
 }
 
+/* Another worker first each time, so that none fills all the caller's room for ever. */
+static bool cq_take_all_words(struct nc_cq *cq)
+{
+	uint32_t nr = cq->att->layout.workers;
+	bool some = false;
+
+	cq->turn++;
+	for (uint32_t i = 0; i < nr; i++)
+		if (cq_take_words(cq, (cq->turn + i) % nr))
+			some = true;
+	return some;
+}
+
+/*
+ * What is of level goes to the end of the list once it is reported, behind what there was no room
+ * for; each is reported once in a call. Bounded: a queue holds so many words.
+ */
 static int cq_collect(struct nc_cq *cq, struct nc_event *events, int max)
 {
+	struct nc_sock *level = NULL, **end = &level, *s;
 	int n = 0;
 
-	while (n < max && cq->ready) {
-		struct nc_sock *s = cq->ready;
-
-		ready_remove(cq, s);
-		n += cq_report(s, &events[n]);
+	for (int i = 0; i < NCD_CQ_ENTRIES / CQ_BATCH && n < max; i++) {
+		if (!cq_take_all_words(cq) && !cq->ready)
+			break;
+		while (n < max && (s = cq->ready)) {
+			ready_remove(cq, s);
+			if (!cq_report(s, &events[n]))
+				continue;
+			n++;
+			cq_prefetch_bytes(s);
+			if ((s->cq_flags & (CQ_LEVEL | CQ_ONESHOT)) != CQ_LEVEL)
+				continue;
+			s->ready_queued = true; /* not again in this call */
+			*end = s;
+			end = &s->ready_next;
+		}
 	}
-	/* Another worker first each time, so that none fills all the caller's room for ever. */
-	cq->turn++;
-	for (uint32_t i = 0; i < cq->att->layout.workers && n < max; i++) {
-		uint32_t w = (cq->turn + i) % cq->att->layout.workers;
-
-		n += cq_collect_worker(cq, w, &events[n], max - n);
+	*end = NULL;
+	while ((s = level)) {
+		level = s->ready_next;
+		s->ready_queued = false;
+		ready_append(cq, s);
 	}
 	return n;
 }
 
-/* Announces sleep. False, and not announced, if there is something to do. */
-static bool cq_arm_sleep(struct nc_cq *cq)
+int cq_poll(struct nc_cq *cq, struct nc_event *events, int max)
 {
-	doorbell_arm(&cq->shm->need_wakeup);
+	int n;
+
+	lock_take(&cq->lock);
+	n = cq_collect(cq, events, max);
+	lock_release(&cq->lock);
+	return n;
+}
+
+/* Announces sleep, to be ended by @how. False, and not announced, if there is something to do. */
+static bool cq_arm_sleep(struct nc_cq *cq, uint32_t how)
+{
+	doorbell_arm_as(&cq->shm->need_wakeup, how);
 	for (uint32_t w = 0; w < cq->att->layout.workers; w++)
 		if (!ring_empty(&cq->ring[w]))
 			goto err_awake;
@@ -433,18 +258,67 @@ static int cq_sleep(struct nc_cq *cq, uint64_t until_ns)
 	uint32_t value = atomic_load_explicit(&cq->shm->seq, memory_order_seq_cst);
 	int ret;
 
-	if (!cq_arm_sleep(cq))
+	if (!cq_arm_sleep(cq, DOORBELL_FUTEX))
 		return 0;
-	/* A worker wakes by both, number and descriptor; the number is cheaper. */
 	ret = futex_wait_shared(&cq->shm->seq, value, until_ns);
 	doorbell_disarm(&cq->shm->need_wakeup);
 	return ret;
 }
 
+static void fd_empty(struct nc_cq *cq)
+{
+	char bytes[2 * TOKENS_MAX];
+
+	while (recv(cq->fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+}
+
+/*
+ * The descriptor is watched by edges, so what is in it does not matter, if only there is room for
+ * more: each sleep may leave a byte.
+ */
+bool cq_sleep_enter(struct nc_cq *cq)
+{
+	bool ret;
+
+	lock_take(&cq->lock);
+	if (cq->tokens >= TOKENS_MAX) {
+		fd_empty(cq);
+		cq->tokens = 0;
+	}
+	ret = cq_arm_sleep(cq, DOORBELL_FD);
+	if (ret) {
+		cq->tokens++;
+		cq->sleepers++;
+	}
+	lock_release(&cq->lock);
+	return ret;
+}
+
+void cq_sleep_leave(struct nc_cq *cq)
+{
+	lock_take(&cq->lock);
+	/* Relaxed: it changes under cq->lock. */
+	atomic_store_explicit(&cq->sleepers, cq->sleepers - 1, memory_order_relaxed);
+	if (cq->sleepers == 0)
+		doorbell_disarm(&cq->shm->need_wakeup);
+	lock_release(&cq->lock);
+}
+
+void cq_pass_on(struct nc_cq *cq)
+{
+	/* Relaxed: who goes to sleep just now looks for himself. */
+	if (atomic_load_explicit(&cq->sleepers, memory_order_relaxed) == 0)
+		return;
+	lock_take(&cq->lock);
+	if (cq->sleepers > 0 && !attachment_dead(cq->att) && !cq_arm_sleep(cq, DOORBELL_FD))
+		cq_wake(cq, DOORBELL_FD);
+	lock_release(&cq->lock);
+}
+
 int nc_cq_wait(struct nc_cq *cq, struct nc_event *events, int max, int timeout_ms)
 {
 	uint64_t until_ns = 0;
-	char bytes[64];
 	int ret = 0;
 
 	if (max <= 0)
@@ -452,9 +326,7 @@ int nc_cq_wait(struct nc_cq *cq, struct nc_event *events, int max, int timeout_m
 	for (;;) {
 		int n;
 
-		lock_take(&cq->lock);
-		n = cq_collect(cq, events, max);
-		lock_release(&cq->lock);
+		n = cq_poll(cq, events, max);
 		if (n > 0)
 			return n;
 		if (attachment_dead(cq->att))
@@ -465,9 +337,8 @@ int nc_cq_wait(struct nc_cq *cq, struct nc_event *events, int max, int timeout_m
 			if (cq->fd < 0)
 				return 0;
 			/* Emptied before it is armed: a later byte stays in it. */
-			while (recv(cq->fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-				;
-			if (cq_arm_sleep(cq))
+			fd_empty(cq);
+			if (cq_arm_sleep(cq, DOORBELL_FD))
 				return 0;
 			continue;
 		}
@@ -493,6 +364,7 @@ int nc_cq_fd(struct nc_cq *cq)
 		if (ret == 0) {
 			/* Readable: to be looked at once before it is trusted. */
 			(void)send(pair[1], "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+			cq->tokens = 1;
 			cq->fd_peer = pair[1];
 			ret = pair[0];
 			cq->fd = ret;

@@ -151,6 +151,7 @@ struct nc_sock {
 	struct nc_cq *cq;
 	struct nc_sock *cq_next, **cq_prev, *ready_next;
 	uint64_t cq_data;
+	uint8_t cq_flags; /* CQ_* */
 	bool ready_queued;
 };
 

@@ -135,6 +135,8 @@ int nc_shutdown(int number, int how)
 	}
 out:
 	lock_release(&s->tx.lock);
+	if (ret == 0)
+		cq_look_again(s);
 	return ret;
 }
 

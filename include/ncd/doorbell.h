@@ -10,6 +10,7 @@
  * Ordering:
  *   DOORBELL  waiter: word = 1 (seq_cst), then looks at its queues (seq_cst loads).
  *             producer: publishes (seq_cst store), then looks at the word (seq_cst load).
+ *             The waiter's value says how it is to be woken.
  *             In the one order of all seq_cst operations one of the two looks comes last, and sees
  *             the other side: no wake is lost. Checked by tests/model/doorbell.pml.
  */
@@ -20,11 +21,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum doorbell_how {
+	DOORBELL_NONE = 0, /* it is awake */
+	DOORBELL_FUTEX,    /* by all that it has: it may not know any other value */
+	DOORBELL_FD,       /* by its descriptor alone */
+};
+
 /* Waiter: announces sleep. It must look at its queues once more behind this, then may sleep. */
-static inline void doorbell_arm(_Atomic uint32_t *word)
+static inline void doorbell_arm_as(_Atomic uint32_t *word, uint32_t how)
 {
 	/* DOORBELL, waiter end. */
-	atomic_store_explicit(word, 1, memory_order_seq_cst);
+	atomic_store_explicit(word, how, memory_order_seq_cst);
+}
+
+static inline void doorbell_arm(_Atomic uint32_t *word)
+{
+	doorbell_arm_as(word, 1);
 }
 
 /* Waiter: awake again. */
@@ -34,14 +46,20 @@ static inline void doorbell_disarm(_Atomic uint32_t *word)
 	atomic_store_explicit(word, 0, memory_order_relaxed);
 }
 
-/* Producer, after a seq_cst publish: true for exactly one caller if the waiter must be woken. */
-static inline bool doorbell_due(_Atomic uint32_t *word)
+/* Producer, after a seq_cst publish: not DOORBELL_NONE for exactly one caller if the waiter must be
+ * woken, but how. */
+static inline uint32_t doorbell_take(_Atomic uint32_t *word)
 {
 	/* DOORBELL, producer end. */
-	if (atomic_load_explicit(word, memory_order_seq_cst) == 0)
-		return false;
+	if (atomic_load_explicit(word, memory_order_seq_cst) == DOORBELL_NONE)
+		return DOORBELL_NONE;
 	/* DOORBELL, producer end: of several producers one rings. */
-	return atomic_exchange_explicit(word, 0, memory_order_seq_cst) != 0;
+	return atomic_exchange_explicit(word, DOORBELL_NONE, memory_order_seq_cst);
+}
+
+static inline bool doorbell_due(_Atomic uint32_t *word)
+{
+	return doorbell_take(word) != DOORBELL_NONE;
 }
 
 #endif /* NCD_DOORBELL_H */
