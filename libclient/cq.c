@@ -86,6 +86,13 @@ bool cq_in_use(struct nc_cq *cq)
 	return used;
 }
 
+void cq_ring(struct nc_cq *cq)
+{
+	lock_take(&cq->lock);
+	cq_wake(cq, DOORBELL_FD);
+	lock_release(&cq->lock);
+}
+
 bool cq_dead(struct nc_cq *cq)
 {
 	return attachment_dead(cq->att);
@@ -311,7 +318,8 @@ void cq_pass_on(struct nc_cq *cq)
 	if (atomic_load_explicit(&cq->sleepers, memory_order_relaxed) == 0)
 		return;
 	lock_take(&cq->lock);
-	if (cq->sleepers > 0 && !attachment_dead(cq->att) && !cq_arm_sleep(cq, DOORBELL_FD))
+	/* Of a dead one too: each who wakes leaves it, until nobody is left. */
+	if (cq->sleepers > 0 && !cq_arm_sleep(cq, DOORBELL_FD))
 		cq_wake(cq, DOORBELL_FD);
 	lock_release(&cq->lock);
 }

@@ -42,6 +42,8 @@ void cq_sleep_leave(struct nc_cq *cq);
 /* Of several threads one was woken, and has taken what it had room for: another one is woken for
  * the rest, or for what comes. */
 void cq_pass_on(struct nc_cq *cq);
+/* Wakes one who sleeps in the kernel, whether he has said so or not. */
+void cq_ring(struct nc_cq *cq);
 /* It has members, or is of no more use: its daemon has gone. */
 bool cq_in_use(struct nc_cq *cq);
 bool cq_dead(struct nc_cq *cq);

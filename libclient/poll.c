@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "ncclient.h"
+#include "pollfd.h"
 #include "sock.h"
 
 #define SMALL 32 /* entries for which the stack is good enough */
@@ -18,7 +19,7 @@ static bool is_virtual(int fd)
 	return fd >= NC_SOCKET_BASE;
 }
 
-static short virtual_revents(const struct pollfd *p)
+short poll_look(const struct pollfd *p)
 {
 	struct nc_sock *s = sock_find(p->fd);
 	short ready = POLLNVAL;
@@ -43,7 +44,7 @@ static int look_virtual(struct pollfd *fds, nfds_t nfds)
 	for (nfds_t i = 0; i < nfds; i++) {
 		if (!is_virtual(fds[i].fd))
 			continue;
-		fds[i].revents = virtual_revents(&fds[i]);
+		fds[i].revents = poll_look(&fds[i]);
 		n += fds[i].revents != 0;
 	}
 	return n;

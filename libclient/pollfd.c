@@ -32,6 +32,7 @@
 #include <sys/socket.h>
 
 #include "ncclient.h"
+#include "pollfd.h"
 #include "process.h"
 #include "sock.h"
 

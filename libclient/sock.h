@@ -280,14 +280,8 @@ bool acceptor_look(struct nc_sock *s);
 /* Stops listening; the daemon resets what nobody accepted. With all locks held. */
 void acceptor_close(struct nc_sock *s);
 
-/* ---- pollfd.c: the pollable descriptor ---- */
+/* ---- pollfd.c: the pollable descriptor; see pollfd.h too ---- */
 
-/* The descriptor, made if there is none, which nobody watches: it tells nothing. -EBADF, -EMFILE,
- * -ENOMEM. */
-int pollfd_unwatched(int number);
-/* The same, true to the socket from now on until pollfd_unwatch. Asks the daemon the first time. */
-int pollfd_watch(int number);
-void pollfd_unwatch(int number);
 /* Nothing is left to read: not readable any more. Under rx.lock (of a listening socket too). */
 void pollfd_sync_in(struct nc_sock *s);
 /* No room: not writable until the daemon says so. Under tx.lock. */

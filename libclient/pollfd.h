@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pollfd.h - the pollable descriptor of a virtual socket, for who lets the kernel wait now and then.
+ *
+ * Ownership: the descriptor is the socket's. Threading: any thread.
+ */
+#ifndef NC_POLLFD_H
+#define NC_POLLFD_H
+
+#include <poll.h>
+
+/* The descriptor, made if there is none, which nobody watches: it tells nothing. -EBADF, -EMFILE,
+ * -ENOMEM. */
+int pollfd_unwatched(int number);
+/* The same, true to the socket from now on until pollfd_unwatch. Asks the daemon the first time. */
+int pollfd_watch(int number);
+void pollfd_unwatch(int number);
+
+/* ---- poll.c ---- */
+
+/* What is true of @p->fd, a virtual socket, as poll(2) would say. Makes no syscall. */
+short poll_look(const struct pollfd *p);
+
+#endif /* NC_POLLFD_H */
