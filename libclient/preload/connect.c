@@ -21,7 +21,7 @@ union address {
 /* A descriptor for virtual socket @nc, which is closed if there can be none. */
 static int virtual_open(int nc, int domain, int flags)
 {
-	int pollfd = nc_pollfd(nc), fd = -1;
+	int pollfd = pollfd_of(nc), fd = -1;
 	struct file *f = NULL;
 
 	if (pollfd < 0)
@@ -120,7 +120,7 @@ static int connect_new(struct file *f, int fd, const struct sockaddr *addr, sock
 		ret = connect_briefly(nc, addr, len);
 	if (ret < 0)
 		goto err_nc;
-	ret = pollfd = nc_pollfd(nc);
+	ret = pollfd = pollfd_of(nc);
 	if (ret < 0)
 		goto err_nc;
 	flags = real()->fcntl(fd, F_GETFL);
@@ -194,7 +194,7 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 	struct file *f = file_of(fd);
 	int ret;
 
-	if (!f || file_kind(f) == FILE_LISTENER || file_kind(f) == FILE_INTERNAL)
+	if (!f || (file_kind(f) != FILE_KERNEL && file_kind(f) != FILE_VIRTUAL))
 		return real()->connect(fd, addr, len);
 	if (file_kind(f) == FILE_VIRTUAL)
 		return (int)file_result(f, nc_connect(file_nc(f), to, len));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "epoll.h"
 #include "ncclient.h"
 #include "real.h"
 
@@ -139,6 +140,7 @@ struct file *file_open(int fd, enum file_kind kind, int domain, int nc)
 		f->backlog = 0;
 		f->option = NULL;
 		f->watch = NULL;
+		f->set = NULL;
 		/* KIND, writing end. */
 		atomic_store_explicit(&f->kind, kind, memory_order_release);
 		entry_set(fd, f);
@@ -200,6 +202,8 @@ void file_end(struct file *f)
 	atomic_store_explicit(&f->pollfd, -1, memory_order_relaxed);
 	if (nc >= 0)
 		(void)nc_close(nc); /* SO_LINGER's time is over: close(2) says nothing of it */
+	if (f->set)
+		set_close(f->set);
 	file_put(f);
 }
 
@@ -286,6 +290,8 @@ static void fork_child(void)
 		if (file_kind(f) == FILE_LISTENER)
 			f->pollfd = -1;
 		f->nc = -1;
+		if (f->set)
+			set_forget(f->set);
 		if (file_kind(f) != FILE_VIRTUAL || dead[0] < 0)
 			continue;
 		flags = real()->fcntl(fd, F_GETFD);

@@ -15,6 +15,8 @@
  *           pollable descriptor is watched wherever the program watches its own.
  * VIRTUAL   the descriptor is a copy of the virtual socket's pollable one: a socket, which the
  *           kernel can wait for. Nothing else may be done with it but through libncclient.
+ * EPOLL     the descriptor is the kernel's epoll; beside it a completion queue, where virtual
+ *           sockets are waited for (epoll.c).
  * INTERNAL  a descriptor of libncclient: hidden from the program.
  *
  * Ownership: the memory comes from a pool and is never freed, so that a call that races with close
@@ -37,6 +39,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "../pollfd.h"
 #include "../lock.h"
 
 #define FILE_TABLE  (1 << 20) /* descriptors beyond it are never ours */
@@ -48,6 +51,7 @@ enum file_kind {
 	FILE_KERNEL,
 	FILE_LISTENER,
 	FILE_VIRTUAL,
+	FILE_EPOLL,
 	FILE_INTERNAL
 };
 
@@ -58,9 +62,15 @@ struct file_option {
 	unsigned char val[OPTION_MAX];
 };
 
+struct set; /* epoll.h */
+
 struct file_watch { /* a registration with epoll */
 	struct file_watch *next;
+	struct set *set; /* NULL: of an epoll that we have not seen being made */
+	uint64_t serial; /* of the set; another one: it is gone */
 	int epfd, fd;
+	bool queued;  /* in the set's completion queue, not the kernel's epoll */
+	bool watched; /* there, by a pollable descriptor that is kept true for it */
 	struct epoll_event event;
 };
 
@@ -71,6 +81,7 @@ struct file {
 	_Atomic bool nonblock;     /* LISTENER, VIRTUAL: what the program thinks */
 	_Atomic uint32_t turn;     /* LISTENER: who is asked first */
 	_Atomic uint64_t retry_ns; /* LISTENER without ncd: when it is tried again */
+	struct set *set;           /* EPOLL */
 	int domain;
 	int backlog;
 	uint32_t refs; /* table lock */
@@ -175,12 +186,19 @@ void option_free(struct file *f);
 /* ---- watch.c ---- */
 
 void watch_free(struct file *f);
+/* What is in the queue of @set, whose descriptor is @epfd, goes to the kernel's epoll. */
+void watch_leave_queue(struct set *set, int epfd);
 /* All registrations of @f that are still there are removed, or (added) for its descriptors as they
  * are now. */
 void watch_remove(struct file *f);
 void watch_add(struct file *f);
 /* Registers @pollfd of a LISTENER wherever its descriptors are. */
 void watch_add_pollfd(struct file *f, int pollfd);
+
+/* ---- uring.c ---- */
+
+/* The pollable descriptor of a new virtual socket, watched if it must be. -errno. */
+int pollfd_of(int nc);
 
 /* ---- connect.c ---- */
 

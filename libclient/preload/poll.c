@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * poll.c - poll and select, where a listener has two descriptors to wait for.
+ * poll.c - poll and select.
  *
- * Virtual sockets need nothing: their descriptors are polled by the kernel. As long as no listener
- * is of both kinds these calls are the kernel's.
+ * Virtual sockets are looked at in memory first; only if nothing is ready, the kernel waits for
+ * their pollable descriptors. A listener has two descriptors to wait for. An epoll that is waited
+ * for is left to the kernel. Where nothing of the kind is polled these calls are the kernel's.
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -11,21 +12,25 @@
 #include <time.h>
 
 #include "chk.h"
-#include "file.h"
+#include "epoll.h"
+#include "ncclient.h"
 #include "real.h"
 
 #define SMALL 64 /* entries for which the stack is good enough */
 
-static bool listeners(void)
-{
-	/* Relaxed: one that comes just now is waited for by the next call. */
-	return atomic_load_explicit(&file_listeners, memory_order_relaxed) > 0;
-}
+struct polls {
+	struct pollfd *fds; /* the program's */
+	struct pollfd *all; /* the kernel's: the same, then seconds, then one that ends the list */
+	nfds_t nfds, seconds;
+	nfds_t virtuals;
+	uint64_t until_ns;
+	const sigset_t *mask;
+};
 
 /* The second descriptor to wait for where @fd is waited for, or -1. */
 static int second_of(int fd)
 {
-	struct file *f = file_of(fd);
+	struct file *f = fd < 0 ? NULL : file_of(fd);
 
 	if (!f || file_kind(f) != FILE_LISTENER)
 		return -1;
@@ -33,86 +38,211 @@ static int second_of(int fd)
 	return atomic_load_explicit(&f->pollfd, memory_order_relaxed);
 }
 
-static nfds_t seconds_nr(const struct pollfd *fds, nfds_t nfds)
+/* The virtual socket that @fd names, or -1. A parent's, in a child: the kernel knows its end. */
+static int virtual_of(int fd)
 {
-	nfds_t nr = 0;
+	struct file *f = fd < 0 ? NULL : file_virtual(fd);
 
-	for (nfds_t i = 0; i < nfds; i++)
-		nr += fds[i].fd >= 0 && second_of(fds[i].fd) >= 0;
-	return nr;
+	return f ? file_nc(f) : -1;
 }
 
-/* What is readable at a second is readable at its first; counts those that have become ready. */
-static int seconds_merge(struct pollfd *fds, nfds_t nfds, const struct pollfd *second)
+/* The kernel is going to wait for @fd. */
+static void leave_queue(int fd)
+{
+	struct set *set = fd < 0 ? NULL : set_of(fd);
+
+	if (set && set_enter(set)) {
+		set_leave_queue(set, fd);
+		set_leave(set);
+	}
+}
+
+/* False: nothing of it is ours. */
+static bool polls_count(struct polls *p)
+{
+	if (file_top() < 0)
+		return false;
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		int fd = p->fds[i].fd;
+
+		p->seconds += second_of(fd) >= 0;
+		p->virtuals += virtual_of(fd) >= 0;
+		leave_queue(fd);
+	}
+	return p->seconds + p->virtuals > 0;
+}
+
+/* What is true of virtual ones, into the program's; counts those that are ready. */
+static int look_virtual(struct polls *p)
 {
 	int ready = 0;
 
-	for (nfds_t i = 0; i < nfds; i++) {
-		if (fds[i].fd >= 0 && second->fd >= 0 && second_of(fds[i].fd) == second->fd) {
-			short in = fds[i].events & (POLLIN | POLLRDNORM);
+	if (p->virtuals == 0)
+		return 0;
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		struct pollfd one = { virtual_of(p->fds[i].fd), p->fds[i].events, 0 };
 
-			if (second->revents)
-				fds[i].revents = (short)(fds[i].revents | in);
-			second++;
-		}
-		ready += fds[i].revents != 0;
+		if (one.fd < 0)
+			continue;
+		p->fds[i].revents = poll_look(&one);
+		ready += p->fds[i].revents != 0;
 	}
 	return ready;
 }
 
-static int poll_both(struct pollfd *fds, nfds_t nfds, nfds_t nr, const struct timespec *limit,
-		     const sigset_t *mask)
+/* What the kernel is to wait for; virtual ones if it sleeps. */
+static void kernel_fill(struct polls *p, bool sleeps)
 {
-	struct pollfd small[SMALL], *all = small;
-	nfds_t at = nfds;
+	nfds_t at = p->nfds;
+
+	memcpy(p->all, p->fds, p->nfds * sizeof(*p->fds));
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		int nc = virtual_of(p->fds[i].fd), second = second_of(p->fds[i].fd);
+		short in = p->fds[i].events & (POLLIN | POLLRDNORM);
+
+		if (nc >= 0)
+			p->all[i].fd = sleeps ? pollfd_watch(nc) : -1;
+		if (second >= 0 && at < p->nfds + p->seconds)
+			p->all[at++] = (struct pollfd){ .fd = second, .events = in };
+	}
+	p->seconds = at - p->nfds;
+	p->all[at] = (struct pollfd){ .fd = -1 };
+}
+
+/* All that kernel_fill watched; a descriptor may have been closed or replaced meanwhile. */
+static void kernel_done(struct polls *p)
+{
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		int nc = virtual_of(p->fds[i].fd);
+
+		if (nc >= 0 && p->all[i].fd >= 0 && p->all[i].fd != p->fds[i].fd)
+			pollfd_unwatch(nc);
+	}
+}
+
+/* What the kernel said, but for virtual ones. What is readable at a second is readable at its
+ * first. Counts those that are ready. */
+static int kernel_merge(struct polls *p)
+{
+	const struct pollfd *second = &p->all[p->nfds];
+	int ready = 0;
+
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		short in = p->fds[i].events & (POLLIN | POLLRDNORM);
+
+		if (virtual_of(p->fds[i].fd) >= 0)
+			continue;
+		p->fds[i].revents = p->all[i].revents;
+		if (second->fd >= 0 && second_of(p->fds[i].fd) == second->fd) {
+			if (second->revents)
+				p->fds[i].revents = (short)(p->fds[i].revents | in);
+			second++;
+		}
+		ready += p->fds[i].revents != 0;
+	}
+	return ready;
+}
+
+/* What is left of the time; NULL: for ever. */
+static const struct timespec *left(const struct polls *p, bool sleeps, struct timespec *ts)
+{
+	uint64_t now_ns, left_ns;
+
+	if (!sleeps || p->until_ns == 0)
+		return ts;
+	if (p->until_ns == NC_FOREVER)
+		return NULL;
+	now_ns = clock_now_ns();
+	left_ns = p->until_ns > now_ns ? p->until_ns - now_ns : 0;
+	ts->tv_sec = (time_t)(left_ns / 1000000000u);
+	ts->tv_nsec = (long)(left_ns % 1000000000u);
+	return ts;
+}
+
+/* Until something is ready, or it is time. -1 with errno. */
+static int polls_wait(struct polls *p)
+{
+	for (;;) {
+		int ready = look_virtual(p);
+		bool sleeps = ready == 0 && p->until_ns != 0;
+		struct timespec ts = { 0 };
+		int ret;
+
+		if (!sleeps && p->virtuals == p->nfds)
+			return ready;
+		kernel_fill(p, sleeps);
+		ret = real()->ppoll(p->all, p->nfds + p->seconds, left(p, sleeps, &ts), p->mask);
+		if (sleeps) {
+			int err = errno;
+
+			kernel_done(p);
+			errno = err;
+		}
+		if (ret < 0)
+			return ret;
+		if (sleeps)
+			ready = look_virtual(p);
+		ready += kernel_merge(p);
+		if (ready > 0 || !sleeps)
+			return ready;
+		/* A token may come late, for bytes that were read meanwhile: wait on. */
+		if (p->until_ns != NC_FOREVER && clock_now_ns() >= p->until_ns)
+			return 0;
+	}
+}
+
+static int polls_run(struct polls *p)
+{
+	struct pollfd small[SMALL];
 	int ret;
 
-	if (nfds + nr + 1 > SMALL) {
-		all = calloc(nfds + nr + 1, sizeof(*all));
-		if (!all) {
+	p->all = small;
+	if (p->nfds + p->seconds + 1 > SMALL) {
+		p->all = calloc(p->nfds + p->seconds + 1, sizeof(*p->all));
+		if (!p->all) {
 			errno = ENOMEM;
 			return -1;
 		}
 	}
-	memcpy(all, fds, nfds * sizeof(*fds));
-	for (nfds_t i = 0; i < nfds && at < nfds + nr; i++) {
-		int second = fds[i].fd >= 0 ? second_of(fds[i].fd) : -1;
-
-		if (second >= 0)
-			all[at++] =
-				(struct pollfd){ .fd = second,
-						 .events = fds[i].events & (POLLIN | POLLRDNORM) };
-	}
-	all[at] = (struct pollfd){ .fd = -1 }; /* ends the list for seconds_merge */
-	ret = real()->ppoll(all, at, limit, mask);
-	if (ret >= 0) {
-		for (nfds_t i = 0; i < nfds; i++)
-			fds[i].revents = all[i].revents;
-		ret = seconds_merge(fds, nfds, &all[nfds]);
-	}
-	if (all != small)
-		free(all);
+	ret = polls_wait(p);
+	if (p->all != small)
+		free(p->all);
 	return ret;
+}
+
+static uint64_t until_timespec(const struct timespec *limit)
+{
+	uint64_t ns;
+
+	if (!limit)
+		return NC_FOREVER;
+	ns = (uint64_t)limit->tv_sec * 1000000000u + (uint64_t)limit->tv_nsec;
+	return ns == 0 ? 0 : clock_now_ns() + ns;
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
 		 const sigset_t *mask)
 {
-	nfds_t nr = listeners() ? seconds_nr(fds, nfds) : 0;
+	struct polls p = { .fds = fds, .nfds = nfds, .mask = mask };
 
-	return nr == 0 ? real()->ppoll(fds, nfds, timeout, mask)
-		       : poll_both(fds, nfds, nr, timeout, mask);
+	/* The kernel judges what is wrong. */
+	if ((timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
+			 timeout->tv_nsec >= 1000000000)) || !polls_count(&p))
+		return real()->ppoll(fds, nfds, timeout, mask);
+	p.until_ns = until_timespec(timeout);
+	return polls_run(&p);
 }
 
 EXPORT int poll(struct pollfd *fds, nfds_t nfds, int timeout_ms)
 {
-	nfds_t nr = listeners() ? seconds_nr(fds, nfds) : 0;
-	struct timespec ts = { .tv_sec = timeout_ms / 1000,
-			       .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
+	struct polls p = { .fds = fds, .nfds = nfds };
 
-	if (nr == 0)
+	if (!polls_count(&p))
 		return real()->poll(fds, nfds, timeout_ms);
-	return poll_both(fds, nfds, nr, timeout_ms < 0 ? NULL : &ts, NULL);
+	p.until_ns = timeout_ms < 0    ? NC_FOREVER
+		     : timeout_ms == 0 ? 0
+				       : clock_now_ns() + (uint64_t)timeout_ms * 1000000u;
+	return polls_run(&p);
 }
 
 EXPORT int __poll_chk(struct pollfd *fds, nfds_t nfds, int timeout_ms, size_t size)
@@ -153,12 +283,28 @@ static void set_put(fd_set *set, int fd, bool on)
 	*word = on ? *word | bit : *word & ~bit;
 }
 
-static bool select_wants(int nfds, const fd_set *in)
+static bool ours(int fd)
 {
-	for (int fd = 0; in && fd < nfds; fd++)
-		if (set_has(in, fd) && second_of(fd) >= 0)
+	struct file *f = file_of(fd);
+
+	return f && (second_of(fd) >= 0 || file_kind(f) == FILE_VIRTUAL || f->set);
+}
+
+static bool set_wants(int nfds, const fd_set *set)
+{
+	for (int fd = 0; set && fd < nfds; fd++)
+		if (set_has(set, fd) && ours(fd))
 			return true;
 	return false;
+}
+
+static bool select_wants(int nfds, const fd_set *in, const fd_set *out, const fd_set *except)
+{
+	int top = file_top();
+
+	if (nfds > top + 1)
+		nfds = top + 1;
+	return set_wants(nfds, in) || set_wants(nfds, out) || set_wants(nfds, except);
 }
 
 static short select_events(int fd, const fd_set *in, const fd_set *out, const fd_set *except)
@@ -219,7 +365,7 @@ EXPORT int pselect(int nfds, fd_set *__restrict in, fd_set *__restrict out,
 		   fd_set *__restrict except, const struct timespec *__restrict limit,
 		   const sigset_t *__restrict mask)
 {
-	if (!listeners() || !select_wants(nfds, in))
+	if (!select_wants(nfds, in, out, except))
 		return real()->pselect(nfds, in, out, except, limit, mask);
 	return select_both(nfds, in, out, except, limit, mask);
 }
@@ -232,7 +378,7 @@ EXPORT int select(int nfds, fd_set *__restrict in, fd_set *__restrict out,
 	struct timespec ts;
 	int ret;
 
-	if (!listeners() || !select_wants(nfds, in))
+	if (!select_wants(nfds, in, out, except))
 		return real()->select(nfds, in, out, except, limit);
 	if (!limit)
 		return select_both(nfds, in, out, except, NULL, NULL);

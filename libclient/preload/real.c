@@ -85,8 +85,10 @@ WRAP(int, socketpair, int domain, int type, int protocol, int pair[2])
 {
 	int ret = real()->socketpair(domain, type, protocol, pair);
 
-	if (ret == 0)
-		pair[0] = keep(pair[0]); /* the other is on its way to the daemon */
+	if (ret == 0) {
+		pair[0] = keep(pair[0]);
+		pair[1] = keep(pair[1]);
+	}
 	return ret;
 }
 

@@ -1,23 +1,68 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * watch.c - epoll_ctl: registrations are remembered where they will have to be repeated.
+ * watch.c - epoll_ctl: registrations, where they are and where they will have to be repeated.
  *
- * A socket's descriptor gets another open file behind it when it connects through ncd, and the
- * kernel forgets registrations with the old one: they are made again. A listener has a second
- * descriptor, which is registered wherever the first is, with the same data.
+ * A virtual socket goes into the completion queue of the set, or if it cannot, by its descriptor
+ * into the kernel's epoll. A socket's descriptor gets another open file behind it when it connects
+ * through ncd, and the kernel forgets registrations with the old one: they are made again. A
+ * listener has a second descriptor, which is registered wherever the first is, with the same data.
  */
 #include <stdlib.h>
 
-#include "file.h"
+#include "epoll.h"
+#include "ncclient.h"
 #include "real.h"
 
+/* What EPOLLEXCLUSIVE may stand beside. */
+#define EXCLUSIVE_EVENTS \
+	((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | \
+		    EPOLLEXCLUSIVE))
+
+static bool watch_is(const struct file_watch *w, struct set *set, int epfd)
+{
+	return set ? w->set == set && w->serial == set_serial(set) : w->epfd == epfd;
+}
+
 /* With `lock` held. */
-static struct file_watch **watch_find(struct file *f, int epfd, int fd)
+static struct file_watch **watch_find(struct file *f, struct set *set, int epfd, int fd)
 {
 	struct file_watch **w = &f->watch;
 
-	while (*w && ((*w)->epfd != epfd || (*w)->fd != fd))
+	while (*w && (!watch_is(*w, set, epfd) || (*w)->fd != fd))
 		w = &(*w)->next;
+	return w;
+}
+
+/* Of an epoll that has been closed nothing is left. With `lock` held. */
+static void watch_sweep(struct file *f)
+{
+	struct file_watch **at = &f->watch, *w;
+
+	while ((w = *at)) {
+		if (!w->set || w->serial == set_serial(w->set)) {
+			at = &w->next;
+			continue;
+		}
+		if (w->watched)
+			pollfd_unwatch(file_nc(f));
+		*at = w->next;
+		free(w);
+	}
+}
+
+/* A registration that is in no place yet; NULL: no memory. With `lock` held. */
+static struct file_watch *watch_new(struct file *f, struct set *set, int epfd, int fd)
+{
+	struct file_watch *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->set = set;
+	w->serial = set ? set_serial(set) : 0;
+	w->epfd = epfd;
+	w->fd = fd;
+	w->next = f->watch;
+	f->watch = w;
 	return w;
 }
 
@@ -47,11 +92,68 @@ void watch_remove(struct file *f)
 	}
 }
 
+/* The kernel waits for a virtual socket by its descriptor. -errno. */
+static int kernel_add(struct file *f, struct file_watch *w)
+{
+	int ret = pollfd_watch(file_nc(f));
+
+	if (ret < 0)
+		return ret;
+	ret = real()->epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd, &w->event) < 0 ? -errno : 0;
+	w->watched = ret == 0;
+	if (ret < 0)
+		pollfd_unwatch(file_nc(f));
+	return ret;
+}
+
+static int kernel_remove(struct file *f, struct file_watch *w)
+{
+	if (w->watched)
+		pollfd_unwatch(file_nc(f));
+	w->watched = false;
+	return real()->epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->fd, NULL) < 0 ? -errno : 0;
+}
+
+/* Where it belongs, that of a virtual socket. With `lock` held. -errno. */
+static int watch_place(struct file *f, struct file_watch *w)
+{
+	w->queued = false;
+	if (w->set && set_enter(w->set)) {
+		w->queued = w->serial == set_serial(w->set) &&
+			    set_add(w->set, w->epfd, file_nc(f), &w->event) == 0;
+		set_leave(w->set);
+	}
+	return w->queued ? 0 : kernel_add(f, w);
+}
+
 void watch_add(struct file *f)
 {
 	for (struct file_watch *w = f->watch; w; w = w->next)
-		(void)real()->epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd,
-					&w->event); /* it did, a moment ago */
+		if (file_kind(f) == FILE_VIRTUAL)
+			(void)watch_place(f, w); /* it was registered, a moment ago */
+		else
+			(void)real()->epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd,
+						&w->event); /* as above */
+}
+
+void watch_leave_queue(struct set *set, int epfd)
+{
+	for (int fd = 0; fd <= file_top(); fd++) {
+		struct file *f = file_virtual(fd);
+
+		if (!f)
+			continue;
+		lock_take(&f->lock);
+		for (struct file_watch *w = f->watch; w; w = w->next) {
+			if (!w->queued || !watch_is(w, set, epfd))
+				continue;
+			w->queued = false;
+			w->epfd = epfd;
+			(void)set_remove(set, file_nc(f)); /* it is there, or was closed */
+			(void)kernel_add(f, w);            /* closed meanwhile */
+		}
+		lock_release(&f->lock);
+	}
 }
 
 /* A listener's second descriptor: never writable for the program, as the first is never. */
@@ -84,7 +186,8 @@ void watch_add_pollfd(struct file *f, int pollfd)
 /* What has worked for the descriptor. With `lock` held. */
 static void watch_remember(struct file *f, int epfd, int op, int fd, const struct epoll_event *e)
 {
-	struct file_watch **at = watch_find(f, epfd, fd), *w = *at;
+	struct set *set = set_of(epfd);
+	struct file_watch **at = watch_find(f, set, epfd, fd), *w = *at;
 
 	if (op == EPOLL_CTL_DEL) {
 		if (w) {
@@ -93,25 +196,112 @@ static void watch_remember(struct file *f, int epfd, int op, int fd, const struc
 		}
 		return;
 	}
-	if (!w) {
-		w = calloc(1, sizeof(*w));
+	if (!w)
+		w = watch_new(f, set, epfd, fd);
+	if (w)
+		w->event = *e;
+}
+
+/* ---- of a virtual socket ---- */
+
+/* As the kernel judges @event. 0 or -errno. */
+static int event_check(int op, const struct file_watch *w, const struct epoll_event *event)
+{
+	if (op == EPOLL_CTL_ADD && w)
+		return -EEXIST;
+	if (op != EPOLL_CTL_ADD && !w)
+		return -ENOENT;
+	if (op == EPOLL_CTL_DEL || !((event->events | (w ? w->event.events : 0)) & EPOLLEXCLUSIVE))
+		return 0;
+	return op == EPOLL_CTL_MOD || event->events & ~EXCLUSIVE_EVENTS ? -EINVAL : 0;
+}
+
+static int watch_modify(struct file *f, struct file_watch *w, const struct epoll_event *event)
+{
+	w->event = *event;
+	if (w->queued)
+		return set_modify(w->set, file_nc(f), event);
+	return real()->epoll_ctl(w->epfd, EPOLL_CTL_MOD, w->fd, &w->event) < 0 ? -errno : 0;
+}
+
+/* With `lock` held. 0 or -errno. */
+static int virtual_ctl(struct file *f, struct set *set, int epfd, int op, int fd,
+		       const struct epoll_event *event)
+{
+	struct file_watch **at, *w;
+	int ret;
+
+	watch_sweep(f);
+	at = watch_find(f, set, epfd, fd);
+	w = *at;
+	ret = event_check(op, w, event);
+	if (ret < 0)
+		return ret;
+	if (w)
+		w->epfd = epfd; /* a copy of the one that was named first, which may be closed */
+	if (op == EPOLL_CTL_MOD)
+		return watch_modify(f, w, event);
+	if (op == EPOLL_CTL_ADD) {
+		w = watch_new(f, set, epfd, fd); /* the first of the list */
 		if (!w)
-			return;
-		w->epfd = epfd;
-		w->fd = fd;
-		w->next = f->watch;
-		f->watch = w;
+			return -ENOMEM;
+		w->event = *event;
+		ret = watch_place(f, w);
+		if (ret == 0)
+			return 0;
+		at = &f->watch;
+	} else if (w->queued) {
+		ret = set_remove(w->set, file_nc(f));
+	} else {
+		ret = kernel_remove(f, w);
 	}
-	w->event = *e;
+	*at = w->next;
+	free(w);
+	return ret;
+}
+
+/* Of an epoll that we know; the kernel judges what is no virtual socket, and what is no epoll. */
+static int epoll_ctl_virtual(struct file *f, struct set *set, int epfd, int op, int fd,
+			     const struct epoll_event *event)
+{
+	int ret;
+
+	if (op != EPOLL_CTL_DEL && !event)
+		ret = -EFAULT;
+	else if (op != EPOLL_CTL_ADD && op != EPOLL_CTL_MOD && op != EPOLL_CTL_DEL)
+		ret = -EINVAL;
+	else if (!set_enter(set))
+		ret = -EBADF;
+	else {
+		lock_take(&f->lock);
+		ret = virtual_ctl(f, set, epfd, op, fd, event);
+		lock_release(&f->lock);
+		set_leave(set);
+	}
+	if (ret == 0)
+		return 0;
+	errno = -ret;
+	return -1;
 }
 
 EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
-	int ret = real()->epoll_ctl(epfd, op, fd, event);
-	struct file *f = file_of(fd);
 	struct epoll_event none = { 0 };
-	int pollfd;
+	struct set *inner = set_of(fd);
+	struct file *f = file_of(fd);
+	int pollfd, ret;
 
+	if (f && file_kind(f) == FILE_VIRTUAL && file_nc(f) >= 0 && file_own_process()) {
+		if (set_of(epfd))
+			return epoll_ctl_virtual(f, set_of(epfd), epfd, op, fd, event);
+		/* One that we have not seen being made; when it is closed is not seen either. */
+		(void)nc_pollfd(file_nc(f)); /* a closed one: the kernel says so */
+	}
+	if (inner && op == EPOLL_CTL_ADD && set_enter(inner)) {
+		set_leave_queue(inner, fd);
+		set_leave(inner);
+	}
+	ret = real()->epoll_ctl(epfd, op, fd, event);
 	if (ret < 0 || !f || (file_kind(f) != FILE_KERNEL && file_kind(f) != FILE_LISTENER))
 		return ret;
 	if (!file_own_process())

@@ -34,6 +34,7 @@ static void pollfd_signal(int *fd, uint32_t events)
 	if (*fd < 0)
 		return;
 	if (events & EV_ERR) {
+		(void)shutdown(*fd, SHUT_RDWR);
 		close(*fd);
 		*fd = -1;
 		return;
