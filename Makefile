@@ -71,7 +71,7 @@ Q    := $(if $(V),,@)
 mute := $(V)$(findstring s,$(firstword -$(MAKEFLAGS)))
 says  = $(if $(mute),,@printf '  %-4s %s\n' $(1) $(2))
 
-all: $(PROGRAMS) $(LIBRARIES)
+all: $(PROGRAMS) $(LIBRARIES) $(OUT)/bench/memcached_load
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -130,6 +130,11 @@ $(OUT)/ncd-cat: $(call objects,$(CAT)) $(OUT)/libncclient.a
 $(OUT)/ncd-perf: $(call objects,$(PERF)) $(OUT)/libncclient.a
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -luring -lm
+
+# A load of libc alone, for bench/programs.sh: it runs on kernel TCP as it does under ncd-run.
+$(OUT)/bench/memcached_load: $(OUT)/bench/memcached_load.o
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 # ---- tests ----
 

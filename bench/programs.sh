@@ -1,0 +1,266 @@
+#!/bin/bash
+# programs.sh - measures unmodified programs under ncd-run against the same on kernel TCP, and prints a
+# table in markdown.
+#
+#   bench/programs.sh [--quick] [--pairs N] [--seconds S] [--cores A,B] [PROGRAM...]
+#
+# Programs: redis redis16 memcached nginx iperf3 sockperf; those that are not installed are left out.
+# Two hosts on one machine, as in bench/run.sh: the server is at 127.0.0.2 on core B, its client on
+# core A, each on the core of its ncd's worker, for both transports. A pair is one run on kernel TCP
+# and one with both sides under ncd-run; ratios are medians over pairs, beside them the spread.
+# --quick takes one pair of short runs: to see that it works, not to quote. Only processes started
+# here are ended.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+: "${OUT:=build/release}"
+bin=$(cd "$OUT" 2>/dev/null && pwd) || { echo "programs.sh: no $OUT: run make first" >&2; exit 1; }
+pairs=5 seconds=3 cores=0,1 note='' programs=()
+a=127.0.0.1 b=127.0.0.2
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--quick) pairs=1 seconds=1 note=' **Quick run: not to be quoted.**' ;;
+	--pairs) pairs=${2:?} && shift ;;
+	--seconds) seconds=${2:?} && shift ;;
+	--cores) cores=${2:?} && shift ;;
+	-*) sed -n '2,13s/^# \?//p' "$0" >&2 && exit 1 ;;
+	*) programs+=("$1") ;;
+	esac
+	shift
+done
+[ ${#programs[@]} -gt 0 ] || programs=(redis redis16 memcached nginx iperf3 sockperf)
+core_a=${cores%,*} core_b=${cores#*,}
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/ncd-programs.XXXXXX") || exit 1
+chmod 755 "$dir"
+pids=() server=
+end() { # PID
+	local i
+	kill "$1" 2>/dev/null
+	for ((i = 0; i < 50; i++)); do
+		kill -0 "$1" 2>/dev/null || break
+		sleep .1
+	done
+	kill -KILL "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+gone() {
+	local pid
+	trap - EXIT
+	trap '' INT TERM
+	for pid in $server "${pids[@]}"; do end "$pid"; done
+	rm -rf "$dir"
+}
+trap gone EXIT
+trap 'exit 130' INT TERM
+until_true() { # SECONDS COMMAND...
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" 2>/dev/null; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep .05
+	done
+}
+fail() {
+	echo "programs.sh: $*" >&2
+	tail -n 5 "$dir"/*.log >&2
+	exit 1
+}
+
+# ---- the two hosts ----
+
+host() { # NAME ADDRESS CORE PEER PEER-ADDRESS
+	cat >"$dir/$1.conf" <<-C
+		[host]
+		address = $2
+		[daemon]
+		socket = $dir/$1.sock
+		[workers]
+		cores = $3
+		[channels]
+		port = $channels
+		[peer $4]
+		address = $5
+		port = $channels
+	C
+	"$bin/ncd" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
+	pids+=($!)
+}
+channels_up() {
+	[ "$("$bin/ncd-stat" -s "$dir/$1.sock" --json channels | grep -o '"state":"up"' | wc -l)" -ge 3 ]
+}
+start_hosts() {
+	local try
+	for ((try = 0; try < 5; try++)); do
+		channels=$((20000 + RANDOM % 10000))
+		pids=()
+		host a $a "$core_a" b $b
+		host b $b "$core_b" a $a
+		until_true 10 channels_up a && until_true 10 channels_up b && return
+		for pid in "${pids[@]}"; do end "$pid"; done
+		grep -q 'in use' "$dir"/*.log || break
+	done
+	fail "the two daemons did not connect"
+}
+
+# ---- a program's two sides ----
+
+# by WAY HOST - sets $run, what a program of the host is started by.
+by() {
+	local core=$core_a
+	[ "$2" = a ] || core=$core_b
+	run=(env "NCD_SOCKET=$dir/$2.sock" taskset -c "$core")
+	[ "$1" = tcp ] || run+=("$bin/ncd-run" --require)
+}
+listens() { ss -Hltn "src $b and sport = :$port" | grep -q LISTEN; }
+# serve WAY COMMAND... - starts the server and waits until it listens on $port.
+serve() {
+	by "$1" b
+	"${run[@]}" "${@:2}" >"$dir/server.log" 2>&1 </dev/null &
+	server=$!
+	until_true 10 listens || fail "$2 does not listen"
+}
+# load WAY COMMAND... - runs the client; its output is in $dir/client.log.
+load() {
+	by "$1" a
+	timeout 120 "${run[@]}" "${@:2}" >"$dir/client.log" 2>&1 </dev/null || fail "$2 failed"
+}
+
+# ---- what is measured: each prints its metrics, numbers in the order of its lines ----
+
+run_redis() { # WAY [OPTIONS]
+	local way=$1 requests=$((60000 * ${seconds%.*}))
+	shift
+	[ $# -eq 0 ] || requests=$((requests * 6))
+	serve "$way" redis-server --bind $b --port "$port" --protected-mode no --save '' --dir "$dir"
+	load "$way" redis-benchmark -h $b -p "$port" -c 50 -n "$requests" -t get --csv "$@"
+	awk -F'"' '/^"GET"/ { print $4, $14 }' "$dir/client.log"
+}
+run_redis16() { run_redis "$1" -P 16; }
+run_memcached() {
+	serve "$1" memcached -u nobody -t 1 -l $b -p "$port"
+	load "$1" "$bin/bench/memcached_load" $b "$port" 64 "$seconds"
+	awk '/^requests_per_s/ { r = $2 } /^p99_us/ { print r, $2 }' "$dir/client.log"
+}
+run_nginx() {
+	mkdir -p "$dir/www"
+	head -c 1024 /dev/zero >"$dir/www/file"
+	cat >"$dir/nginx.conf" <<-C
+		daemon off;
+		master_process off;
+		error_log stderr;
+		pid $dir/nginx.pid;
+		events { }
+		http {
+			access_log off;
+			sendfile on;
+			keepalive_requests 100000000;
+			server { listen $b:$port; root $dir/www; }
+		}
+	C
+	serve "$1" nginx -c "$dir/nginx.conf"
+	load "$1" wrk -t 1 -c 64 -d "$seconds" --latency "http://$b:$port/file"
+	awk '/^Requests\/sec/ { r = $2 } $1 == "99%" { l = $2 * ($2 ~ /ms/ ? 1000 : $2 ~ /us/ ? 1 : 1e6) }
+		END { print r, l }' "$dir/client.log"
+}
+run_iperf3() {
+	serve "$1" iperf3 -s -B $b -p "$port"
+	load "$1" iperf3 -c $b -p "$port" -t "$seconds" -J
+	awk '/"sum_received"/ { on = 1 } on && /bits_per_second/ { gsub(/[^0-9.e+]/, "", $2)
+		print $2 / 8; exit }' "$dir/client.log"
+}
+run_sockperf() {
+	serve "$1" sockperf server --tcp -i $b -p "$port"
+	load "$1" sockperf ping-pong --tcp -i $b -p "$port" -t "$seconds"
+	awk '/percentile 50.0/ { m = $NF } /percentile 99.0/ { n = $NF } END { print m * 2, n * 2 }' \
+		"$dir/client.log"
+}
+
+# pair NAME NR - one run on each; which is first alternates.
+pair() {
+	local way ways=(tcp ncd)
+	[ $(($2 % 2)) -eq 0 ] || ways=(ncd tcp)
+	for way in "${ways[@]}"; do
+		port=$((30000 + RANDOM % 10000))
+		"run_$1" "$way" >"$dir/$way.result"
+		end "$server"
+		server=
+		[ -s "$dir/$way.result" ] || fail "$1 on $way says nothing"
+	done
+	paste -d ' ' "$dir/tcp.result" "$dir/ncd.result" >>"$dir/$1.pairs"
+}
+# line NAME WORDS METRIC COLUMN COLUMNS RELATION GOAL - from the pairs of a program.
+line() {
+	awk -v c="$4" -v n="$5" '{ print $c, $(c + n), $(c + n) / $c }' "$dir/$1.pairs" |
+		awk -v words="$2" -v metric="$3" -v how="$6" -v goal="$7" '
+		function si(v) {
+			if (v >= 1e9) return sprintf("%.2f G", v / 1e9)
+			if (v >= 1e6) return sprintf("%.2f M", v / 1e6)
+			return v >= 1e4 ? sprintf("%.1f k", v / 1e3) : sprintf("%.3g", v)
+		}
+		function median(of,   i, j, t, v) {
+			for (i = 1; i <= NR; i++) v[i] = of[i]
+			for (i = 1; i <= NR; i++) for (j = i + 1; j <= NR; j++)
+				if (v[j] < v[i]) { t = v[i]; v[i] = v[j]; v[j] = t }
+			lo = v[1]; hi = v[NR]
+			return NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2
+		}
+		{ x[NR] = $1; y[NR] = $2; r[NR] = $3 }
+		END {
+			tcp = median(x); ncd = median(y); ratio = median(r)
+			ok = how == ">=" ? ratio >= goal : ratio <= goal
+			printf "| %s | %s | %s | %s | **%.2f** | %.2f .. %.2f | %s |\n", words, metric, si(tcp),
+				si(ncd), ratio, lo, hi, goal == "-" ? "-" : how " " goal (ok ? ": yes" : ": **no**")
+		}'
+}
+has() { # COMMAND... - all of them
+	local c
+	for c in "$@"; do
+		command -v "$c" >/dev/null || [ -x "$c" ] || { echo "  skip: no ${c##*/}" >&2; return 1; }
+	done
+}
+measure() { # NAME NEEDED...
+	local name=$1 i
+	has "${@:2}" || return 1
+	for ((i = 0; i < pairs; i++)); do
+		echo "  $name, pair $((i + 1)) of $pairs" >&2
+		pair "$name" "$i"
+	done
+}
+program() {
+	case $1 in
+	redis)
+		measure redis redis-server redis-benchmark || return 0
+		line redis "Redis GET, 50 clients" requests/s 1 2 '>=' 3
+		line redis "" "p99 ms" 2 2 '<=' 0.4 ;;
+	redis16)
+		measure redis16 redis-server redis-benchmark || return 0
+		line redis16 "the same, 16 in a pipeline" requests/s 1 2 '>=' 1 ;;
+	memcached)
+		measure memcached memcached "$bin/bench/memcached_load" || return 0
+		line memcached "memcached, 64 connections, 9 gets a set" requests/s 1 2 '>=' 2
+		line memcached "" "p99 us" 2 2 '<=' - ;;
+	nginx)
+		measure nginx nginx wrk || return 0
+		line nginx "nginx, wrk, 64 connections, 1 KiB" requests/s 1 2 '>=' 1.5
+		line nginx "" "p99 us" 2 2 '<=' - ;;
+	iperf3)
+		measure iperf3 iperf3 || return 0
+		line iperf3 "iperf3, one stream" bytes/s 1 1 '>=' 1 ;;
+	sockperf)
+		measure sockperf sockperf || return 0
+		line sockperf "sockperf ping-pong" "RTT p50 us" 1 2 '<=' 0.5
+		line sockperf "" "RTT p99 us" 2 2 '<=' - ;;
+	*) echo "programs.sh: no program $1" >&2 && exit 1 ;;
+	esac
+}
+
+start_hosts
+cat <<-T
+	Measured $(date -u +'%Y-%m-%d %H:%M UTC'), commit $(git describe --always --dirty 2>/dev/null || echo unknown).
+	Machine: $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r). $pairs pairs of about $seconds s for each line.$note
+
+	| program | metric | kernel TCP | ncd-run | median ratio | min .. max | goal |
+	|---|---|---|---|---|---|---|
+T
+for p in "${programs[@]}"; do program "$p"; done
