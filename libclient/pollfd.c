@@ -166,6 +166,18 @@ void pollfd_take_error(struct nc_sock *s)
 	(void)getsockopt(s->pollfd, SOL_SOCKET, SO_ERROR, &error, &len); /* cannot fail */
 }
 
+/* An end that the daemon has told, or will, to nobody. With all locks held. */
+static void pollfd_show(struct nc_sock *s)
+{
+	if (sock_phase(s) == PHASE_LISTENING)
+		return;
+	if (sock_broken(s) < 0)
+		(void)shutdown(s->pollfd_peer, SHUT_RDWR); /* once is as good as twice */
+	else if (sock_phase(s) == PHASE_CONNECTED && sock_poll(s, POLLIN) & POLLRDHUP &&
+		 !flag_get(&s->rx.shut))
+		(void)shutdown(s->pollfd_peer, SHUT_WR); /* as above */
+}
+
 /*
  * Of who is given the descriptor for good we need not make up for anything later: our copy of the
  * other end goes, so that the daemon's is the last.
@@ -207,6 +219,7 @@ int pollfd_join(struct nc_sock *s)
 	}
 	pollfd_sync_in(s);
 	pollfd_sync_out(s);
+	pollfd_show(s);
 	pollfd_give(s);
 	return 0;
 }
@@ -214,16 +227,10 @@ int pollfd_join(struct nc_sock *s)
 /* What has become true while nobody watched, and was told to nobody. With all locks held. */
 static void pollfd_catch_up(struct nc_sock *s)
 {
-	short now;
-
 	pollfd_sync_in(s);
-	now = sock_phase(s) == PHASE_LISTENING ? 0 : sock_poll(s, POLLIN);
 	if (in_look(s))
 		(void)send(s->pollfd_peer, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* full: readable */
-	if (sock_phase(s) != PHASE_LISTENING && sock_broken(s) < 0)
-		(void)shutdown(s->pollfd_peer, SHUT_RDWR); /* once is as good as twice */
-	else if (now & POLLRDHUP && !flag_get(&s->rx.shut))
-		(void)shutdown(s->pollfd_peer, SHUT_WR); /* as above */
+	pollfd_show(s);
 	pollfd_sync_out(s);
 }
 
