@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memcached_load.c - a load for memcached, of libc alone: one thread, epoll, a request outstanding on
- * each connection; nine gets to a set.
+ * memcached_load.c - a load for memcached, of libc alone: one thread, epoll, a request outstanding
+ * on each connection; nine gets to a set.
  *
  *   memcached_load ADDRESS PORT CONNECTIONS SECONDS
  *
- * Prints requests_per_s, p50_us, p99_us. Every answer is checked; a wrong one ends it with status 1.
+ * Prints requests_per_s, p50_us, p99_us. Every answer is checked; a wrong one ends it: status 1.
  */
 #include <arpa/inet.h>
 #include <errno.h>

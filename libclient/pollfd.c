@@ -11,8 +11,8 @@
  *   writable  its send buffer has room. We fill it when the tx ring is full; the daemon empties it
  *             when it serves NOTIFY_FD(EV_OUT), but for one byte.
  *   hung up   the daemon has shut its end down and closed it, with that byte in it. Once nobody has
- *             that end any more, the kernel makes POLLERR of it, until SO_ERROR is asked for. At the
- *             end of the stream the daemon shuts its end down for writing: POLLRDHUP.
+ *             that end any more, the kernel makes POLLERR of it, until SO_ERROR is asked for. At
+ *             the end of the stream the daemon shuts its end down for writing: POLLRDHUP.
  *
  * Neither direction may be wrong for good:
  *   in   Tokens present are counted, the wish is armed, the ring is looked at. Still empty: just

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pollfd.h - the pollable descriptor of a virtual socket, for who lets the kernel wait now and then.
+ * pollfd.h - the pollable descriptor of a virtual socket, for who lets the kernel wait at times.
  *
  * Ownership: the descriptor is the socket's. Threading: any thread.
  */

@@ -173,7 +173,8 @@ int set_add(struct set *set, int epfd, int nc, const struct epoll_event *event)
 	if (ret == 0 && !cq)
 		ret = queue_create(set, epfd);
 	if (ret == 0)
-		ret = cq_add(set_queue(set), nc, events_of(event), flags_of(event), event->data.u64);
+		ret = cq_add(set_queue(set), nc, events_of(event), flags_of(event),
+			     event->data.u64);
 	lock_release(&set->lock);
 	return ret;
 }

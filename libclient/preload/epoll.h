@@ -19,7 +19,7 @@
  *          cq (seq_cst), then looks at users (seq_cst). Nobody has it, or he is seen.
  *   BARE   who is to sleep without a queue: ++bare (seq_cst), then loads cq (seq_cst), sleeps if
  *          there is none; who makes one: stores cq (seq_cst), then looks at bare (seq_cst), rings.
- *          One sleeper hears it: all who have looked at the kernel's part ring on, while any is left.
+ *          One sleeper hears it: who has looked at the kernel's part rings on, while any is left.
  */
 #ifndef PRELOAD_EPOLL_H
 #define PRELOAD_EPOLL_H
@@ -28,7 +28,7 @@
 #include "file.h"
 
 struct set {
-	_Atomic(struct nc_cq *) cq;  /* NULL: no virtual socket has been in it, or the kernel waits */
+	_Atomic(struct nc_cq *) cq;  /* NULL: no virtual socket was in it, or the kernel waits */
 	_Atomic uint32_t users;
 	_Atomic uint32_t bare;       /* of them: asleep, and not woken by the queue */
 	_Atomic uint64_t serial;     /* ++ for each epoll */

@@ -133,7 +133,7 @@ static void sleep_begin(struct sleep *s)
 	s->until_ns = clock_now_ns() + limit_ns;
 }
 
-/* The first sleep is as long as the caller said; one after a wake for nothing what is left of it. */
+/* The first sleep is as long as the caller said; one after a wake for nothing is what is left. */
 static int kernel_sleep(struct sleep *s, bool again, struct epoll_event *events, int max)
 {
 	uint64_t now_ns, left_ns = 0;
