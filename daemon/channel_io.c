@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "channel_budget.h"
 #include "pin.h"
 
 #define RX_STAGING_BYTES (256u << 10) /* many small frames to a receive */
@@ -132,6 +133,7 @@ int channel_io_add(struct worker *w, struct link *link)
 	w->chan_free = c->next;
 	c->link = link;
 	c->dying = false;
+	c->budget = (struct budget){ .bytes = 0 };
 	link->channel = c->channel;
 	link->io = &c->io;
 	c->prev = NULL;
@@ -221,6 +223,8 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *le
 {
 	uint32_t did = 0;
 
+	if (c->io.rank != 0 && budget_due(&c->budget, w->now_ns))
+		channel_budget_take(&c->budget, c->io.fd, w->now_ns);
 	while (did < SENDS_A_TURN && *left > 0) {
 		const struct iovec *iov;
 		const struct tx_file *file;

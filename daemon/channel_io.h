@@ -10,6 +10,7 @@
 #ifndef NCD_CHANNEL_IO_H
 #define NCD_CHANNEL_IO_H
 
+#include "core/budget.h"
 #include "io.h"
 #include "worker_state.h"
 
@@ -20,6 +21,7 @@ struct channel_io {
 	struct ring_mem rx_buf, tx_buf;
 	struct tx_file piece; /* what is being sent of a file, if not all of a piece */
 	bool dying;
+	struct budget budget; /* of rank 1 */
 	struct channel_io *next, *prev; /* active list of its rank; next: free list */
 };
 

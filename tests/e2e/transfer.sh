@@ -5,6 +5,7 @@
 large=$((120000000 / slow))
 epoll=$'[workers]\nio = epoll'
 two_workers=$'[workers]\ncores = 0,1'
+more_bytes() { [ "$(number "$1" summary bytes_received)" -gt "$2" ]; }
 two_cores() { [ "$(nproc)" -ge 2 ] || skip "needs two cores"; }
 
 case_small() { # quick
@@ -123,6 +124,27 @@ case_same_host() { # quick
 	stop there
 	start there
 	transfer there there 7002 own
+}
+
+# The network keeps one queue, too short for what the rings hold; then it becomes ten times slower.
+case_shaped_link() { # quick
+	local h
+	[ -n "$namespaces" ] || skip "needs root and namespaces of its own"
+	both
+	for h in here there; do
+		tc -n $h qdisc add dev veth0 root tbf rate 1gbit burst 64kb limit 256kb 2>"$dir/tc.log" ||
+			skip "no tbf here"
+	done
+	random_file 40000000 block
+	listen there 7001 block.got
+	send here "${address[there]}" 7001 block
+	expect 20 more_bytes there 20000000
+	tc -n here qdisc change dev veth0 root tbf rate 100mbit burst 64kb limit 256kb || fail "tc"
+	ends 40 "$sender" || fail "the sender failed"
+	ends 10 "$listener" || fail "the listener failed"
+	same block block.got
+	expect 5 empty here
+	expect 5 empty there
 }
 
 run_case "$@"

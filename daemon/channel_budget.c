@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel_budget.c - the budget as the kernel knows it: SO_SNDBUF bounds what is unsent and what is
+ * unacknowledged together, and who waits for room is woken as acknowledgements come, without a
+ * timer and without a question for each frame.
+ */
+#include "channel_budget.h"
+
+#include <linux/tcp.h>
+#include <sys/socket.h>
+
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+
+#define TCP_LEVEL 6 /* IPPROTO_TCP; netinet/in.h does not go with linux/tcp.h everywhere */
+
+static void budget_enforce(uint32_t bytes, int fd)
+{
+	/* The kernel doubles it, for what it needs beside the bytes; those here lie in full pages,
+	 * and it needs next to nothing. */
+	int half = (int)((bytes != 0 ? bytes : BUDGET_MOST) / 2), locks = 0;
+
+	/* Refused: then the kernel's own bounds hold, as without a budget. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half));
+	/* The kernel sees to its size by itself again. */
+	if (bytes == 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks));
+}
+
+void channel_budget_take(struct budget *b, int fd, uint64_t now_ns)
+{
+	struct tcp_info info = { .tcpi_rtt = 0 };
+	socklen_t bytes = sizeof(info);
+	struct budget_sample s;
+
+	if (getsockopt(fd, TCP_LEVEL, TCP_INFO, &info, &bytes) < 0)
+		info.tcpi_rtt = 0; /* a socket that is no TCP: nothing is known of it */
+	s = (struct budget_sample){
+		.rtt_ns = info.tcpi_rtt * 1000ull,
+		.min_rtt_ns = info.tcpi_min_rtt == UINT32_MAX ? 0 : info.tcpi_min_rtt * 1000ull,
+		.below = (uint64_t)info.tcpi_unacked * info.tcpi_snd_mss + info.tcpi_notsent_bytes,
+		.segment = info.tcpi_snd_mss,
+	};
+	if (budget_update(b, &s, now_ns))
+		budget_enforce(b->bytes, fd);
+}
