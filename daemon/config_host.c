@@ -158,28 +158,38 @@ static int resolve_cores(const struct config *c, char error[CONFIG_ERROR_BYTES])
 	return 0;
 }
 
-static int resolve_congestion(const struct config *c, char error[CONFIG_ERROR_BYTES])
+/* One of the keys of congestion control. */
+static int congestion_try(const struct config *c, const char *key, const char *name,
+			  char error[CONFIG_ERROR_BYTES])
 {
 	int fd, r;
 
-	if (c->congestion[0] == '\0')
+	if (name[0] == '\0')
 		return 0;
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return config_key_fail(c, "channels", "congestion", error,
-				       "%s: no socket to try it with: %s", c->congestion,
-				       strerror(errno));
-	r = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, c->congestion,
-		       (socklen_t)strlen(c->congestion)) < 0
-		    ? -errno
-		    : 0;
+		return config_key_fail(c, "channels", key, error,
+				       "%s: no socket to try it with: %s", name, strerror(errno));
+	r = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) < 0 ? -errno
+											    : 0;
 	(void)close(fd); /* nothing was written */
 	if (r < 0)
-		return config_key_fail(c, "channels", "congestion", error,
+		return config_key_fail(c, "channels", key, error,
 				       "%s: the kernel refuses it: %s; take one of "
 				       "net.ipv4.tcp_allowed_congestion_control",
-				       c->congestion, strerror(-r));
+				       name, strerror(-r));
 	return 0;
+}
+
+static int resolve_congestion(const struct config *c, char error[CONFIG_ERROR_BYTES])
+{
+	int r = congestion_try(c, "congestion", c->congestion, error);
+
+	if (r == 0)
+		r = congestion_try(c, "latency_congestion", c->latency_congestion, error);
+	if (r == 0)
+		r = congestion_try(c, "throughput_congestion", c->throughput_congestion, error);
+	return r;
 }
 
 static int resolve_users(const struct config *c, char error[CONFIG_ERROR_BYTES])

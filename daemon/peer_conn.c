@@ -111,14 +111,18 @@ static void conn_options(const struct peer_conn *conn, enum stream_class class)
 		{ SOL_SOCKET, SO_KEEPALIVE, &on },
 		{ SOL_SOCKET, SO_PRIORITY, &priority },
 	};
+	const char *congestion =
+		class == CLASS_LATENCY ? cfg->latency_congestion : cfg->throughput_congestion;
 	size_t i;
 
+	if (congestion[0] == '\0')
+		congestion = cfg->congestion;
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		(void)setsockopt(conn->fd, options[i].level, options[i].name, options[i].value,
 				 sizeof(int));
-	if (cfg->congestion[0])
-		(void)setsockopt(conn->fd, IPPROTO_TCP, TCP_CONGESTION, cfg->congestion,
-				 (socklen_t)strlen(cfg->congestion));
+	if (congestion[0])
+		(void)setsockopt(conn->fd, IPPROTO_TCP, TCP_CONGESTION, congestion,
+				 (socklen_t)strlen(congestion));
 }
 
 /* ---- up and down ---- */

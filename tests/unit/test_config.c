@@ -313,6 +313,13 @@ static void the_machine_is_asked_for_what_it_has(void **state)
 	assert_true(config_resolve(c, error) < 0);
 	assert_non_null(strstr(error, "congestion = nonesuch"));
 	config_free(c);
+	c = good("[host]\naddress=127.0.0.1\n[channels]\ncongestion = reno\n"
+		 "latency_congestion = cubic\nthroughput_congestion = nonesuch\n");
+	assert_string_equal(c->congestion, "reno");
+	assert_string_equal(c->latency_congestion, "cubic");
+	assert_true(config_resolve(c, error) < 0);
+	assert_non_null(strstr(error, "throughput_congestion = nonesuch"));
+	config_free(c);
 	c = good("[host]\naddress=127.0.0.1\n[access]\nuser = no-such-user\n");
 	assert_true(config_resolve(c, error) < 0);
 	assert_non_null(strstr(error, "no such user"));
