@@ -56,7 +56,8 @@ bool budget_update(struct budget *b, const struct budget_sample *s, uint64_t now
 
 	/* What was decided last shows after a round trip, and in a smoothed time after some. */
 	b->next_ns = now_ns + (2 * s->rtt_ns > BUDGET_EVERY_NS ? 2 * s->rtt_ns : BUDGET_EVERY_NS);
-	if (s->rtt_ns == 0)
+	/* Within a host nothing queues: long round trips there are processors that are busy. */
+	if (s->rtt_ns == 0 || s->segment > BUDGET_SEGMENT_MOST)
 		return false;
 	base_learn(b, s);
 	target_ns = b->base_ns + BUDGET_QUEUE_NS;

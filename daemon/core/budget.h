@@ -21,6 +21,7 @@
 #define BUDGET_ONSET_NS 400000ull   /* a queue from which on there is a budget at all */
 #define BUDGET_LEAST    (32u << 10) /* below it a byte costs the kernel much */
 #define BUDGET_SEGMENTS 4           /* fewer under way are acknowledged late */
+#define BUDGET_SEGMENT_MOST (16u << 10) /* larger ones has loopback only */
 #define BUDGET_MOST     (4u << 20)  /* beyond: none */
 
 /* What the transport says of a connection. */

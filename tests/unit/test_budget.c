@@ -172,7 +172,7 @@ static void beside_the_queue_of_others_it_does_not_stay_at_the_least(void **stat
 
 static void some_segments_are_always_under_way(void **state)
 {
-	struct budget_sample s = { 40 * MS, 10 * US, 64 << 10, 64 << 10 };
+	struct budget_sample s = { 40 * MS, 10 * US, 64 << 10, 9000 };
 	struct budget b = { .bytes = 0 };
 
 	(void)state;
@@ -180,6 +180,16 @@ static void some_segments_are_always_under_way(void **state)
 		(void)budget_update(&b, &s, now_ns);
 		assert_true(b.bytes == 0 || b.bytes >= BUDGET_SEGMENTS * s.segment);
 	}
+}
+
+static void loopback_has_no_budget(void **state)
+{
+	struct budget_sample s = { 40 * MS, 10 * US, 1 << 20, 65483 };
+	struct budget b = { .bytes = 0 };
+
+	(void)state;
+	for (uint64_t now_ns = 0; now_ns < 1000 * MS; now_ns += MS)
+		assert_false(budget_update(&b, &s, now_ns));
 }
 
 static void without_times_nothing_is_decided(void **state)
@@ -204,6 +214,7 @@ int main(void)
 		cmocka_unit_test(a_way_that_becomes_longer_is_filled_again),
 		cmocka_unit_test(beside_the_queue_of_others_it_does_not_stay_at_the_least),
 		cmocka_unit_test(some_segments_are_always_under_way),
+		cmocka_unit_test(loopback_has_no_budget),
 		cmocka_unit_test(without_times_nothing_is_decided),
 	};
 
