@@ -128,7 +128,8 @@ int nc_poll(struct pollfd *fds, nfds_t nfds, int timeout_ms);
 
 /*
  * A descriptor that is readable, writable and hung up exactly when @s is, for epoll (level or
- * edge triggered), poll and select; never read, write or close it: it lives as long as @s.
+ * edge triggered), poll and select; never read, write or close it: it lives as long as @s. A
+ * connect behind one that failed makes it anew under its number: epoll must be told of it again.
  * Returns it, or -EMFILE, -EBADF. May block for a moment at the first call.
  */
 int nc_pollfd(int s);

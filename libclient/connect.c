@@ -54,6 +54,9 @@ static int connect_start(struct nc_sock *s, const struct endpoint *remote)
 
 	if (attachment_dead(s->att))
 		return -ECONNRESET;
+	ret = pollfd_renew(s);
+	if (ret < 0)
+		return -ENOBUFS;
 	ret = slot_find(s);
 	if (ret < 0)
 		return ret;

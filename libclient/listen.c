@@ -63,7 +63,9 @@ static int listen_start(struct nc_sock *s, uint32_t backlog)
 	uint32_t number;
 	int ret;
 
-	ret = sock_hold_port(s);
+	ret = pollfd_renew(s);
+	if (ret == 0)
+		ret = sock_hold_port(s);
 	if (ret < 0)
 		return ret;
 	memcpy(msg.addr, s->local.addr, sizeof(msg.addr));

@@ -28,6 +28,7 @@
  *   The first watcher finds it as the last one left it: what has become true meanwhile, and was
  *   told to nobody, we do to the other end ourselves.
  */
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -234,22 +235,42 @@ static void pollfd_catch_up(struct nc_sock *s)
 	pollfd_sync_out(s);
 }
 
-/* The pair, if there is none. With all locks held. */
-static int pollfd_create(struct nc_sock *s)
+/* A new pair; its first end takes the place of the descriptor that there is already, if any. */
+static int pair_make(struct nc_sock *s)
 {
-	int pair[2];
+	int pair[2], ret = 0;
 
-	if (s->pollfd >= 0)
-		return 0;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return errno == EMFILE || errno == ENFILE ? -EMFILE : -ENOMEM;
-	s->pollfd = pair[0];
+	if (s->pollfd < 0) {
+		s->pollfd = pair[0];
+	} else {
+		ret = dup3(pair[0], s->pollfd, O_CLOEXEC) < 0 ? -ENOMEM : 0;
+		close(pair[0]);
+	}
+	if (ret < 0) {
+		close(pair[1]);
+		return ret;
+	}
+	if (s->pollfd_peer >= 0)
+		close(s->pollfd_peer);
 	s->pollfd_peer = pair[1];
 	s->pollfd_joined = false;
 	limit_set(s, LIMIT_LOW, false);
 	/* The byte that stays; there is room. */
 	(void)send(s->pollfd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return 0;
+}
+
+/* The pair, if there is none. With all locks held. */
+static int pollfd_create(struct nc_sock *s)
+{
+	return s->pollfd >= 0 ? 0 : pair_make(s);
+}
+
+int pollfd_renew(struct nc_sock *s)
+{
+	return s->pollfd_given && s->pollfd_joined ? pair_make(s) : 0;
 }
 
 /* One watcher more. With all locks held. */
@@ -262,7 +283,7 @@ static int pollfd_watch_locked(struct nc_sock *s)
 	if (sock_phase(s) == PHASE_NEW)
 		return 0; /* writable; joined by connect or listen */
 	if (sock_phase(s) == PHASE_FAILED && !s->pollfd_joined) {
-		(void)shutdown(s->pollfd_peer, SHUT_RDWR); /* hung up for good */
+		(void)shutdown(s->pollfd_peer, SHUT_RDWR); /* hung up until it connects anew */
 		s->pollfd_joined = true;
 	}
 	if (!s->pollfd_joined)

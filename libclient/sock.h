@@ -294,6 +294,9 @@ void pollfd_show_end(struct nc_sock *s);
 void pollfd_take_error(struct nc_sock *s);
 /* The socket has got its slot or listener: if it is watched, tells the daemon. All locks held. */
 int pollfd_join(struct nc_sock *s);
+/* Before a connect or listen: the descriptor that nc_pollfd gave, if a failed connect has hung it
+ * up, begins anew under its number. 0, -EMFILE, -ENOMEM. With all locks held. */
+int pollfd_renew(struct nc_sock *s);
 /* Its end, with the table lock held. */
 void pollfd_close(struct nc_sock *s);
 

@@ -132,6 +132,40 @@ static void descriptor_follows_a_connect(void **state)
 	closed(f, s);
 }
 
+static void descriptor_follows_the_connect_after_a_refused_one(void **state)
+{
+	struct fake *f = *state;
+	int s = nc_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), fd = pollfd_of(s);
+	struct epoll_event ev = { .events = IN_OUT };
+	int ep = epoll_create1(0);
+	struct fake_slot p;
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(connect_to(s, 80), -EINPROGRESS);
+		p = fake_expect(f, SQ_OPEN);
+		assert_int_equal(ready(fd) & (POLLOUT | POLLHUP | POLLERR), 0);
+		fake_fail(f, p, -ECONNREFUSED);
+		assert_int_equal(ready(fd) & IN_OUT, IN_OUT);
+		assert_int_equal(connect_to(s, 80), -ECONNREFUSED);
+		fake_free(f, fake_expect(f, SQ_CLOSE));
+	}
+	assert_int_equal(connect_to(s, 80), -EINPROGRESS);
+	p = fake_expect(f, SQ_OPEN);
+	assert_int_equal(nc_pollfd(s), fd);
+	/* What was hung up has left epoll with its file: it can be added. */
+	assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev), 0);
+	fake_open(f, p);
+	assert_int_equal(connect_to(s, 80), 0);
+	assert_int_equal(ready(fd), POLLOUT);
+	assert_int_equal(epoll_wait(ep, &ev, 1, 0), 1);
+	assert_int_equal(ev.events, EPOLLOUT);
+	assert_int_equal(fake_put(f, p, "x", 1), 1);
+	assert_int_equal(ready(fd), IN_OUT);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	close(ep);
+	closed(f, s);
+}
+
 static void descriptor_hangs_up_with_the_stream_or_daemon(void **state)
 {
 	static char big[RING];
@@ -516,6 +550,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(descriptor_is_writable_as_long_as_there_is_room,
 						start, stop),
 		cmocka_unit_test_setup_teardown(descriptor_follows_a_connect, start, stop),
+		cmocka_unit_test_setup_teardown(descriptor_follows_the_connect_after_a_refused_one,
+						start, stop),
 		cmocka_unit_test_setup_teardown(descriptor_hangs_up_with_the_stream_or_daemon,
 						start, stop),
 		cmocka_unit_test_setup_teardown(descriptor_of_a_listener, start, stop),
