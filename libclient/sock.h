@@ -227,10 +227,13 @@ void port_slot_give(struct app_port *p, uint32_t slot);
 
 /* ---- tx.c, rx.c ---- */
 
+/* A third of the ring is free, or a call would tell something else than -EAGAIN. */
 bool tx_look(struct nc_sock *s);
 bool rx_look(struct nc_sock *s);
-/* Under tx.lock: room of at least 1 byte, waiting for it as @flags and options say. */
+/* Under tx.lock: room for @want bytes, or for an eighth of the ring; waits for it if @wait. */
 ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns);
+/* Under tx.lock, behind a send: the descriptor is not writable any more if it would send nothing. */
+void tx_show_full(struct nc_sock *s);
 /* What a call returns that has done nothing: a stream's error only once, -EPIPE afterwards. */
 ssize_t tx_result(struct nc_sock *s, ssize_t ret);
 void tx_publish(struct nc_sock *s, uint64_t bytes);

@@ -17,6 +17,15 @@ static inline uint64_t tx_tail(struct slot_shm *slot)
 	return atomic_load_explicit(&slot->tx_tail, memory_order_relaxed);
 }
 
+/*
+ * As the kernel's sk_stream_is_writeable, and as the daemon wakes: a third of the ring. Less is
+ * worth no wake, and who takes whatever has just become free comes to send a byte at a time.
+ */
+static bool tx_is_roomy(struct nc_sock *s, uint64_t room)
+{
+	return 3 * room >= tx_ring_bytes(s);
+}
+
 bool tx_look(struct nc_sock *s)
 {
 	struct slot_shm *slot = sock_slot(s);
@@ -27,8 +36,9 @@ bool tx_look(struct nc_sock *s)
 	/* RING, looking end: another thread may be taking the ring that is given. */
 	taken = atomic_load_explicit(&s->tx.taken, memory_order_acquire);
 	/* TXSPACE and NOTIFY, application end. */
-	return tx_tail(slot) - atomic_load_explicit(&slot->tx_head, memory_order_seq_cst) <
-		       tx_ring_bytes(s) ||
+	return tx_is_roomy(s, tx_ring_bytes(s) - (tx_tail(slot) -
+						  atomic_load_explicit(&slot->tx_head,
+								       memory_order_seq_cst))) ||
 	       /* NOTIFY, application end. */
 	       atomic_load_explicit(&slot->tx_given, memory_order_seq_cst) != taken ||
 	       sock_broken(s) < 0 || flag_get(&s->tx.shut);
@@ -87,6 +97,18 @@ static ssize_t tx_find_room(struct nc_sock *s, size_t want)
 	return ret < 0 ? ret : (ssize_t)tx_room(s, want);
 }
 
+/* Room for a part of what is to be sent: for the same reason not for any. */
+static bool tx_part_fits(struct nc_sock *s, uint64_t room)
+{
+	return room >= tx_ring_bytes(s) / 8 || (room > 0 && s->tx.reserved > 0);
+}
+
+void tx_show_full(struct nc_sock *s)
+{
+	if (sock_watched(s) && !tx_part_fits(s, tx_room(s, tx_ring_bytes(s) / 8)) && !tx_look(s))
+		pollfd_sync_out(s);
+}
+
 /* The caller will not wait: whoever watches for it is told when there is room. */
 static bool tx_still_full(struct nc_sock *s)
 {
@@ -106,7 +128,7 @@ ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_
 		if (ret == 0) {
 			ssize_t room = tx_find_room(s, want);
 
-			if (room != 0)
+			if (room < 0 || (size_t)room >= want || tx_part_fits(s, (uint64_t)room))
 				return room;
 		} else if (ret != -EAGAIN) {
 			return ret;
@@ -214,8 +236,8 @@ static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flag
 		tx_publish(s, piece);
 		done += piece;
 	}
-	if (sock_watched(s) && done > 0 && !tx_look(s))
-		pollfd_sync_out(s);
+	if (done > 0)
+		tx_show_full(s);
 	ret = done > 0 ? (ssize_t)done : tx_result(s, ret);
 	lock_release(&s->tx.lock);
 	return ret;

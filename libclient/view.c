@@ -102,8 +102,8 @@ int nc_commit(int number, size_t len)
 		s->tx.reserved = 0;
 		if (len > 0)
 			tx_publish(s, len);
-		if (sock_watched(s) && len > 0 && !tx_look(s))
-			pollfd_sync_out(s);
+		if (len > 0)
+			tx_show_full(s);
 	}
 	lock_release(&s->tx.lock);
 	return ret;

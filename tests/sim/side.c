@@ -247,8 +247,9 @@ static bool side_write(struct sim *s, uint32_t flow, uint32_t side)
 	side_take_back(s, flow, side);
 	room = sd->tx.mem.bytes - (sd->written - sd->acked);
 	n = sd->length - sd->written;
+	/* The library gives no less than an eighth; much data would never end, a byte at a time. */
 	if (n > room)
-		n = room;
+		n = s->plan.bulk && room < sd->tx.mem.bytes / 8 ? 0 : room;
 	if (n > sd->piece)
 		n = rng_range(&s->rng, 1, sd->piece);
 	if (n > 0) {
@@ -260,7 +261,7 @@ static bool side_write(struct sim *s, uint32_t flow, uint32_t side)
 			sim_fail(s, "flow %u side %u: engine_tx_published fails", flow, side);
 		node_touch(s, sd->node);
 	}
-	return sd->written < sd->length && n < room;
+	return n > 0 && sd->written < sd->length && n < room;
 }
 
 static void side_finish(struct sim *s, uint32_t flow, uint32_t side)
