@@ -8,65 +8,16 @@
 # socket: the daemon's own memory and page tables against those before, all of the application's, and
 # the region once (of the two mappings that which has more pages). --quick divides the counts by 100.
 set -u
-cd "$(dirname "$0")/.." || exit 1
-: "${OUT:=build/release}"
-bin=$(cd "$OUT" 2>/dev/null && pwd) || { echo "memory.sh: no $OUT: run make first" >&2; exit 1; }
-divide=1 a=127.0.0.1 b=127.0.0.2
+. "$(dirname "$0")/hosts.sh"
+divide=1 daemon_conf='sockets = 131072'
 case ${1:-} in
 '') ;;
 --quick) divide=100 ;;
-*) sed -n '2,9s/^# \?//p' "$0" >&2 && exit 1 ;;
+*) usage ;;
 esac
 [ -x "$bin/tests/e2e/sockets" ] ||
 	{ echo "memory.sh: make $OUT/tests/e2e/sockets first" >&2; exit 1; }
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/ncd-memory.XXXXXX") || exit 1
-pids=()
-# The applications first: a daemon that ends waits for streams.
-gone() {
-	local pid
-	for pid in "${pids[@]:2}" "${pids[@]:0:2}"; do
-		kill "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
-	done
-	pids=()
-}
-trap 'gone; rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM
-fail() {
-	echo "memory.sh: $*" >&2
-	tail -n 5 "$dir"/*.log >&2
-	exit 1
-}
-# until_true SECONDS COMMAND... - waits for a condition.
-until_true() {
-	local end=$((SECONDS + $1))
-	shift
-	until "$@" 2>/dev/null; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep .05
-	done
-}
-# host NAME ADDRESS PEER PEER-ADDRESS - writes its config and starts its ncd.
-host() {
-	cat >"$dir/$1.conf" <<-C
-		[host]
-		address = $2
-		[daemon]
-		socket = $dir/$1.sock
-		sockets = 131072
-		[channels]
-		port = $port
-		[peer $3]
-		address = $4
-		port = $port
-	C
-	"$bin/ncd" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
-	pids+=($!)
-}
-channels_up() {
-	[ "$("$bin/ncd-stat" -s "$dir/$1.sock" --json channels | grep -o '"state":"up"' | wc -l)" -ge 3 ]
-}
 # ready NAME PID - it has all its sockets; also true if it has ended without.
 ready() { grep -q ready "$dir/$1.log" || ! kill -0 "$2" 2>/dev/null; }
 # kib PID FIELDS - the sum of these of /proc/PID/status.
@@ -75,10 +26,7 @@ kib() { awk -v f="^($2):" '$1 ~ f { n += $2 } END { print n + 0 }' "/proc/$1/sta
 # sockets WORDS N MESSAGES GOAL-EACH GOAL-DAEMON - one line; goals in KiB.
 sockets() {
 	local words=$1 nr=$(($2 / divide)) messages=$3 before after client app app_shm daemon_shm
-	port=$((20000 + RANDOM % 10000))
-	host a $a b $b
-	host b $b a $a
-	until_true 10 channels_up a && until_true 10 channels_up b || fail "the daemons did not connect"
+	start_hosts
 	NCD_SOCKET=$dir/b.sock "$bin/tests/e2e/sockets" server $b $nr "$messages" >"$dir/server.log" 2>&1 &
 	pids+=($!)
 	until_true 5 grep -q serving "$dir/server.log" || fail "the server does not listen"
@@ -98,11 +46,11 @@ sockets() {
 			printf "| %s | %.0f | %.0f | %.0f | %.0f | %.0f | %s | %s |\n", w,
 				1024 * d / nr, 1024 * app / nr, 1024 * shm / nr, 1024 * all / nr, all / 1024,
 				met(all / nr, g), met(d / nr, gd) }'
-	gone
+	hosts_gone
 }
 
+measured
 cat <<-T
-	Measured $(date -u +'%Y-%m-%d %H:%M UTC'), commit $(git describe --always --dirty 2>/dev/null || echo unknown), Linux $(uname -r).
 
 	| sockets | daemon, bytes each | application | region | together | MiB in all | goal, KiB each | goal of the daemon |
 	|---|---|---|---|---|---|---|---|

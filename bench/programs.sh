@@ -11,11 +11,8 @@
 # --quick takes one pair of short runs: to see that it works, not to quote. Only processes started
 # here are ended.
 set -u
-cd "$(dirname "$0")/.." || exit 1
-: "${OUT:=build/release}"
-bin=$(cd "$OUT" 2>/dev/null && pwd) || { echo "programs.sh: no $OUT: run make first" >&2; exit 1; }
-pairs=5 seconds=3 cores=0,1 note='' programs=()
-a=127.0.0.1 b=127.0.0.2
+. "$(dirname "$0")/hosts.sh"
+seconds=3 cores=0,1 note='' programs=()
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -23,85 +20,13 @@ while [ $# -gt 0 ]; do
 	--pairs) pairs=${2:?} && shift ;;
 	--seconds) seconds=${2:?} && shift ;;
 	--cores) cores=${2:?} && shift ;;
-	-*) sed -n '2,13s/^# \?//p' "$0" >&2 && exit 1 ;;
+	-*) usage ;;
 	*) programs+=("$1") ;;
 	esac
 	shift
 done
 [ ${#programs[@]} -gt 0 ] || programs=(redis redis16 memcached nginx iperf3 sockperf)
 core_a=${cores%,*} core_b=${cores#*,}
-
-dir=$(mktemp -d "${TMPDIR:-/tmp}/ncd-programs.XXXXXX") || exit 1
-chmod 755 "$dir"
-pids=() server=
-end() { # PID
-	local i
-	kill "$1" 2>/dev/null
-	for ((i = 0; i < 50; i++)); do
-		kill -0 "$1" 2>/dev/null || break
-		sleep .1
-	done
-	kill -KILL "$1" 2>/dev/null
-	wait "$1" 2>/dev/null
-}
-gone() {
-	local pid
-	trap - EXIT
-	trap '' INT TERM
-	for pid in $server "${pids[@]}"; do end "$pid"; done
-	rm -rf "$dir"
-}
-trap gone EXIT
-trap 'exit 130' INT TERM
-until_true() { # SECONDS COMMAND...
-	local end=$((SECONDS + $1))
-	shift
-	until "$@" 2>/dev/null; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep .05
-	done
-}
-fail() {
-	echo "programs.sh: $*" >&2
-	tail -n 5 "$dir"/*.log >&2
-	exit 1
-}
-
-# ---- the two hosts ----
-
-host() { # NAME ADDRESS CORE PEER PEER-ADDRESS
-	cat >"$dir/$1.conf" <<-C
-		[host]
-		address = $2
-		[daemon]
-		socket = $dir/$1.sock
-		[workers]
-		cores = $3
-		[channels]
-		port = $channels
-		[peer $4]
-		address = $5
-		port = $channels
-	C
-	"$bin/ncd" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
-	pids+=($!)
-}
-channels_up() {
-	[ "$("$bin/ncd-stat" -s "$dir/$1.sock" --json channels | grep -o '"state":"up"' | wc -l)" -ge 3 ]
-}
-start_hosts() {
-	local try
-	for ((try = 0; try < 5; try++)); do
-		channels=$((20000 + RANDOM % 10000))
-		pids=()
-		host a $a "$core_a" b $b
-		host b $b "$core_b" a $a
-		until_true 10 channels_up a && until_true 10 channels_up b && return
-		for pid in "${pids[@]}"; do end "$pid"; done
-		grep -q 'in use' "$dir"/*.log || break
-	done
-	fail "the two daemons did not connect"
-}
 
 # ---- a program's two sides ----
 
@@ -118,6 +43,7 @@ serve() {
 	by "$1" b
 	"${run[@]}" "${@:2}" >"$dir/server.log" 2>&1 </dev/null &
 	server=$!
+	pids+=("$server")
 	until_true 10 listens || fail "$2 does not listen"
 }
 # load WAY COMMAND... - runs the client; its output is in $dir/client.log.
@@ -184,7 +110,7 @@ pair() {
 		port=$((30000 + RANDOM % 10000))
 		"run_$1" "$way" >"$dir/$way.result"
 		end "$server"
-		server=
+		unset 'pids[-1]'
 		[ -s "$dir/$way.result" ] || fail "$1 on $way says nothing"
 	done
 	paste -d ' ' "$dir/tcp.result" "$dir/ncd.result" >>"$dir/$1.pairs"
@@ -256,9 +182,9 @@ program() {
 }
 
 start_hosts
+measured
 cat <<-T
-	Measured $(date -u +'%Y-%m-%d %H:%M UTC'), commit $(git describe --always --dirty 2>/dev/null || echo unknown).
-	Machine: $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r). $pairs pairs of about $seconds s for each line.$note
+	$pairs pairs of about $seconds s for each line.$note
 
 	| program | metric | kernel TCP | ncd-run | median ratio | min .. max | goal |
 	|---|---|---|---|---|---|---|

@@ -10,11 +10,8 @@
 # --save puts the table into bench/RESULTS.md. Everything is in a temporary directory; only
 # processes started here are ended.
 set -u
-cd "$(dirname "$0")/.." || exit 1
-: "${OUT:=build/release}"
-bin=$(cd "$OUT" 2>/dev/null && pwd) || { echo "run.sh: no $OUT: run make first" >&2; exit 1; }
-pairs=5 seconds=2 idle_seconds=5 cores=0,1 save='' note=''
-a=127.0.0.1 b=127.0.0.2
+. "$(dirname "$0")/hosts.sh"
+idle_seconds=5 cores=0,1 save='' note=''
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -23,73 +20,12 @@ while [ $# -gt 0 ]; do
 	--pairs) pairs=${2:?} && shift ;;
 	--seconds) seconds=${2:?} && shift ;;
 	--cores) cores=${2:?} && shift ;;
-	*) sed -n '2,12s/^# \?//p' "$0" >&2 && exit 1 ;;
+	*) usage ;;
 	esac
 	shift
 done
 core_a=${cores%,*} core_b=${cores#*,}
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/ncd-bench.XXXXXX") || exit 1
-pids=()
-gone() {
-	local pid i
-	trap - EXIT
-	trap '' INT TERM
-	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
-	for pid in "${pids[@]}"; do
-		for ((i = 0; i < 50; i++)); do
-			kill -0 "$pid" 2>/dev/null || break
-			sleep .1
-		done
-		kill -KILL "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
-	done
-	rm -rf "$dir"
-}
-trap gone EXIT
-trap 'exit 130' INT TERM
-
-# until_true SECONDS COMMAND... - waits for a condition.
-until_true() {
-	local end=$((SECONDS + $1))
-	shift
-	until "$@" 2>/dev/null; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep .05
-	done
-}
-# host NAME ADDRESS CORE PEER PEER-ADDRESS - writes its config and starts its ncd.
-host() {
-	cat >"$dir/$1.conf" <<-C
-		[host]
-		address = $2
-		[daemon]
-		socket = $dir/$1.sock
-		[workers]
-		cores = $3
-		[channels]
-		port = $port
-		[peer $4]
-		address = $5
-		port = $port
-	C
-	"$bin/ncd" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
-	pids+=($!)
-}
-channels_up() {
-	[ "$("$bin/ncd-stat" -s "$dir/$1.sock" --json channels | grep -o '"state":"up"' | wc -l)" -ge 3 ]
-}
-fail() {
-	echo "run.sh: $*" >&2
-	tail -n 5 "$dir"/*.log >&2
-	exit 1
-}
-
-# field METRIC FIELD - out of the JSON of the last comparison.
-field() {
-	sed -n 's/.*"'"$1"'":{"better":"[a-z]*","pairs":\[[^]]*\],\("median_a":[^}]*\)}.*/,\1,/p' \
-		"$dir/json" | sed -n 's/.*,"'"$2"'":"\{0,1\}\([^,"]*\)"\{0,1\},.*/\1/p'
-}
 # reached RATIO RELATION GOAL
 reached() {
 	awk -v r="$1" -v how="$2" -v g="$3" 'BEGIN {
@@ -121,49 +57,38 @@ app_cores() {
 		sed 's/.*"seconds":\([0-9.]*\).*"client":\([0-9.]*\),"server":\([0-9.]*\).*/\1 \2 \3/' |
 		awk '{ c += $2 / $1; s += $3 / $1 } END { printf "%.0f %% and %.0f %%", 100 * c / NR, 100 * s / NR }'
 }
-# compare VIA MODE OPTIONS... - leaves its JSON in $dir/json. PIN= for anywhere.
-PIN="--client-cpu $core_a --server-cpu $core_b"
-compare() {
-	local via=$1
-	shift
-	echo "  $via: $*" >&2
-	# shellcheck disable=SC2086 # PIN is several words
-	timeout 600 "$bin/ncd-perf" compare "$@" $PIN --via "tcp,$via" --pairs "$pairs" \
-		--seconds "$seconds" --client-socket "$dir/a.sock" --server-socket "$dir/b.sock" \
-		--client-addr $a --server-addr $b --json >"$dir/json" 2>"$dir/perf.log" ||
-		fail "ncd-perf compare $* --via tcp,$via failed"
-}
+pin=(--client-cpu "$core_a" --server-cpu "$core_b")
 
 streams() {
-	compare ncd stream --size 131072
+	compare ncd stream --size 131072 "${pin[@]}"
 	line "one stream, 128 KiB writes" bytes_per_s ncd '>=' 1.0 1.15
 	apps_ncd=$(app_cores ncd)
-	compare ncd-zc stream --size 131072
+	compare ncd-zc stream --size 131072 "${pin[@]}"
 	line "the same, zero copy" bytes_per_s ncd-zc '>=' 1.2 1.4
 	apps_zc=$(app_cores ncd-zc)
-	compare ncd stream --size 64
+	compare ncd stream --size 64 "${pin[@]}"
 	line "64-byte writes, one flow" msgs_per_s ncd '>=' - 8
 }
 round_trips() {
-	compare ncd rpc --flows 1
+	compare ncd rpc --flows 1 "${pin[@]}"
 	line "64-byte round trips, 1 flow" p50_us ncd '<=' 0.5 0.4
 	line "" p99_us ncd '<=' - 0.4
-	PIN='' compare ncd rpc --flows 1
+	compare ncd rpc --flows 1
 	line "the same, anywhere" p50_us ncd '<=' - -
-	compare ncd rpc --flows 8
+	compare ncd rpc --flows 8 "${pin[@]}"
 	line "8 flows" msgs_per_s ncd '>=' - -
-	compare ncd rpc --flows 64
+	compare ncd rpc --flows 64 "${pin[@]}"
 	line "64 flows" msgs_per_s ncd '>=' 6 10
 	line "" p99_us ncd '<=' - -
-	compare ncd rpc --flows 512
+	compare ncd rpc --flows 512 "${pin[@]}"
 	line "512 flows" msgs_per_s ncd '>=' 20 40
 }
 connections() {
-	compare ncd connect --flows 1
+	compare ncd connect --flows 1 "${pin[@]}"
 	line "connect, round trip, close; 1 client" msgs_per_s ncd '>=' - 3
-	compare ncd connect --flows 32
+	compare ncd connect --flows 32 "${pin[@]}"
 	line "32 clients" msgs_per_s ncd '>=' - 8
-	compare ncd connect --flows 32 --threads 8
+	compare ncd connect --flows 32 --threads 8 "${pin[@]}"
 	line "the same, 8 threads each side" msgs_per_s ncd '>=' - 8
 }
 # CPU time of all threads of process $1, in ns.
@@ -183,38 +108,10 @@ idle() {
 		-v s="$idle_seconds" 'BEGIN { printf "%.2f %% and %.2f %%", a / s / 1e7, b / s / 1e7 }'
 }
 
-# How much of the cores others use: their work falls on the two sides unevenly.
-busy_percent() {
-	local before after
-	before=$(awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9, $5 + $6 }' /proc/stat)
-	sleep 2
-	after=$(awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9, $5 + $6 }' /proc/stat)
-	awk -v b="$before" -v a="$after" 'BEGIN { split(b, x); split(a, y); busy = y[1] - x[1]
-		printf "%.0f", 100 * busy / (busy + y[2] - x[2]) }'
-}
-
-start_hosts() {
-	local try
-	for ((try = 0; try < 5; try++)); do
-		port=$((20000 + RANDOM % 10000))
-		pids=()
-		host a $a "$core_a" b $b
-		host b $b "$core_b" a $a
-		until_true 10 channels_up a && until_true 10 channels_up b && return
-		kill "${pids[@]}" 2>/dev/null
-		wait "${pids[@]}" 2>/dev/null
-		grep -q 'in use' "$dir"/*.log || break
-	done
-	fail "the two daemons did not connect"
-}
-
-busy=$(busy_percent)
-[ "$busy" -lt 5 ] || note="$note **Others used $busy % of the cores when it began: not to be quoted.**"
 start_hosts
 {
+	measured
 	cat <<-T
-		Measured $(date -u +'%Y-%m-%d %H:%M UTC'), commit $(git describe --always --dirty 2>/dev/null || echo unknown).
-		Machine: $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r).
 		Kernel TCP: cubic; channels of ncd: $(sysctl -n net.ipv4.tcp_congestion_control 2>/dev/null || echo unknown), the default here. $pairs pairs of $seconds s for each line.$note
 
 		| workload | metric | via | kernel TCP | ncd | median ratio | min .. max | winner | goal of this stage | goal |
