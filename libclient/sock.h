@@ -232,7 +232,7 @@ bool tx_look(struct nc_sock *s);
 bool rx_look(struct nc_sock *s);
 /* Under tx.lock: room for @want bytes, or for an eighth of the ring; waits for it if @wait. */
 ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns);
-/* Under tx.lock, behind a send: the descriptor is not writable any more if it would send nothing. */
+/* Under tx.lock, behind a send: the descriptor is not writable if another would send nothing. */
 void tx_show_full(struct nc_sock *s);
 /* What a call returns that has done nothing: a stream's error only once, -EPIPE afterwards. */
 ssize_t tx_result(struct nc_sock *s, ssize_t ret);
