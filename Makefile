@@ -157,10 +157,16 @@ $(OUT)/tests/client/test_%: $(OUT)/tests/client/test_%.o \
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
 
 # What the end-to-end tests use beside our own programs.
-E2E_PROGRAMS := $(addprefix $(OUT)/tests/e2e/,echo garbage hostile no_uring sockets)
+E2E_PROGRAMS := $(addprefix $(OUT)/tests/e2e/,echo garbage hostile no_uring sockets soak)
 $(E2E_PROGRAMS): $(OUT)/tests/e2e/%: $(OUT)/tests/e2e/%.o $(OUT)/libncclient.a
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
+# The same for who uses the kernel's calls: on kernel TCP, or under ncd-run.
+$(OUT)/tests/e2e/soak_posix: tests/e2e/soak.c
+	@mkdir -p $(@D)
+	$(call says,LD,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -DSOAK_POSIX -o $@ $<
 
 $(OUT)/tests/sim/sim: $(call objects,$(wildcard tests/sim/*.c)) $(OUT)/libcore.a
 	@mkdir -p $(@D)
@@ -194,7 +200,7 @@ check-sansio: $(call objects,$(CORE))
 	test -z "$$bad" || { echo "daemon/core calls: $$bad"; exit 1; }; echo "check-sansio: daemon/core calls nothing"
 
 # One step each of what `make check` and .ci/run do; they call these and count.
-check-e2e: all $(E2E_PROGRAMS)
+check-e2e: all $(E2E_PROGRAMS) $(OUT)/tests/e2e/soak_posix
 	OUT=$(OUT) tests/e2e/run.sh $(E2E)
 
 check-semantics: all $(addprefix $(OUT)/tests/semantics/,semantics wrong.so)

@@ -1,21 +1,8 @@
 #!/bin/bash
 # loss.sh - channels destroyed with ss -K in mid-transfer: nothing is lost, and they come back.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
+. "$(dirname "$(readlink -f "$0")")/cut.sh"
 
-# kill_channels - destroys all TCP connections of channels at once.
-kill_channels() {
-	local h
-	for h in here there; do
-		on $h ss -HK state established "( dport = :$port or sport = :$port )" &
-		wait $!
-	done >>"$dir/killed" 2>>"$dir/ss.log"
-}
-can_kill() {
-	[ -n "$namespaces" ] || skip "needs root and namespaces of its own"
-	kill_channels
-	[ -s "$dir/killed" ] || skip "this kernel does not destroy sockets (INET_DIAG_DESTROY)"
-	connected
-}
 # The stream flows until the file "enough" is there; what went in and what came out is summed.
 flow_of_bytes() {
 	(until [ -e "$dir/enough" ]; do cat "$dir/block"; done | tee >(sha256sum >"$dir/in.sum") |
