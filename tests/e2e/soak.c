@@ -76,7 +76,7 @@ struct side {
 static struct {
 	struct sockaddr_in addr;
 	_Atomic bool stop;
-	_Atomic uint64_t streams, bytes, wrong;
+	_Atomic uint64_t streams, bytes, wrong, refused;
 	uint64_t seed, end_ns;
 	int listener;
 } soak;
@@ -436,10 +436,14 @@ static void *client_thread(void *arg)
 			break;
 		}
 		r = api(connect, s.fd, (struct sockaddr *)&soak.addr, sizeof(soak.addr));
-		if (r == 0)
-			r = (int)api(send, s.fd, &s.plan.seed, sizeof(s.plan.seed), 0);
-		if (r < 0)
-			say(&s, "connect", r);
+		if (r < 0) { /* as it must while there is no channel */
+			atomic_fetch_add(&soak.refused, 1);
+			(void)api(close, s.fd); /* never used */
+			continue;
+		}
+		r = (int)api(send, s.fd, &s.plan.seed, sizeof(s.plan.seed), 0);
+		if (r != sizeof(s.plan.seed))
+			say(&s, "the first bytes", r);
 		side_run(&s, buf);
 		side_end(&s);
 	}
@@ -541,7 +545,7 @@ int main(int argc, char **argv)
 		serve_end(&term);
 	for (uint32_t i = 0; i < threads; i++)
 		(void)pthread_join(thread[i], NULL); /* cannot fail */
-	printf("%" PRIu64 " streams, %" PRIu64 " bytes, %" PRIu64 " wrong\n", soak.streams, soak.bytes,
-	       soak.wrong);
+	printf("%" PRIu64 " streams, %" PRIu64 " bytes, %" PRIu64 " wrong, %" PRIu64 " refused\n",
+	       soak.streams, soak.bytes, soak.wrong, soak.refused);
 	return soak.wrong > 0;
 }

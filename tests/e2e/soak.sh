@@ -26,7 +26,8 @@ soak() {
 	ends $((seconds + 25)) $client || fail "the client has found something"
 	kill -TERM $server
 	ends 10 $server || fail "the server has found something"
-	grep -q ' 0 wrong' "$dir/client.log" || fail "no streams"
+	grep -q '^[1-9].* 0 wrong' "$dir/client.log" || fail "no streams"
+	[ -n "${cut:-}" ] || grep -q ' 0 refused' "$dir/client.log" || fail "connects failed"
 	for h in here there; do expect 10 empty $h; done
 }
 
