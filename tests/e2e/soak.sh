@@ -6,7 +6,7 @@
 
 by=() program=soak seconds=5
 
-# soak CLIENT-HOST [SERVER-HOST] - meanwhile channels are cut, if $cut is set.
+# soak CLIENT-HOST [SERVER-HOST] - $meanwhile, if it is set, is done again and again.
 soak() {
 	local from=$1 at=${2:-$1} seed=${RANDOM}${RANDOM} server client end
 	say "seed $seed"
@@ -19,16 +19,32 @@ soak() {
 	client=$!
 	jobs_of_case+=("$client")
 	end=$((SECONDS + seconds))
-	while [ -n "${cut:-}" ] && [ $SECONDS -lt $end ]; do
-		pause .$((RANDOM % 9 + 1))
-		kill_channels
-	done
+	while [ -n "${meanwhile:-}" ] && [ $SECONDS -lt $end ]; do $meanwhile; done
 	ends $((seconds + 25)) $client || fail "the client has found something"
 	kill -TERM $server
 	ends 10 $server || fail "the server has found something"
 	grep -q '^[1-9].* 0 wrong' "$dir/client.log" || fail "no streams"
-	[ -n "${cut:-}" ] || grep -q ' 0 refused' "$dir/client.log" || fail "connects failed"
+	[ "${meanwhile:-}" = cut ] || grep -q ' 0 refused' "$dir/client.log" || fail "connects failed"
 	for h in here there; do expect 10 empty $h; done
+}
+
+cut() {
+	pause .$((RANDOM % 9 + 1))
+	kill_channels
+}
+# Two others, with all their threads in the middle of something, end without a word.
+kill_others() {
+	local server client
+	(on there "$OUT/tests/e2e/soak" server "${address[there]}" 7002 8 >"$dir/others.log" 2>&1) &
+	server=$!
+	(on here "$OUT/tests/e2e/soak" client "${address[there]}" 7002 8 30 $RANDOM >"$dir/others.log" 2>&1) &
+	client=$!
+	jobs_of_case+=("$server" "$client")
+	pause .$((RANDOM % 6 + 2))
+	kill -KILL $client
+	pause .0$((RANDOM % 9 + 1))
+	kill -KILL $server
+	wait $client $server 2>/dev/null
 }
 
 case_soak() { # quick
@@ -42,19 +58,23 @@ case_soak_same_host() {
 case_soak_cut() {
 	both
 	can_kill
-	cut=1 soak here there
+	meanwhile="cut" soak here there
 }
 case_soak_cut_epoll() {
 	both $'[workers]\nio = epoll'
 	can_kill
-	cut=1 soak here there
+	meanwhile="cut" soak here there
 }
 case_soak_cut_two_workers() {
 	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
 	channels=6
 	both $'[workers]\ncores = 0,1'
 	can_kill
-	cut=1 soak here there
+	meanwhile="cut" soak here there
+}
+case_soak_beside_the_killed() {
+	both
+	meanwhile="kill_others" soak here there
 }
 case_soak_run() { # quick
 	[ "$slow" = 1 ] || skip "a sanitizer's library cannot be loaded so late"
