@@ -8,6 +8,8 @@
 #include "channel_io.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "channel_budget.h"
 #include "pin.h"
@@ -81,7 +83,11 @@ int channel_io_loops(struct worker *w)
 
 static void finish(struct worker *w, struct channel_io *c)
 {
-	struct worker_event ev = { .type = EVT_CHANNEL_DEAD, .link = c->link };
+	struct worker_event ev = {
+		.type = EVT_CHANNEL_DEAD,
+		.link = c->link,
+		.drained = engine_channel_clean(c->channel),
+	};
 
 	io_link_remove(w->io, &c->io);
 	engine_channel_down(w->engine, c->channel, w->now_ns);
@@ -141,6 +147,8 @@ int channel_io_add(struct worker *w, struct link *link)
 	if (c->next)
 		c->next->prev = c;
 	w->active[rank] = c;
+	if (link->extra)
+		engine_channel_extra(w->engine, c->channel, w->now_ns);
 	io_again(w->io, &c->io); /* starts receiving */
 	return 0;
 }
@@ -180,7 +188,8 @@ static bool received(struct worker *w, struct channel_io *c, int n)
 {
 	if (n == -EAGAIN)
 		return true;
-	if (n < 0 || engine_received(w->engine, c->channel, (size_t)n, w->now_ns) < 0) {
+	if (n < 0 || engine_received(w->engine, c->channel, (size_t)n, w->now_ns) < 0 ||
+	    engine_channel_over(c->channel)) {
 		die(w, c);
 		return false;
 	}
@@ -255,6 +264,8 @@ uint32_t channel_io_send(struct worker *w, uint32_t rank)
 	for (bool wrapped = !first; c && left > 0;) {
 		if (c->io.tx == IO_IDLE && !c->dying && engine_channel_wants_tx(c->channel))
 			did += send_channel(w, c, &left);
+		else if (c->io.tx == IO_LENT && !c->dying)
+			did += engine_channel_stuck(w->engine, c->channel, w->now_ns);
 		c = c->next;
 		if (!c && !wrapped) {
 			wrapped = true;
@@ -351,6 +362,21 @@ static void store(counter64 *at, uint64_t value)
 	atomic_store_explicit(at, value, memory_order_relaxed);
 }
 
+static void show_draining(struct stats_channel *s)
+{
+	uint32_t seq;
+
+	if (strcmp(s->state, "draining") == 0)
+		return;
+	/* Relaxed: our own word, while the entry is in use. */
+	seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
+	/* Relaxed, odd: being rewritten; a reader that misses it shows one wrong word, once. */
+	atomic_store_explicit(&s->seq, seq + 1, memory_order_relaxed);
+	(void)snprintf(s->state, sizeof(s->state), "draining");
+	/* SEQ, writer end: what is above is complete. */
+	atomic_store_explicit(&s->seq, seq + 2, memory_order_release);
+}
+
 void channel_io_stats(struct worker *w)
 {
 	for (uint32_t rank = IO_RANKS; rank-- > 0;) {
@@ -363,6 +389,8 @@ void channel_io_stats(struct worker *w)
 				w->rtt_ns[c->link->peer] = n->rtt_ns;
 			if (!s)
 				continue;
+			if (engine_channel_draining(c->channel))
+				show_draining(s);
 			store(&s->queued_streams, n->queued_streams);
 			store(&s->bytes_sent, n->bytes_sent);
 			store(&s->bytes_received, n->bytes_received);

@@ -150,6 +150,7 @@ void control_event(struct control *ctl, uint32_t worker, const struct worker_eve
 		break;
 	case EVT_CHANNEL_DEAD:
 	case EVT_PEER_LEFT:
+	case EVT_PEER_GROWS:
 		/* Not a client's. */
 		break;
 	}

@@ -53,6 +53,7 @@ static void daemon_event(void *ctx, uint32_t worker, const struct worker_event *
 		break;
 	case EVT_CHANNEL_DEAD:
 	case EVT_PEER_LEFT:
+	case EVT_PEER_GROWS:
 		peers_event(&d->peers, worker, ev);
 		break;
 	case EVT_CLIENT_BAD:
@@ -104,6 +105,14 @@ static uint32_t engine_streams(const struct config *c)
 	return streams < STREAMS_MIN ? STREAMS_MIN : streams;
 }
 
+/* What [channels] max leaves to the throughput class of a lane. */
+static uint32_t throughput_most(const struct config *c)
+{
+	uint32_t most = c->channels_max - c->latency;
+
+	return most < NCD_LANE_CHANNELS_MAX ? most : NCD_LANE_CHANNELS_MAX;
+}
+
 static struct worker_config worker_settings(struct daemon *d, uint32_t index, uint32_t nr, int cpu)
 {
 	const struct config *c = d->config;
@@ -120,6 +129,8 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 			.listeners = LISTENERS,
 			.frame_bytes = (uint32_t)c->frame_bytes,
 			.file_min = c->zerocopy ? FILE_MIN : 0,
+			.throughput = c->throughput,
+			.throughput_max = throughput_most(c),
 			.policy = (enum sched_policy)c->policy,
 			.seed = d->incarnation + index,
 			.ack_delay_ns = ACK_DELAY_NS,
@@ -161,6 +172,9 @@ static int start_stats(struct daemon *d, uint32_t workers, char error[CONFIG_ERR
 		return r;
 	}
 	d->stats.head->incarnation = d->incarnation;
+	d->stats.head->lane_latency = d->config->latency;
+	d->stats.head->lane_throughput = d->config->throughput;
+	d->stats.head->lane_max = d->config->channels_max;
 	address_format(&d->config->addresses.address[0], text);
 	memcpy(d->stats.head->host_addr, text, sizeof(text));
 	return 0;

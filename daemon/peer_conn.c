@@ -204,12 +204,16 @@ static void conn_up(struct peer_conn *conn, enum peer_verdict verdict)
 	conn->link.lane = pl->lane;
 	conn->link.index = pl->index;
 	conn->link.place = pl;
+	conn->link.extra = pl->elastic && pl->dialled;
 	add->link = &conn->link;
 	add->user = conn;
 	conn->commands++;
 	entry->links++;
 	stats_show(&conn->link.stats->use);
 	workers_post(ps->workers, pl->lane % ps->workers->nr, add);
+	if (conn->link.extra)
+		stats_count(&ps->stats->head->channels_grown);
+	entry_answer(entry, pl, 0);
 	entry_up(entry, conn);
 }
 
@@ -231,7 +235,7 @@ void conn_drop(struct peer_conn *conn)
 	workers_post(conn->peers->workers, conn->link.lane % conn->peers->workers->nr, cmd);
 }
 
-void conn_dead(struct peer_conn *conn, const char *reason)
+void conn_dead(struct peer_conn *conn, const struct worker_event *ev)
 {
 	struct peer_entry *entry = conn->entry;
 	struct place *pl = conn->place;
@@ -241,7 +245,7 @@ void conn_dead(struct peer_conn *conn, const char *reason)
 	conn->place = NULL;
 	if (conn->commands == 0)
 		conn_free(conn);
-	entry_lost(entry, pl, reason);
+	entry_lost(entry, pl, ev);
 }
 
 void conn_command_back(struct peer_conn *conn)
@@ -278,9 +282,23 @@ static const char *reason_text(uint16_t reason)
 		[WIRE_R_SLOT] = "no such place",
 		[WIRE_R_SELF] = "it is this host itself",
 		[WIRE_R_LEAVING] = "it is shutting down",
+		[WIRE_R_FULL] = "its [channels] max is reached",
 	};
 
 	return reason < WIRE_R_END ? text[reason] : "an unknown reason";
+}
+
+/* The peer is well, and has as many channels as it wants. */
+static void conn_full(struct peer_conn *conn)
+{
+	struct peer_entry *entry = conn->entry;
+	struct place *pl = conn->place;
+
+	log_limited(conn->peers->log, &entry->limit, LOG_LEVEL_INFO,
+		    "peer %s takes no more channels: %s", entry->config.name,
+		    reason_text(WIRE_R_FULL));
+	conn_free(conn);
+	entry_full(entry, pl);
 }
 
 /* Our dial got an answer that is no yes. */
@@ -297,6 +315,10 @@ static void conn_denied(struct peer_conn *conn, const struct hello *h)
 	/* Part of two hosts finding each other: no news. */
 	if (reason == WIRE_R_COLLISION || reason == WIRE_R_STALE) {
 		conn_fail(conn, 0);
+		return;
+	}
+	if (reason == WIRE_R_FULL) {
+		conn_full(conn);
 		return;
 	}
 	if (entry->logged != -1000 - reason) {
@@ -332,7 +354,9 @@ static void conn_refuse(struct peer_conn *conn, const struct hello *h, const str
 	char where[ENDPOINT_TEXT_BYTES];
 
 	/* The first two are part of two hosts finding each other: neither counted nor logged. */
-	if (reply->reason != WIRE_R_COLLISION && reply->reason != WIRE_R_STALE)
+	if (reply->reason == WIRE_R_FULL)
+		stats_count(&ps->stats->head->channels_refused);
+	else if (reply->reason != WIRE_R_COLLISION && reply->reason != WIRE_R_STALE)
 		stats_count(&ps->stats->head->hello_refused);
 	endpoint_format(&conn->addr, conn->port, where);
 	if (reply->reason == WIRE_R_VERSION)
@@ -342,6 +366,9 @@ static void conn_refuse(struct peer_conn *conn, const struct hello *h, const str
 	else if (reply->reason == WIRE_R_NOT_PEER)
 		log_limited(ps->log, &ps->limit_refused, LOG_LEVEL_WARNING,
 			    "%s is in no [peer] of %s: refused", where, ps->config->file);
+	else if (reply->reason == WIRE_R_FULL)
+		log_limited(ps->log, &ps->limit_refused, LOG_LEVEL_INFO,
+			    "%s: channel refused: [channels] max is reached", where);
 	else if (reply->reason != WIRE_R_COLLISION && reply->reason != WIRE_R_STALE)
 		log_limited(ps->log, &ps->limit_refused, LOG_LEVEL_NOTICE, "%s: refused: %s", where,
 			    reason_text(reply->reason));

@@ -55,7 +55,7 @@ void conn_accept(struct peers *ps, int fd, const struct address *addr, uint16_t 
 /* Has the worker drop a connection that is UP; closes and frees any other. */
 void conn_drop(struct peer_conn *conn);
 /* The worker has let go of it. */
-void conn_dead(struct peer_conn *conn, const char *reason);
+void conn_dead(struct peer_conn *conn, const struct worker_event *ev);
 /* A command about it is back. */
 void conn_command_back(struct peer_conn *conn);
 /* Closes and frees it, whatever its state. */
@@ -63,8 +63,12 @@ void conn_free(struct peer_conn *conn);
 
 /* peers.c, for the connection's turns in its peer's life. */
 void entry_dial_failed(struct peer_entry *entry, struct place *pl, int error);
+/* The peer has no room for @pl. */
+void entry_full(struct peer_entry *entry, struct place *pl);
 void entry_up(struct peer_entry *entry, const struct peer_conn *conn);
-void entry_lost(struct peer_entry *entry, struct place *pl, const char *reason);
+void entry_lost(struct peer_entry *entry, struct place *pl, const struct worker_event *ev);
+/* The worker that waits for the dial of @pl, if any does, hears how it went. */
+void entry_answer(struct peer_entry *entry, struct place *pl, int error);
 /* Frees @entry if it is no longer configured and has no connection left. */
 void entry_reap(struct peer_entry *entry);
 /* Posts a command about @entry to all workers. */

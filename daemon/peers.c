@@ -89,12 +89,36 @@ static int error_of_connect(int error)
 	return error == -ECONNREFUSED || error == -ETIMEDOUT ? error : -EHOSTUNREACH;
 }
 
+static void worker_answer(struct peers *ps, uint32_t worker, uint32_t index, int error)
+{
+	struct worker_cmd *cmd = command_create(CMD_PEER_GROWN);
+
+	if (cmd == NULL) {
+		peers_no_memory(ps); /* it waits for ever, and goes on with what it has */
+		return;
+	}
+	cmd->peer.index = index;
+	cmd->peer.error = error;
+	workers_post(ps->workers, worker, cmd);
+}
+
+void entry_answer(struct peer_entry *entry, struct place *pl, int error)
+{
+	struct peers *ps = entry->peers;
+
+	if (!pl->asked)
+		return;
+	pl->asked = false;
+	worker_answer(ps, pl->lane % ps->workers->nr, entry->index, error);
+}
+
 void entry_dial_failed(struct peer_entry *entry, struct place *pl, int error)
 {
 	struct peers *ps = entry->peers;
 	char where[ENDPOINT_TEXT_BYTES];
 	const struct address *a;
 
+	entry_answer(entry, pl, error ? error : -EAGAIN);
 	peer_failed(&entry->core, pl, clock_monotonic_ns());
 	if (error == 0 || entry->removed) {
 		peers_dial_soon(ps);
@@ -117,6 +141,14 @@ void entry_dial_failed(struct peer_entry *entry, struct place *pl, int error)
 	peers_dial_soon(ps);
 }
 
+void entry_full(struct peer_entry *entry, struct place *pl)
+{
+	stats_count(&entry->peers->stats->head->channels_refused);
+	entry_answer(entry, pl, -ENOSPC);
+	peer_full(&entry->core, pl, clock_monotonic_ns());
+	peers_dial_soon(entry->peers);
+}
+
 void entry_up(struct peer_entry *entry, const struct peer_conn *conn)
 {
 	char where[ENDPOINT_TEXT_BYTES];
@@ -133,21 +165,26 @@ void entry_up(struct peer_entry *entry, const struct peer_conn *conn)
 	peers_dial_soon(entry->peers);
 }
 
-void entry_lost(struct peer_entry *entry, struct place *pl, const char *reason)
+void entry_lost(struct peer_entry *entry, struct place *pl, const struct worker_event *ev)
 {
 	struct peers *ps = entry->peers;
 
 	entry->links--;
-	if (pl)
+	if (pl && ev->drained) {
+		if (pl->elastic && pl->dialled)
+			stats_count(&ps->stats->head->channels_shrunk);
+		peer_drained(pl);
+	} else if (pl) {
 		peer_failed(&entry->core, pl, clock_monotonic_ns());
+	}
 	if (entry->links == 0 && entry->up) {
 		entry->up = false;
 		if (!entry->removed && !ps->leaving)
 			log_limited(ps->log, &entry->limit, LOG_LEVEL_NOTICE, "peer %s is down: %s",
 				    entry->config.name,
 				    entry->left ? "it has shut down"
-				    : reason    ? reason
-						: "its last channel ended");
+				    : ev->reason ? ev->reason
+						 : "its last channel ended");
 	}
 	/* That process will not come back: its streams must not wait for it. */
 	if (entry->links == 0 && entry->left && !entry->removed) {
@@ -214,6 +251,7 @@ static int entry_create(struct peers *ps, const struct config_peer *config)
 		.workers = (uint16_t)ps->workers->nr,
 		.latency = (uint16_t)cfg->latency,
 		.throughput = (uint16_t)cfg->throughput,
+		.max = (uint16_t)cfg->channels_max,
 		.backoff_min_ms = cfg->backoff_min_ms,
 		.backoff_max_ms = cfg->backoff_max_ms,
 	};
@@ -399,12 +437,30 @@ static void peers_left(struct peers *ps, uint32_t index)
 	log_line(ps->log, LOG_LEVEL_DEBUG, "peer %s is shutting down", entry->config.name);
 }
 
+/* A worker's channels to a peer are too few for what it has. */
+static void peers_grow(struct peers *ps, uint32_t worker, uint32_t index)
+{
+	struct peer_entry *entry = index < NCD_PEERS_MAX ? ps->entry[index] : NULL;
+	struct place *pl = NULL;
+
+	if (entry && !entry->removed && !ps->leaving)
+		pl = peer_grow(&entry->core, worker, clock_monotonic_ns());
+	if (pl == NULL) {
+		worker_answer(ps, worker, index, -ENOSPC);
+		return;
+	}
+	pl->asked = true;
+	peers_dial_soon(ps);
+}
+
 void peers_event(struct peers *ps, uint32_t worker, const struct worker_event *ev)
 {
-	(void)worker;
 	switch (ev->type) {
 	case EVT_CHANNEL_DEAD:
-		conn_dead(conn_of(ev->link), ev->reason);
+		conn_dead(conn_of(ev->link), ev);
+		break;
+	case EVT_PEER_GROWS:
+		peers_grow(ps, worker, ev->peer);
 		break;
 	case EVT_PEER_LEFT:
 		peers_left(ps, ev->peer);

@@ -26,7 +26,7 @@ static uint32_t worker_tick(struct worker *w)
 
 	if (w->now_ns - w->ports_ns >= STATS_EVERY_NS / 4) {
 		ports_rest(w);
-		worker_peers_left(w);
+		worker_peers_news(w);
 	}
 	if (w->now_ns - w->sweep_ns >= STATS_EVERY_NS)
 		worker_sweep(w);
@@ -157,7 +157,7 @@ static uint32_t ring_size_clamp(uint32_t bytes)
 /* All events that can arise without a command, twice: see worker_door.c. */
 static uint32_t event_queue_entries(const struct worker_config *cfg)
 {
-	uint32_t most = cfg->engine.channels + 3 * NCD_CLIENTS_MAX + NCD_PEERS_MAX;
+	uint32_t most = cfg->engine.channels + 3 * NCD_CLIENTS_MAX + 2 * NCD_PEERS_MAX;
 
 	return 4 * floor_power_of_two(most);
 }

@@ -9,6 +9,7 @@
 #ifndef NCD_WORKER_CMD_H
 #define NCD_WORKER_CMD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ncd/limits.h"
@@ -26,6 +27,7 @@ struct link {
 	uint32_t peer;
 	enum stream_class class;
 	uint16_t lane, index;
+	bool extra; /* see engine_channel_extra */
 	struct stats_channel *stats; /* this channel's entry; names filled by control */
 	void *place;                 /* control's */
 	/* The worker's from here on, zero before. */
@@ -38,6 +40,7 @@ enum worker_cmd_type {
 	CMD_PEER_REMOVE,
 	CMD_PEER_RESET,
 	CMD_PEER_UNREACHABLE, /* peer, error */
+	CMD_PEER_GROWN,       /* peer, error: the answer to EVT_PEER_GROWS; 0: it is up */
 	CMD_CHANNEL_ADD,      /* link; until EVT_CHANNEL_DEAD */
 	CMD_CHANNEL_DROP,     /* link; EVT_CHANNEL_DEAD follows, unless it was already on its way */
 	CMD_CLIENT_ADD,       /* port; until EVT_CLIENT_GONE */
@@ -93,6 +96,7 @@ enum worker_event_type {
 	EVT_CLIENT_GONE,    /* port: nothing of this client's memory is used here any more */
 	EVT_SEGMENT_WANTED, /* port, bytes (at least): CMD_SEGMENT or CMD_SEGMENT_DENIED */
 	EVT_PEER_LEFT,      /* peer: said GOAWAY */
+	EVT_PEER_GROWS,     /* peer: wants another throughput channel; CMD_PEER_GROWN */
 };
 
 struct worker_event {
@@ -102,6 +106,7 @@ struct worker_event {
 	struct link *link;
 	struct port *port;
 	const char *reason; /* static text */
+	bool drained;       /* EVT_CHANNEL_DEAD: nothing was lost with it */
 	uint64_t bytes;
 };
 

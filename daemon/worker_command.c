@@ -81,6 +81,9 @@ static int command(struct worker *w, const struct worker_cmd *cmd)
 	case CMD_PEER_UNREACHABLE:
 		engine_peer_unreachable(e, cmd->peer.index, cmd->peer.error, w->now_ns);
 		return 0;
+	case CMD_PEER_GROWN:
+		engine_peer_grown(e, cmd->peer.index, cmd->peer.error == 0, w->now_ns);
+		return 0;
 	case CMD_CHANNEL_ADD:
 		return add_link(w, cmd->link);
 	case CMD_CHANNEL_DROP:
@@ -111,13 +114,16 @@ static int command(struct worker *w, const struct worker_cmd *cmd)
 	}
 }
 
-void worker_peers_left(struct worker *w)
+void worker_peers_news(struct worker *w)
 {
 	for (uint32_t i = 1; i < w->peer_high; i++) {
-		struct worker_event ev = { .type = EVT_PEER_LEFT, .peer = i };
+		struct worker_event left = { .type = EVT_PEER_LEFT, .peer = i };
+		struct worker_event grows = { .type = EVT_PEER_GROWS, .peer = i };
 
 		if (engine_peer_left(w->engine, i))
-			door_event(&w->door, &ev);
+			door_event(&w->door, &left);
+		if (engine_peer_grows(w->engine, i))
+			door_event(&w->door, &grows);
 	}
 }
 

@@ -122,7 +122,7 @@ static void worker_sleep(struct worker *w)
 
 	if (w->now_ns - w->sweep_ns >= STATS_EVERY_NS)
 		worker_sweep(w);
-	worker_peers_left(w);
+	worker_peers_news(w);
 	door_flush(&w->door);
 
 	doorbell_arm(&w->door.need_wakeup);

@@ -127,8 +127,8 @@ bool door_empty(const struct door *d);
 
 /* worker_command.c */
 uint32_t worker_commands(struct worker *w);
-/* Peers that said GOAWAY are told to control, once. */
-void worker_peers_left(struct worker *w);
+/* Peers that said GOAWAY, or need another channel, are told to control, once. */
+void worker_peers_news(struct worker *w);
 
 /* worker_idle.c: what a worker does while nothing is to be done; first the decisions, on times
  * alone. */

@@ -109,7 +109,7 @@ static void note_sent(struct channel *c, struct stream *s, uint32_t bytes)
 	if (bytes == 0)
 		return;
 	if (s->last != c && s->last != NULL && s->tx_next - bytes > s->tx_acked)
-		s->switches++;
+		stream_switched(s);
 	s->last = c;
 	s->deficit = s->deficit > bytes ? s->deficit - bytes : 0;
 }
@@ -285,6 +285,11 @@ static void gather_replies(struct engine *e, struct channel *c)
 		put_reply(c, &(struct reply){ .type = FRAME_PING, .offset = e->now_ns });
 		tx->ping_due = false;
 	}
+	if (tx->drain_due != 0 && tx->reply_head == tx->reply_tail && tx_room(c) &&
+	    channel_drain_ready(e, c)) {
+		put_reply(c, &(struct reply){ .type = FRAME_DRAIN, .offset = tx->drain_due });
+		tx->drain_due = 0;
+	}
 }
 
 static void gather_streams(struct engine *e, struct channel *c)
@@ -341,6 +346,7 @@ void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now
 
 	if (now_ns > e->now_ns)
 		e->now_ns = now_ns;
+	peer_channel_moved(e, c, bytes);
 	while (bytes > 0 && tx->iov_first < tx->iov_nr) {
 		struct iovec *v = &tx->iov[tx->iov_first];
 		size_t n = bytes < v->iov_len ? bytes : v->iov_len;
@@ -368,7 +374,8 @@ bool engine_channel_wants_tx(const struct channel *c)
 {
 	return c->tx.iov_first < c->tx.iov_nr || c->tx.file_first < c->tx.file_nr ||
 	       c->tx.queue.head != NULL ||
-	       c->tx.reply_head != c->tx.reply_tail || c->tx.ping_due || c->tx.goaway_due;
+	       c->tx.reply_head != c->tx.reply_tail || c->tx.ping_due || c->tx.goaway_due ||
+	       c->tx.drain_due != 0;
 }
 
 int channel_reply(struct channel *c, const struct reply *r)

@@ -71,6 +71,7 @@ struct engine *engine_create(void *mem, const struct engine_config *cfg,
 	e->set_free = carve(&at, set_count(cfg) * sizeof(uint32_t));
 	for (i = 0; i < set_count(cfg); i++)
 		e->set_free[e->set_free_nr++] = i;
+	e->elastic_due_ns = UINT64_MAX;
 	port_pool_init(&e->ports, cfg->port_low, cfg->port_high, cfg->seed);
 	engine_peer_set(e, 0, NULL, 0);
 	return e;
@@ -118,6 +119,8 @@ void engine_peer_remove(struct engine *e, uint32_t index, uint64_t now_ns)
 	(void)now_ns;
 	end_streams(e, index, -ECONNRESET, true);
 	e->peer[index].known = false;
+	e->peer[index].elastic = (struct elastic){ .look_ns = 0 };
+	e->peer[index].grow = false;
 	e->peer[index].addr_nr = 0;
 }
 
@@ -240,6 +243,7 @@ struct channel *engine_channel_up(struct engine *e, uint32_t peer, enum stream_c
 	c->bit = (uint32_t)__builtin_ctz(~p->up);
 	p->channel[c->bit] = c;
 	p->up |= 1u << c->bit;
+	p->usable |= 1u << c->bit;
 	p->error = 0;
 	p->leaving = false;
 	sched_requeue(e, &p->waiting);
@@ -279,6 +283,7 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 	if (now_ns > e->now_ns)
 		e->now_ns = now_ns;
 	p->up &= ~(1u << c->bit);
+	p->usable &= p->up;
 	p->channel[c->bit] = NULL;
 	if (c->rx.stream != NULL) {
 		struct stream *s = c->rx.stream;
@@ -292,6 +297,8 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 	if (p->up == 0)
 		p->down_ns = e->now_ns;
 	c->up = false;
+	if (c->clean)
+		channel_drain_forget(e, c);
 	/* First forget that @c was the last one, or the scheduler may choose it again. */
 	rewind_streams(e, c);
 	sched_requeue(e, &c->tx.queue);
@@ -437,6 +444,11 @@ static void tick_channels(struct engine *e, struct channel **ret_dead)
 			*ret_dead = c;
 			return;
 		}
+		if (c->draining && !channel_drain_tick(e, c)) {
+			c->error = "takes too long to end";
+			*ret_dead = c;
+			return;
+		}
 		if (c->pinged_ns == 0 && e->now_ns - c->heard_ns >= e->cfg.ping_idle_ns) {
 			c->pinged_ns = e->now_ns;
 			c->tx.ping_due = true;
@@ -451,6 +463,7 @@ void engine_tick(struct engine *e, uint64_t now_ns, struct channel **ret_dead)
 		e->now_ns = now_ns;
 	tick_acks(e);
 	tick_orphans(e);
+	peer_load_tick(e);
 	if (e->now_ns < e->slow_due_ns)
 		return;
 	tick_peers(e);
@@ -463,6 +476,7 @@ bool engine_tick_due(const struct engine *e, uint64_t now_ns)
 {
 	return (e->ack_head != NULL && e->ack_head->ack_due_ns <= now_ns) ||
 	       (e->orphan_head != NULL && e->orphan_head->orphan_due_ns <= now_ns) ||
+	       e->elastic_due_ns <= now_ns ||
 	       e->slow_due_ns <= now_ns;
 }
 
@@ -490,9 +504,12 @@ uint64_t engine_deadline(const struct engine *e)
 
 		if (!c->up || c->peer == 0)
 			continue;
+		if (c->draining)
+			sooner(&slow, e->now_ns + SLOW_TICK_NS);
 		sooner(&slow, c->pinged_ns != 0 ? c->pinged_ns + e->cfg.ping_dead_ns :
 						  c->heard_ns + e->cfg.ping_idle_ns);
 	}
+	sooner(&due, e->elastic_due_ns);
 	/* The slow part runs no sooner than its own pace, so it is not due before. */
 	if (slow != UINT64_MAX && slow < e->slow_due_ns)
 		slow = e->slow_due_ns;

@@ -68,6 +68,8 @@ struct engine_config {
 	uint32_t listeners;
 	uint32_t frame_bytes; /* most payload of one frame */
 	uint32_t file_min;    /* payloads from this on go by file, where the ring is one; 0: none */
+	/* Throughput channels to a peer: configured, and at most; equal: the number is fixed. */
+	uint32_t throughput, throughput_max;
 	enum sched_policy policy;
 	uint64_t seed; /* first stream generations and ports; differs with each incarnation */
 	uint64_t ack_delay_ns;
@@ -148,6 +150,25 @@ int engine_tx_files(const struct channel *c, const struct tx_file **ret_file);
 void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns);
 /* True if engine_tx_iov would return something. Cheap. */
 bool engine_channel_wants_tx(const struct channel *c);
+
+/*
+ * The transport has not taken all it was given on @c, and waits: streams go on on other channels.
+ * To be said at each turn. Returns how many streams moved: other channels want to send now.
+ */
+uint32_t engine_channel_stuck(struct engine *e, struct channel *c, uint64_t now_ns);
+/* @c is beyond the configured ones, was dialled here for the load, and may go when there is less:
+ * its peer knows how a channel ends without a loss. */
+void engine_channel_extra(struct engine *e, struct channel *c, uint64_t now_ns);
+/* True while @c takes no more streams, since it is about to go. */
+bool engine_channel_draining(const struct channel *c);
+/* True once nothing will come on @c any more: close it. */
+bool engine_channel_over(const struct channel *c);
+/* True if all that was sent on @c has arrived: that it is down now is no loss. */
+bool engine_channel_clean(const struct channel *c);
+/* True for the one call after which another throughput channel to @peer is wanted. Nothing more is
+ * wanted before the answer: whether it is @up. */
+bool engine_peer_grows(struct engine *e, uint32_t peer);
+void engine_peer_grown(struct engine *e, uint32_t peer, bool up, uint64_t now_ns);
 
 /* From now on at most @bytes of a payload are received at once straight into a ring: how long that
  * may keep the caller from other things. */

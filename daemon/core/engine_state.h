@@ -10,6 +10,7 @@
 #ifndef NCD_CORE_ENGINE_STATE_H
 #define NCD_CORE_ENGINE_STATE_H
 
+#include "elastic.h"
 #include "engine.h"
 #include "id_table.h"
 #include "listener.h"
@@ -49,6 +50,7 @@ struct channel_tx {
 	struct stream_queue queue;
 	uint32_t reply_head, reply_tail;
 	bool ping_due, goaway_due;
+	uint8_t drain_due; /* WIRE_DRAIN_* to be said, 0: nothing */
 	struct reply reply[REPLIES_MAX];
 };
 
@@ -77,6 +79,16 @@ struct channel {
 	const char *error;
 	uint64_t heard_ns; /* last byte received */
 	uint64_t pinged_ns; /* 0: no ping unanswered */
+	bool stuck;    /* the transport has what it was given, and has not taken all of it */
+	bool extra;    /* beyond the configured ones, and ours to take away */
+	bool draining; /* no frames of streams any more, only answers */
+	bool clean;    /* draining: what we sent on it has all arrived */
+	bool over;     /* draining: to be closed */
+	uint8_t drain_held;  /* as tx.drain_due, but has to wait: see channel_drain_ready */
+	uint8_t drain_said;  /* WIRE_DRAIN_*, the last of each side; 0: none */
+	uint8_t drain_heard;
+	uint64_t drain_ns;    /* when it began */
+	uint64_t extra_bytes; /* received until somebody last asked whether it may go */
 	struct channel_tx tx;
 	struct channel_rx rx;
 	struct channel_counters counters;
@@ -91,6 +103,9 @@ struct engine_peer {
 	struct address addr[NCD_ADDRS_MAX];
 	struct channel *channel[PEER_CHANNELS];
 	uint32_t up;      /* bits */
+	uint32_t usable;  /* of those, the ones that are not draining */
+	struct elastic elastic; /* of the throughput channels */
+	bool grow;        /* another one is wanted; taken by engine_peer_grows */
 	uint32_t turn[3]; /* round robin, by class */
 	uint32_t streams;
 	uint32_t epoch;   /* counts its incarnations */
@@ -123,6 +138,7 @@ struct engine {
 	uint32_t rx_most;     /* engine_rx_limit */
 	uint64_t now_ns;      /* the latest time heard */
 	uint64_t slow_due_ns; /* peers and channels are looked at no sooner */
+	uint64_t elastic_due_ns; /* whether channels are too few or too many: likewise */
 	struct engine_counters counters;
 };
 
@@ -138,8 +154,27 @@ void sched_refill(const struct engine *e, const struct channel *c, struct stream
 void sched_rotate(struct channel *c);
 /* True if @s may send on @c what it has: data goes on its class's channels where there are any. */
 bool sched_data_fits(const struct engine *e, const struct channel *c, const struct stream *s);
+/* @c is stuck: streams that wait for it go on where there is nothing to do. Returns how many. */
+uint32_t sched_spread(struct engine *e, struct channel *c);
 /* Moves all streams of a dead channel's queue, or of the waiting queue, to what there is now. */
 void sched_requeue(struct engine *e, struct stream_queue *q);
+
+/* channel_drain.c: a channel ends without a loss. */
+
+/* No more frames of streams on @c: asks the peer for the same. */
+void channel_drain(struct engine *e, struct channel *c);
+/* The peer says @step. 0 or -EPROTO. */
+int channel_drain_step(struct engine *e, struct channel *c, uint64_t step);
+/* May c->tx.drain_due be said? If not, channel_drain_tick() makes it due again. */
+bool channel_drain_ready(const struct engine *e, struct channel *c);
+/* Time has passed. False: @c is to be given up. */
+bool channel_drain_tick(const struct engine *e, struct channel *c);
+/* @c, which is clean, is down: its streams go on as they are. */
+void channel_drain_forget(struct engine *e, const struct channel *c);
+
+/* peer_load.c: are the channels to a peer too few, or too many? */
+void peer_channel_moved(struct engine *e, struct channel *c, uint64_t bytes);
+void peer_load_tick(struct engine *e);
 
 /* stream_peer.c: what frames do to streams. Each returns 0 or -EPROTO. */
 int stream_peer_frame(struct engine *e, struct channel *c, const struct frame *f,

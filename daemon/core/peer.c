@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define NS_PER_MS 1000000ull
+#define FULL_MS   30000u /* before a peer is asked again that had no room */
 
 #define PLACES_A_LANE (2u * NCD_LANE_CHANNELS_MAX)
 
@@ -52,10 +53,27 @@ uint32_t peer_up(const struct peer *p)
 	return up;
 }
 
+static bool place_configured(const struct peer *p, const struct place *pl)
+{
+	return pl->index < (pl->class == CLASS_LATENCY ? p->cfg.latency : p->cfg.throughput);
+}
+
 /* True if this host keeps @pl filled; others are only taken when the peer dials them. */
 static bool place_wanted(const struct peer *p, const struct place *pl)
 {
-	return pl->index < (pl->class == CLASS_LATENCY ? p->cfg.latency : p->cfg.throughput);
+	return pl->elastic || place_configured(p, pl);
+}
+
+/* True if @pl, not a configured place, would be more than its lane may have. */
+static bool lane_full(struct peer *p, const struct place *pl)
+{
+	const struct place *first = peer_place(p, pl->lane, CLASS_LATENCY, 0);
+	uint32_t i, nr = p->cfg.latency + p->cfg.throughput;
+
+	for (i = 0; i < PLACES_A_LANE; i++)
+		nr += first + i != pl && first[i].state != PLACE_EMPTY &&
+		      !place_configured(p, first + i);
+	return p->cfg.max != 0 && nr >= p->cfg.max;
 }
 
 struct place *peer_next_dial(struct peer *p, uint64_t now_ns, uint64_t *ret_next_ns)
@@ -97,6 +115,7 @@ static struct hello peer_own_hello(const struct peer *p, const struct place *pl)
 		.lane = pl->lane,
 		.index = pl->index,
 		.workers = p->cfg.workers,
+		.features = WIRE_FEATURE_DRAIN,
 	};
 }
 
@@ -127,6 +146,7 @@ void peer_failed(struct peer *p, struct place *pl, uint64_t now_ns)
 
 	pl->state = PLACE_EMPTY;
 	pl->user = NULL;
+	pl->elastic = pl->asked = false;
 	if (was_up)
 		pl->lost_ns = now_ns;
 	if (calm) {
@@ -141,6 +161,54 @@ void peer_failed(struct peer *p, struct place *pl, uint64_t now_ns)
 	else
 		pl->backoff_ms = p->cfg.backoff_max_ms;
 	pl->retry_ns = now_ns + peer_jitter_ns(p, pl->backoff_ms);
+}
+
+void peer_full(struct peer *p, struct place *pl, uint64_t now_ns)
+{
+	peer_failed(p, pl, now_ns);
+	pl->retry_ns = now_ns + peer_jitter_ns(p, FULL_MS);
+}
+
+void peer_drained(struct place *pl)
+{
+	pl->state = PLACE_EMPTY;
+	pl->user = NULL;
+	pl->elastic = pl->asked = false;
+	pl->backoff_ms = 0;
+	pl->retry_ns = 0;
+}
+
+/* The first throughput place of @lane that may be dialled now and is not configured, or NULL. */
+static struct place *lane_grows(struct peer *p, uint32_t lane, uint64_t now_ns)
+{
+	uint32_t i;
+
+	for (i = p->cfg.throughput; i < NCD_LANE_CHANNELS_MAX; i++) {
+		struct place *pl = peer_place(p, lane, CLASS_THROUGHPUT, i);
+
+		if (pl->state == PLACE_EMPTY && pl->retry_ns <= now_ns)
+			return lane_full(p, pl) ? NULL : pl;
+	}
+	return NULL;
+}
+
+struct place *peer_grow(struct peer *p, uint32_t worker, uint64_t now_ns)
+{
+	struct place *best = NULL;
+	uint32_t lane;
+
+	if (!(p->features & WIRE_FEATURE_DRAIN) || peer_up(p) == 0)
+		return NULL;
+	/* Of the worker's lanes, the one with the fewest. */
+	for (lane = worker; lane < p->lanes; lane += p->cfg.workers) {
+		struct place *pl = lane_grows(p, lane, now_ns);
+
+		if (pl != NULL && (best == NULL || pl->index < best->index))
+			best = pl;
+	}
+	if (best != NULL)
+		best->elastic = true;
+	return best;
 }
 
 static bool versions_meet(const struct hello *h)
@@ -178,12 +246,11 @@ static enum peer_verdict peer_take(struct peer *p, struct place *pl, const struc
 		other->heard = 0;
 		if (other->state != PLACE_UP)
 			continue;
-		other->state = PLACE_EMPTY;
-		other->user = NULL;
-		other->retry_ns = 0;
+		peer_drained(other);
 	}
 	p->host_id = h->host_id;
 	p->incarnation = h->incarnation;
+	p->features = h->features;
 	peer_set_lanes(p, h->workers);
 	pl->state = PLACE_UP;
 	pl->dialled = dialled;
@@ -229,6 +296,8 @@ static enum wire_reason peer_judge(struct peer *p, const struct hello *h, struct
 		return WIRE_R_COLLISION;
 	if (pl->state == PLACE_UP && !peer_changed(p, h) && h->attempt <= pl->heard)
 		return WIRE_R_STALE;
+	if (!place_configured(p, pl) && !peer_changed(p, h) && lane_full(p, pl))
+		return WIRE_R_FULL;
 	*ret_place = pl;
 	return WIRE_R_NONE;
 }

@@ -20,7 +20,11 @@
  *     UP                accepted if the hello's attempt is newer than the last we know for this
  *                       place: the old connection is dead on the other side; else refused (STALE)
  * While no place is UP only the first is dialled: a host that is down is asked once per backoff.
- * A host takes more places than it dials itself, so the two may configure different numbers.
+ * A host takes more places than it dials itself, so the two may configure different numbers; up to
+ * cfg.max in a lane, of which it keeps its own configured ones free.
+ *
+ * Elastic places, beyond the configured ones, are dialled once, when a worker asks for another
+ * throughput channel (peer_grow), and not again when they fail or end.
  */
 #ifndef NCD_CORE_PEER_H
 #define NCD_CORE_PEER_H
@@ -57,6 +61,8 @@ struct place {
 	uint16_t lane, index;
 	uint8_t class;
 	bool dialled;      /* UP: by us */
+	bool elastic;      /* dialled for the load; until it fails or ends */
+	bool asked;        /* the caller's: a worker waits to hear whether it came up */
 	uint64_t attempt;  /* UP, DIALLING, HELLO_SENT: of our dial */
 	uint64_t heard;    /* no dial of the peer up to this one can still be meant for it */
 	uint64_t retry_ns; /* EMPTY: not before */
@@ -69,6 +75,7 @@ struct peer_config {
 	uint64_t host_id, incarnation; /* ours */
 	uint16_t workers;              /* ours */
 	uint16_t latency, throughput;  /* channels a lane */
+	uint16_t max;                  /* of both classes together, elastic ones too; 0: no bound */
 	uint32_t backoff_min_ms, backoff_max_ms;
 	uint64_t seed; /* jitter */
 };
@@ -76,6 +83,7 @@ struct peer_config {
 struct peer {
 	struct peer_config cfg;
 	uint64_t host_id, incarnation; /* the peer's, 0 until known */
+	uint64_t features;             /* the peer's, WIRE_FEATURE_* */
 	uint64_t attempts;             /* our dials */
 	uint64_t random;
 	uint16_t workers; /* the peer's; lanes = max of both, 1 until known */
@@ -96,6 +104,17 @@ void peer_connected(struct peer *p, struct place *pl, struct hello *ret_hello);
  * unless the one before it was lost less than backoff_max_ms ago.
  */
 void peer_failed(struct peer *p, struct place *pl, uint64_t now_ns);
+
+/* The peer has refused the dial of @pl because it has no room: as peer_failed, and for long. */
+void peer_full(struct peer *p, struct place *pl, uint64_t now_ns);
+/* The channel has ended as it should: EMPTY. */
+void peer_drained(struct place *pl);
+/*
+ * @worker, one of ours, wants another throughput channel: the place, which peer_next_dial() will
+ * return, or NULL if there may be none: cfg.max is reached, or the peer does not know how to let it
+ * go.
+ */
+struct place *peer_grow(struct peer *p, uint32_t worker, uint64_t now_ns);
 
 enum peer_verdict {
 	PEER_UP,      /* the place is UP with this connection */

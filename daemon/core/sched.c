@@ -9,6 +9,7 @@
 #include "engine_state.h"
 
 #define LATENCY_QUANTUM (16u << 10)
+#define SPREAD_MIN      (32u << 10) /* what waits, for another channel to be worth while */
 
 static void queue_push(struct stream_queue *q, struct stream *s)
 {
@@ -37,10 +38,10 @@ static void queue_remove(struct stream_queue *q, struct stream *s)
 	q->nr--;
 }
 
-/* Channels of @class that are up, in order of their places; returns how many. */
+/* Channels of @class that take streams, in order of their places; returns how many. */
 static uint32_t candidates(const struct engine_peer *p, uint8_t class, struct channel **out)
 {
-	uint32_t bits = p->up, nr = 0;
+	uint32_t bits = p->usable, nr = 0;
 
 	while (bits != 0) {
 		struct channel *c = p->channel[__builtin_ctz(bits)];
@@ -99,7 +100,8 @@ static struct channel *choose(struct engine *e, struct stream *s)
 	if (nr == 1 || !data)
 		return c[0];
 	/* The receiver must be able to remember every hole that changes of channel make. */
-	if (s->switches >= NCD_SWITCHES_MAX && s->last != NULL && s->last->class == class)
+	if (stream_switches(s) >= NCD_SWITCHES_MAX && s->last != NULL && s->last->class == class &&
+	    !s->last->draining)
 		return s->last;
 	return by_policy(e, s, c, nr);
 }
@@ -152,7 +154,7 @@ void sched_rotate(struct channel *c)
 bool sched_data_fits(const struct engine *e, const struct channel *c, const struct stream *s)
 {
 	const struct engine_peer *p = &e->peer[s->peer];
-	uint32_t bits = p->up;
+	uint32_t bits = p->usable;
 
 	if (c->class == s->class)
 		return true;
@@ -162,6 +164,45 @@ bool sched_data_fits(const struct engine *e, const struct channel *c, const stru
 		bits &= bits - 1;
 	}
 	return true;
+}
+
+static bool idle(const struct channel *c)
+{
+	return c->tx.queue.head == NULL && c->tx.iov_first == c->tx.iov_nr &&
+	       c->tx.file_first == c->tx.file_nr;
+}
+
+/* Is it worth while to send @s on another channel than the one where it waits? */
+static bool spreads(const struct stream *s)
+{
+	return s->state == STREAM_ESTABLISHED && s->class == CLASS_THROUGHPUT &&
+	       stream_sendable(s) >= SPREAD_MIN && stream_switches(s) < NCD_SWITCHES_MAX;
+}
+
+uint32_t sched_spread(struct engine *e, struct channel *c)
+{
+	const struct engine_peer *p = &e->peer[c->peer];
+	uint32_t bits = p->usable, moved = 0;
+
+	if (e->cfg.policy == POLICY_SOURCE_PORT)
+		return 0;
+	for (; bits != 0 && c->tx.queue.head != NULL; bits &= bits - 1) {
+		struct channel *to = p->channel[__builtin_ctz(bits)];
+		struct stream *s = c->tx.queue.head;
+
+		if (to->class != c->class || !idle(to))
+			continue;
+		if (!spreads(s)) {
+			/* The next one may; it is looked at the next time. */
+			sched_rotate(c);
+			break;
+		}
+		queue_remove(&c->tx.queue, s);
+		s->channel = to;
+		queue_push(&to->tx.queue, s);
+		moved++;
+	}
+	return moved;
 }
 
 void sched_requeue(struct engine *e, struct stream_queue *q)

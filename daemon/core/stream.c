@@ -11,6 +11,19 @@
 #define BACKLOG_LATENCY    (16u << 10)
 #define LATENCY_TURNS      16
 
+static void switches_move(struct stream *s)
+{
+	s->switches_old = s->switches;
+	s->switches = 0;
+	s->switch_mark = s->tx_next;
+}
+
+void stream_switched(struct stream *s)
+{
+	if (s->switches < UINT8_MAX)
+		s->switches++;
+}
+
 int stream_acked(struct stream *s, uint64_t ack, uint32_t window)
 {
 	uint64_t limit = ack + window;
@@ -37,7 +50,9 @@ int stream_acked(struct stream *s, uint64_t ack, uint32_t window)
 		moved = 1;
 	}
 	if (s->tx_acked == s->tx_next)
-		s->switches = 0;
+		s->switches = s->switches_old = 0;
+	else if (s->tx_acked >= s->switch_mark)
+		switches_move(s);
 	if (limit > s->tx_limit) {
 		s->tx_limit = limit;
 		moved = 1;
@@ -64,7 +79,8 @@ bool stream_rewind(struct stream *s)
 
 	s->tx_next = s->tx_acked;
 	s->fin_sent = s->fin_acked;
-	s->switches = 0;
+	s->switches = s->switches_old = 0;
+	s->switch_mark = s->tx_acked;
 	s->last = NULL;
 	if (s->rx_told > 0 || s->rx_end_told || s->rx_limit > 0)
 		s->want |= WANT_CREDIT;

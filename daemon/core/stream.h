@@ -52,6 +52,7 @@ struct stream {
 	uint64_t tx_asked; /* up to here FRAME_F_ACK has asked for an ack */
 	uint64_t tx_exposed; /* bytes below it went out of the ring's file, or may have */
 	uint64_t tx_base;  /* offset at the ring's first byte; see engine_tx_rebase */
+	uint64_t switch_mark; /* see stream_switched */
 	struct ring_mem tx;
 
 	/* Receiving. */
@@ -72,7 +73,8 @@ struct stream {
 	uint8_t class;     /* now */
 	uint8_t class_set; /* CLASS_AUTO: by behaviour */
 	uint8_t small_turns; /* publishes in a row that left little in flight */
-	uint8_t switches;    /* changes of channel with bytes under way */
+	uint8_t switches;    /* changes of channel with bytes under way, from switch_mark on */
+	uint8_t switches_old; /* and before it */
 	uint8_t placing;     /* channels that are receiving a payload of it */
 	uint8_t wire_error;  /* for REFUSE and RESET */
 	uint8_t held_on; /* channel (bit + 1) that brought bytes which another may still write */
@@ -161,6 +163,17 @@ static inline void stream_credit_early(struct stream *s, uint64_t ack, uint32_t 
 
 /* May [offset, offset + length), with a FIN behind it if @fin, come? 0 or -EPROTO. */
 int stream_check_data(const struct stream *s, uint64_t offset, uint32_t length, bool fin);
+
+/*
+ * Bytes from tx_next on go on another channel than those before them. What stream_switches() counts
+ * is at least how often that has happened among the bytes under way: each time that all from before
+ * the mark are acknowledged, it moves to tx_next.
+ */
+void stream_switched(struct stream *s);
+static inline uint32_t stream_switches(const struct stream *s)
+{
+	return (uint32_t)s->switches + s->switches_old;
+}
 
 /* Starts again from what is acknowledged: a channel died. Returns true if bytes go twice. */
 bool stream_rewind(struct stream *s);

@@ -422,6 +422,8 @@ int stream_peer_frame(struct engine *e, struct channel *c, const struct frame *f
 		if (f->offset <= now_ns && now_ns - f->offset < e->cfg.ping_dead_ns)
 			c->counters.rtt_ns = now_ns - f->offset;
 		return 0;
+	case FRAME_DRAIN:
+		return channel_drain_step(e, c, f->offset);
 	case FRAME_GOAWAY:
 		p->left = p->left || !p->leaving;
 		p->leaving = true;

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define STATS_MAGIC   0x6e63642d73746174ull
-#define STATS_VERSION 2u
+#define STATS_VERSION 3u
 
 typedef _Atomic uint64_t counter64; /* the one typedef: a counter is its own unit of ABI */
 
@@ -53,6 +53,14 @@ struct stats_head { /* control */
 	counter64 reload_failures;
 	counter64 ctl_stalled; /* attachments ended because the application did not read */
 	counter64 hello_strangers; /* connections from no peer's address, closed for their number */
+	counter64 channels_grown;   /* dialled because those there were had been blocked */
+	counter64 channels_shrunk;  /* of those, ended because fewer do */
+	counter64 channels_refused; /* by the peer's [channels] max, or by ours */
+	/* [channels] of the config: of each class in a lane, and of both together at most. */
+	uint32_t lane_latency;
+	uint32_t lane_throughput;
+	uint32_t lane_max;
+	uint32_t pad;
 };
 
 struct stats_worker { /* that worker */

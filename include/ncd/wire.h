@@ -51,8 +51,17 @@ enum frame_type {
 	FRAME_PING,      /* stream 0; offset: sender's clock, opaque */
 	FRAME_PONG,      /* stream 0; offset: copied from the ping */
 	FRAME_GOAWAY,    /* stream 0: this host opens and accepts no more, and will leave */
+	FRAME_DRAIN,     /* stream 0; offset: a WIRE_DRAIN_* step. Only between hosts that both
+			  * have WIRE_FEATURE_DRAIN */
 	FRAME_TYPE_END
 };
+
+/*
+ * How a channel ends without a loss: whoever dialled it sends 1, the other answers with 2, that is
+ * answered with 3, and whoever gets 3 closes. Who sends 1 or 2 uses the channel for no more frames
+ * of streams, but answers what comes; who gets 2 or 3 knows that all it sent has arrived.
+ */
+enum wire_drain { WIRE_DRAIN_ASK = 1, WIRE_DRAIN_READY = 2, WIRE_DRAIN_CLOSE = 3 };
 
 enum frame_flag {
 	FRAME_F_FIN = 1u << 0,     /* OPEN, DATA: the stream ends behind the payload */
@@ -80,10 +89,12 @@ enum frame_flag {
  *  40  u16 version lowest spoken   42 u16 version highest spoken
  *  44  u8 class   45 u8 reply: 0 dialler, 1 accepted, 2 refused   46 u16 reason (WIRE_R*)
  *  48  u16 lane   50 u16 index in lane and class   52 u16 workers of the sender
- *  54  u16 zero   56 u64 features (0)
+ *  54  u16 zero   56 u64 features (WIRE_FEATURE_*; others are ignored)
  */
 #define WIRE_HELLO_BYTES 64u
 #define WIRE_HELLO_MAGIC "ncd channel hell"
+
+#define WIRE_FEATURE_DRAIN 1u /* knows FRAME_DRAIN, and channels that come and go with the load */
 
 enum wire_reply { WIRE_DIAL = 0, WIRE_ACCEPTED = 1, WIRE_REFUSED = 2 };
 
@@ -97,6 +108,7 @@ enum wire_reason {
 	WIRE_R_SLOT,      /* lane, index or class out of range */
 	WIRE_R_SELF,      /* host identity is the refusing host's own */
 	WIRE_R_LEAVING,   /* the refusing host shuts down */
+	WIRE_R_FULL,      /* the refusing host's [channels] max is reached in that lane */
 	WIRE_R_END
 };
 

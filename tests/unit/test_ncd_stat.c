@@ -372,7 +372,7 @@ static void another_version_is_refused_with_both_numbers(void **state)
 	save(f);
 	assert_int_equal(stat_run(f, ""), 1);
 	assert_says(f, "version 77");
-	assert_says(f, "reads version 2");
+	assert_says(f, "reads version 3");
 }
 
 static void a_damaged_page_is_refused(void **state)

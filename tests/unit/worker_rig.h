@@ -128,6 +128,7 @@ static inline void rig_pump(struct rig *r)
 				rig_segment(h, ev.bytes);
 				break;
 			case EVT_PEER_LEFT:
+			case EVT_PEER_GROWS:
 			default:
 				break;
 			}
