@@ -5,7 +5,12 @@
  */
 #include "elastic.h"
 
-#define NS_PER_MS 1000000ull
+#define NS_PER_US 1000ull
+
+void elastic_init(struct elastic *el, uint64_t look_ns)
+{
+	*el = (struct elastic){ .each_ns = look_ns != 0 ? look_ns : ELASTIC_LOOK_NS };
+}
 
 void elastic_begin(struct elastic *el, uint64_t now_ns)
 {
@@ -41,21 +46,23 @@ void elastic_moved(struct elastic *el, uint64_t bytes, uint64_t now_ns)
 
 uint64_t elastic_due_ns(const struct elastic *el)
 {
-	return el->look_ns == 0 ? UINT64_MAX : el->look_ns + ELASTIC_LOOK_NS;
+	return el->look_ns == 0 ? UINT64_MAX : el->look_ns + el->each_ns;
 }
 
 static uint64_t rate_of(uint64_t bytes, uint64_t ns)
 {
-	return bytes * 1000 / (ns / NS_PER_MS + 1);
+	return bytes * 1000000 / (ns / NS_PER_US + 1);
 }
 
 /* None for a while; longer each time in a row. */
 static void hold(struct elastic *el, uint64_t now_ns)
 {
+	uint64_t most_ns = ELASTIC_HOLD_MOST * el->each_ns;
+
 	if (el->hold_ns == 0)
-		el->hold_ns = ELASTIC_HOLD_NS;
+		el->hold_ns = ELASTIC_HOLD * el->each_ns;
 	el->hold_until_ns = now_ns + el->hold_ns;
-	el->hold_ns = el->hold_ns < ELASTIC_HOLD_MOST / 2 ? el->hold_ns * 2 : ELASTIC_HOLD_MOST;
+	el->hold_ns = el->hold_ns < most_ns / 2 ? el->hold_ns * 2 : most_ns;
 }
 
 void elastic_answer(struct elastic *el, bool up, uint32_t nr, uint64_t rtt_ns, uint64_t now_ns)
@@ -70,7 +77,7 @@ void elastic_answer(struct elastic *el, bool up, uint32_t nr, uint64_t rtt_ns, u
 	}
 	elastic_begin(el, now_ns);
 	el->before = nr;
-	el->judge_ns = now_ns + ELASTIC_SETTLE_NS + ELASTIC_SETTLE_RTTS * rtt_ns;
+	el->judge_ns = now_ns + ELASTIC_SETTLE * el->each_ns + ELASTIC_SETTLE_RTTS * rtt_ns;
 }
 
 /* One look is added to those that are weighed together. */
@@ -92,7 +99,7 @@ static enum elastic_step judge(struct elastic *el, const struct elastic_view *v,
 	el->run = 0;
 	el->quiet_ns = now_ns;
 	/* Others have come or gone: it tells nothing. */
-	if (v->nr != el->before + 1)
+	if (el->before == 0 || v->nr != el->before + 1)
 		return ELASTIC_STAY;
 	if (is >= was + was / (4ull * el->before)) {
 		el->hold_ns = 0;
@@ -110,7 +117,7 @@ static bool too_many(struct elastic *el, const struct elastic_view *v, uint64_t 
 
 	if (v->extra == 0 || rate > least)
 		el->quiet_ns = now_ns;
-	if (now_ns - el->quiet_ns < ELASTIC_QUIET_NS)
+	if (now_ns - el->quiet_ns < ELASTIC_QUIET * el->each_ns)
 		return false;
 	el->quiet_ns = now_ns;
 	return true;
@@ -144,7 +151,7 @@ enum elastic_step elastic_look(struct elastic *el, const struct elastic_view *v,
 	uint64_t span_ns, bytes = el->bytes;
 	bool blocked;
 
-	if (el->look_ns == 0 || now_ns < el->look_ns + ELASTIC_LOOK_NS ||
+	if (el->look_ns == 0 || now_ns < el->look_ns + el->each_ns ||
 	    v->nr > ELASTIC_CHANNELS)
 		return ELASTIC_STAY;
 	span_ns = now_ns - el->look_ns;
@@ -155,7 +162,7 @@ enum elastic_step elastic_look(struct elastic *el, const struct elastic_view *v,
 	el->blocked_ns = 0;
 	el->bytes = 0;
 	if (el->judge_ns != 0) {
-		if (now_ns < el->judge_ns + ELASTIC_LOOK_NS)
+		if (now_ns < el->judge_ns + el->each_ns)
 			return ELASTIC_STAY;
 		run_add(el, bytes, span_ns);
 		return el->run < ELASTIC_LOOKS ? ELASTIC_STAY : judge(el, v, now_ns);

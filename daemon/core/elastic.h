@@ -14,7 +14,7 @@
  * for what it has does not look like that, but a network does, and one that is full looks as one
  * that lets each connection have a share only. So it is tried, and kept only if it helps.
  *
- * Fewer would do if for ELASTIC_QUIET_NS no more went than most of what one less gave when those
+ * Fewer would do if for ELASTIC_QUIET looks no more went than most of what one less gave when those
  * were blocked. Without any traffic there are no looks once the least number is reached.
  *
  * Ownership: the caller's memory. Threading: none of its own.
@@ -25,17 +25,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ELASTIC_LOOK_NS     100000000ull   /* time of one look */
-#define ELASTIC_LOOKS       2              /* in a row, before another channel is asked for */
-#define ELASTIC_SETTLE_NS   200000000ull   /* a new channel is not judged before */
-#define ELASTIC_SETTLE_RTTS 8              /* and so many of its round trips */
-#define ELASTIC_QUIET_NS    2000000000ull  /* between two that go */
-#define ELASTIC_HOLD_NS     5000000000ull  /* after one that did not help; doubles to the most */
-#define ELASTIC_HOLD_MOST   60000000000ull
-#define ELASTIC_CHANNELS    32             /* of a peer at one worker, at most */
+#define ELASTIC_LOOK_NS     100000000ull /* time of one look, if nothing else is said */
+/* The others, in looks. */
+#define ELASTIC_LOOKS       2   /* in a row, before another channel is asked for; and to judge it */
+#define ELASTIC_SETTLE      2   /* a new channel is not judged before */
+#define ELASTIC_SETTLE_RTTS 8   /* and so many of its round trips */
+#define ELASTIC_QUIET       20  /* between two that go */
+#define ELASTIC_HOLD        50  /* after one that did not help; doubles to the most */
+#define ELASTIC_HOLD_MOST   600
+#define ELASTIC_CHANNELS    32  /* of a peer at one worker, at most */
 
-/* All zero: STEADY, and nothing to look at. */
 struct elastic {
+	uint64_t each_ns;       /* time of one look */
 	uint64_t look_ns;       /* this look began then; 0: none is running */
 	uint64_t since_ns;      /* blocked since; 0: not now */
 	uint64_t blocked_ns;    /* of this look, before that */
@@ -60,6 +61,8 @@ struct elastic_view {
 	bool may_grow;   /* the bounds allow one more */
 };
 
+/* STEADY, and nothing to look at. */
+void elastic_init(struct elastic *el, uint64_t look_ns);
 /* Streams have bytes and no channel takes any, from now on until elastic_moved(). */
 void elastic_blocked(struct elastic *el, uint64_t now_ns);
 /* A channel has taken @bytes. */

@@ -72,6 +72,8 @@ struct engine *engine_create(void *mem, const struct engine_config *cfg,
 	for (i = 0; i < set_count(cfg); i++)
 		e->set_free[e->set_free_nr++] = i;
 	e->elastic_due_ns = UINT64_MAX;
+	for (i = 0; i < NCD_PEERS_MAX; i++)
+		elastic_init(&e->peer[i].elastic, cfg->look_ns);
 	port_pool_init(&e->ports, cfg->port_low, cfg->port_high, cfg->seed);
 	engine_peer_set(e, 0, NULL, 0);
 	return e;
@@ -119,7 +121,7 @@ void engine_peer_remove(struct engine *e, uint32_t index, uint64_t now_ns)
 	(void)now_ns;
 	end_streams(e, index, -ECONNRESET, true);
 	e->peer[index].known = false;
-	e->peer[index].elastic = (struct elastic){ .look_ns = 0 };
+	elastic_init(&e->peer[index].elastic, e->cfg.look_ns);
 	e->peer[index].grow = false;
 	e->peer[index].addr_nr = 0;
 }

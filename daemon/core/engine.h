@@ -70,6 +70,7 @@ struct engine_config {
 	uint32_t file_min;    /* payloads from this on go by file, where the ring is one; 0: none */
 	/* Throughput channels to a peer: configured, and at most; equal: the number is fixed. */
 	uint32_t throughput, throughput_max;
+	uint64_t look_ns; /* how often those are looked at; 0: ELASTIC_LOOK_NS */
 	enum sched_policy policy;
 	uint64_t seed; /* first stream generations and ports; differs with each incarnation */
 	uint64_t ack_delay_ns;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peer_load.c - the throughput channels to a peer: which of them are stuck, and what elastic.c makes
- * of that. Another one is asked for; one that is too many is drained.
+ * peer_load.c - the throughput channels to a peer: which of them are stuck, and what elastic.c
+ * makes of that. Another one is asked for; one that is too many is drained.
  */
 #include "engine_state.h"
 

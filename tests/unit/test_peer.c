@@ -400,6 +400,193 @@ static void any_order_of_events_ends_with_one_set_of_channels(void **state)
 		assert_ptr_equal(p->low.place[i].user, p->high.place[i].user);
 }
 
+/* Both hosts up, with all configured places. */
+static void all_up(struct pair *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < 3; i++)
+		(void)dial(&p->low, &p->high, 0, PEER_UP);
+}
+
+static void set_max(struct pair *p, uint16_t low, uint16_t high)
+{
+	p->low.cfg.max = low;
+	p->high.cfg.max = high;
+}
+
+static void a_grown_place_is_dialled_once(void **state)
+{
+	struct pair *p = *state;
+	struct place *pl;
+	uint64_t next_ns;
+
+	set_max(p, 8, 8);
+	all_up(p);
+	assert_null(peer_next_dial(&p->low, 0, &next_ns));
+	pl = peer_grow(&p->low, 0, 0);
+	assert_non_null(pl);
+	assert_int_equal(pl->class, CLASS_THROUGHPUT);
+	assert_int_equal(pl->index, 2);
+	assert_ptr_equal(dial(&p->low, &p->high, 0, PEER_UP), pl);
+	assert_true(pl->elastic && pl->dialled);
+	assert_int_equal(peer_up(&p->high), 4);
+	/* Lost: neither host dials it again by itself. */
+	peer_failed(&p->low, pl, 1000 * MS);
+	peer_failed(&p->high, &p->high.place[NCD_LANE_CHANNELS_MAX + 2], 1000 * MS);
+	assert_null(peer_next_dial(&p->low, 100000 * MS, &next_ns));
+	assert_null(peer_next_dial(&p->high, 100000 * MS, &next_ns));
+	assert_false(pl->elastic);
+}
+
+static void a_drained_place_may_grow_again_at_once(void **state)
+{
+	struct pair *p = *state;
+	struct place *pl;
+
+	set_max(p, 8, 8);
+	all_up(p);
+	assert_non_null(peer_grow(&p->low, 0, 0));
+	pl = dial(&p->low, &p->high, 0, PEER_UP);
+	peer_drained(pl);
+	assert_int_equal(pl->state, PLACE_EMPTY);
+	assert_ptr_equal(peer_grow(&p->low, 0, 1), pl);
+}
+
+static void nothing_grows_beyond_the_own_max(void **state)
+{
+	struct pair *p = *state;
+
+	set_max(p, 5, 8);
+	all_up(p);
+	assert_non_null(peer_grow(&p->low, 0, 0));
+	(void)dial(&p->low, &p->high, 0, PEER_UP);
+	assert_non_null(peer_grow(&p->low, 0, 0));
+	(void)dial(&p->low, &p->high, 0, PEER_UP);
+	assert_null(peer_grow(&p->low, 0, 0));
+	assert_int_equal(peer_up(&p->low), 5);
+}
+
+static void a_host_takes_no_more_than_its_max_and_says_so(void **state)
+{
+	struct place *pl, *place = NULL;
+	struct pair *p = *state;
+	struct hello h, reply;
+	void *old = NULL;
+	uint64_t next_ns;
+
+	set_max(p, 8, 4);
+	all_up(p);
+	assert_non_null(peer_grow(&p->low, 0, 0));
+	(void)dial(&p->low, &p->high, 0, PEER_UP);
+	pl = peer_grow(&p->low, 0, 0);
+	assert_non_null(pl);
+	assert_ptr_equal(peer_next_dial(&p->low, 0, &next_ns), pl);
+	peer_connected(&p->low, pl, &h);
+	assert_int_equal(peer_hello(&p->high, &h, &place, &old, &reply), PEER_REFUSE);
+	assert_int_equal(reply.reason, WIRE_R_FULL);
+	assert_int_equal(peer_answered(&p->low, pl, &reply), PEER_REFUSE);
+	peer_full(&p->low, pl, 0);
+	assert_null(peer_next_dial(&p->low, 100000 * MS, &next_ns));
+	/* That place is not asked for again for long. */
+	assert_ptr_not_equal(peer_grow(&p->low, 0, 10000 * MS), pl);
+	/* The one that is up may be dialled anew: it is no further one. */
+	h.index = 2;
+	h.attempt = 100;
+	assert_int_equal(peer_hello(&p->high, &h, &place, &old, &reply), PEER_UP);
+}
+
+static void configured_places_are_kept_free(void **state)
+{
+	struct pair *p = *state;
+	struct hello h = { .host_id = 10, .incarnation = 1000, .attempt = 1, .version_min = 1,
+			   .version_max = 1, .class = CLASS_THROUGHPUT, .index = 5,
+			   .workers = 1 }, reply;
+	struct place *place;
+	void *old;
+
+	/* Of 4 the host wants 3 itself, though none is up yet. */
+	set_max(p, 8, 4);
+	assert_int_equal(peer_hello(&p->high, &h, &place, &old, &reply), PEER_UP);
+	h.index = 6;
+	h.attempt = 2;
+	assert_int_equal(peer_hello(&p->high, &h, &place, &old, &reply), PEER_REFUSE);
+	assert_int_equal(reply.reason, WIRE_R_FULL);
+	h.index = 1;
+	assert_int_equal(peer_hello(&p->high, &h, &place, &old, &reply), PEER_UP);
+}
+
+static void both_may_grow_into_one_place(void **state)
+{
+	struct pair *p = *state;
+	struct place *low, *high, *place;
+	struct hello from_low, from_high, reply;
+	uint64_t next_ns;
+	void *old;
+
+	set_max(p, 4, 4);
+	all_up(p);
+	low = peer_grow(&p->low, 0, 0);
+	high = peer_grow(&p->high, 0, 0);
+	assert_ptr_equal(peer_next_dial(&p->low, 0, &next_ns), low);
+	assert_ptr_equal(peer_next_dial(&p->high, 0, &next_ns), high);
+	assert_int_equal(low->index, high->index);
+	peer_connected(&p->low, low, &from_low);
+	peer_connected(&p->high, high, &from_high);
+	assert_int_equal(peer_hello(&p->low, &from_high, &place, &old, &reply), PEER_REFUSE);
+	assert_int_equal(reply.reason, WIRE_R_COLLISION);
+	assert_int_equal(peer_hello(&p->high, &from_low, &place, &old, &reply), PEER_UP);
+	assert_int_equal(peer_answered(&p->low, low, &reply), PEER_UP);
+	assert_true(low->dialled && !high->dialled);
+	assert_null(peer_grow(&p->low, 0, 0));
+}
+
+static void a_peer_without_the_feature_is_left_as_it_is(void **state)
+{
+	struct pair *p = *state;
+	struct hello h, reply;
+	struct place *pl, *place;
+	uint64_t next_ns;
+	uint32_t i;
+	void *old;
+
+	set_max(p, 8, 8);
+	for (i = 0; i < 3; i++) {
+		pl = peer_next_dial(&p->low, 0, &next_ns);
+		peer_connected(&p->low, pl, &h);
+		h.features = 0;
+		assert_int_equal(peer_hello(&p->high, &h, &place, &old, &reply), PEER_UP);
+		assert_true(reply.features & WIRE_FEATURE_DRAIN);
+		reply.features = 0;
+		assert_int_equal(peer_answered(&p->low, pl, &reply), PEER_UP);
+	}
+	assert_null(peer_grow(&p->low, 0, 0));
+	assert_null(peer_grow(&p->high, 0, 0));
+}
+
+static void a_worker_grows_in_its_own_lanes(void **state)
+{
+	struct peer_config one = host_config(10, 1000, 1), many = host_config(20, 2000, 3);
+	struct pair *p = *state;
+	struct place *pl;
+	uint32_t i;
+
+	one.max = many.max = 8;
+	peer_init(&p->low, &one);
+	peer_init(&p->high, &many);
+	for (i = 0; i < 9; i++)
+		(void)dial(&p->low, &p->high, 0, PEER_UP);
+	pl = peer_grow(&p->high, 2, 0);
+	assert_non_null(pl);
+	assert_int_equal(pl->lane, 2);
+	(void)dial(&p->high, &p->low, 0, PEER_UP);
+	/* The worker that has all three takes the one with the fewest. */
+	pl = peer_grow(&p->low, 0, 0);
+	assert_non_null(pl);
+	assert_int_equal(pl->index, 2);
+	assert_int_not_equal(pl->lane, 2);
+}
+
 int main(void)
 {
 #define PAIR_TEST(name) cmocka_unit_test_setup_teardown(name, pair_create, pair_destroy)
@@ -417,6 +604,14 @@ int main(void)
 		PAIR_TEST(backoff_grows_to_its_limit_with_jitter),
 		PAIR_TEST(a_lost_channel_is_dialled_at_once_but_not_over_and_over),
 		PAIR_TEST(any_order_of_events_ends_with_one_set_of_channels),
+		PAIR_TEST(a_grown_place_is_dialled_once),
+		PAIR_TEST(a_drained_place_may_grow_again_at_once),
+		PAIR_TEST(nothing_grows_beyond_the_own_max),
+		PAIR_TEST(a_host_takes_no_more_than_its_max_and_says_so),
+		PAIR_TEST(configured_places_are_kept_free),
+		PAIR_TEST(both_may_grow_into_one_place),
+		PAIR_TEST(a_peer_without_the_feature_is_left_as_it_is),
+		PAIR_TEST(a_worker_grows_in_its_own_lanes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

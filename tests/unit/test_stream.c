@@ -136,9 +136,48 @@ static void a_backlog_makes_bulk_and_only_many_small_turns_unmake_it(void **stat
 	assert_int_equal(s.class, CLASS_THROUGHPUT);
 }
 
+static void changes_of_channel_are_counted_among_what_is_under_way(void **state)
+{
+	struct stream s = sending(0, 100, 100000);
+	int i;
+
+	(void)state;
+	for (i = 0; i < 10; i++)
+		stream_switched(&s);
+	assert_int_equal(stream_switches(&s), 10);
+	/* Nothing of what they happened in has been left behind for sure. */
+	assert_int_equal(stream_acked(&s, 50, 0), 1);
+	assert_int_equal(stream_switches(&s), 10);
+	s.tx_next = s.tx_sent = 200;
+	stream_switched(&s);
+	assert_int_equal(stream_acked(&s, 100, 0), 1);
+	/* The ten were at offsets below 100. */
+	assert_int_equal(stream_switches(&s), 1);
+	s.tx_next = s.tx_sent = 300;
+	assert_int_equal(stream_acked(&s, 250, 0), 1);
+	/* And that one below 200. */
+	assert_int_equal(stream_switches(&s), 0);
+}
+
+static void changes_of_channel_are_forgotten_when_nothing_is_under_way(void **state)
+{
+	struct stream s = sending(0, 100, 100000);
+
+	(void)state;
+	stream_switched(&s);
+	assert_int_equal(stream_acked(&s, 100, 0), 1);
+	assert_int_equal(stream_switches(&s), 0);
+	s.tx_next = 200;
+	stream_switched(&s);
+	(void)stream_rewind(&s);
+	assert_int_equal(stream_switches(&s), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(changes_of_channel_are_counted_among_what_is_under_way),
+		cmocka_unit_test(changes_of_channel_are_forgotten_when_nothing_is_under_way),
 		cmocka_unit_test(an_ack_moves_forward_only),
 		cmocka_unit_test(an_ack_behind_a_rewind_counts_what_was_once_sent),
 		cmocka_unit_test(credit_moves_forward_only_and_may_not_wrap),
