@@ -26,8 +26,25 @@ static struct node *end_node(struct sim *s, const struct conn_end *end)
 	return &s->node[end->node];
 }
 
+/* Who asked for the channel of @place hears what became of that. */
+static void place_answer(struct sim *s, struct place *p, bool up)
+{
+	struct node *n = &s->node[p->node[p->by]], *other = &s->node[p->node[!p->by]];
+
+	if (!p->asked)
+		return;
+	p->asked = false;
+	if (n->engine)
+		engine_peer_grown(n->engine, peer_index(n->host, other->host), up, node_now(s));
+	node_touch(s, p->node[p->by]);
+}
+
 static void dial_soon(struct sim *s, uint32_t place, uint64_t most_ns)
 {
+	if (s->place[place].extra) {
+		place_answer(s, &s->place[place], false);
+		return;
+	}
 	if (s->place[place].dialling)
 		return;
 	s->place[place].dialling = true;
@@ -63,6 +80,28 @@ static void dial_failed(struct sim *s, const struct place *p)
 					node_now(s));
 		node_touch(s, p->node[i]);
 	}
+}
+
+void place_grow(struct sim *s, uint32_t node, uint32_t peer)
+{
+	uint32_t host = s->node[node].host, other = peer_host(host, peer);
+
+	bool deny = rng_chance(&s->ring_rng, s->plan.deny_permille);
+
+	for (uint32_t i = 0; i < s->places && !deny; i++) {
+		struct place *p = &s->place[i];
+		uint32_t by = p->node[1] == node;
+
+		if (!p->extra || p->node[by] != node || s->node[p->node[!by]].host != other ||
+		    p->dialling || p->asked || p->conn < CONNS_MAX)
+			continue;
+		p->dialling = p->asked = true;
+		p->by = by;
+		sim_log(s, "node %u grows: place %u", node, i);
+		sim_at(s, rng_below(&s->ring_rng, MS), EV_DIAL, i, 0, 0);
+		return;
+	}
+	engine_peer_grown(s->node[node].engine, peer, false, node_now(s));
 }
 
 void place_dial(struct sim *s, uint32_t place)
@@ -188,6 +227,11 @@ void end_up(struct sim *s, uint32_t conn, uint32_t end)
 		sim_fail(s, "node %u: no place for a channel", e->node);
 	sim_log(s, "conn %u end %u up: node %u, host %u, class %u, index %u", conn, end, e->node,
 		peer_host(n->host, e->peer), p->class, p->index);
+	if (p->extra && p->by == end) {
+		s->totals.grown++;
+		engine_channel_extra(n->engine, e->channel, node_now(s));
+		place_answer(s, &s->place[c->place], true);
+	}
 	if (s->plan.posted)
 		post_rx(s, e);
 	node_touch(s, e->node);
@@ -206,7 +250,10 @@ void end_down(struct sim *s, uint32_t conn, uint32_t end)
 	if (!c->cut)
 		conn_cut(s, conn, 50 * MS);
 	if (e->up && n->engine) {
-		sim_log(s, "conn %u end %u down", conn, end);
+		bool clean = engine_channel_clean(e->channel);
+
+		sim_log(s, "conn %u end %u down%s", conn, end, clean ? ", drained" : "");
+		s->totals.drained += clean;
 		engine_channel_down(n->engine, e->channel, node_now(s));
 		if (--n->peer[e->peer].channels == 0)
 			n->peer[e->peer].none_since_ns = s->now_ns;
@@ -324,6 +371,14 @@ static size_t split(struct sim *s, size_t most)
 	return most;
 }
 
+void end_tx_stuck(struct sim *s, uint32_t conn, uint32_t end)
+{
+	struct conn_end *e = &s->conn[conn].end[end];
+
+	if (e->up && !e->down && e->tx_nr > 0)
+		(void)engine_channel_stuck(end_node(s, e)->engine, e->channel, node_now(s));
+}
+
 void end_tx_start(struct sim *s, uint32_t conn, uint32_t end)
 {
 	struct conn_end *e = &s->conn[conn].end[end];
@@ -363,6 +418,9 @@ void end_tx(struct sim *s, uint32_t conn, uint32_t end)
 		sim_fail(s, "node %u: engine_tx_iov gives iovecs without bytes", e->node);
 	if (room == 0) {
 		c->tx_blocked[end] = true;
+		/* The worker has done something: in its next turn it finds the channel stuck. */
+		if (s->plan.extra > 0)
+			node_touch(s, e->node);
 		return;
 	}
 	if (c->cut)
@@ -447,6 +505,10 @@ static void received(struct sim *s, uint32_t conn, uint32_t end)
 	if (r < 0)
 		sim_fail(s, "conn %u end %u: engine_received: %d, %s", conn, end, r,
 			 engine_channel_error(e->channel));
+	if (engine_channel_over(e->channel)) {
+		end_down(s, conn, end);
+		return;
+	}
 	if (s->plan.posted)
 		post_rx(s, e);
 	node_touch(s, e->node);

@@ -163,10 +163,11 @@ static void print_summary(const struct totals *t, const struct timespec *begin)
 	       " streams (%" PRIu64 " ends complete, %" PRIu64 " with errors, %" PRIu64
 	       " not begun), %" PRIu64 " MB read, %" PRIu64 " frames, %" PRIu64
 	       " connections cut, %" PRIu64 " networks cut, %" PRIu64
-	       " hosts restarted, %" PRIu64 " rings exchanged, in %.1f s\n",
+	       " hosts restarted, %" PRIu64 " rings exchanged, %" PRIu64
+	       " channels grown, %" PRIu64 " drained, in %.1f s\n",
 	       t->seeds, t->virtual_ns / SECOND, t->flows, t->completed, t->errors, t->refused,
 	       t->bytes / 1000000, t->frames, t->cuts, t->outages, t->restarts, t->exchanged,
-	       seconds);
+	       t->grown, t->drained, seconds);
 }
 
 int main(int argc, char **argv)

@@ -182,6 +182,10 @@ void node_turn(struct sim *s, uint32_t node)
 		sim_trace(s, user, events);
 		side_event(s, (uint32_t)(user - 1) / 2, (uint32_t)(user - 1) % 2, events);
 	}
+	for (uint32_t c = 0; c < s->conn_high && s->plan.extra > 0; c++)
+		for (uint32_t e = 0; e < 2; e++)
+			if (s->conn[c].used && s->conn[c].end[e].node == node)
+				end_tx_stuck(s, c, e);
 	for (uint32_t c = 0; c < s->conn_high; c++)
 		for (uint32_t e = 0; e < 2; e++)
 			if (s->conn[c].used && s->conn[c].end[e].node == node)
@@ -192,6 +196,9 @@ void node_turn(struct sim *s, uint32_t node)
 			sim_log(s, "node %u: host %u leaves", node, peer_host(n->host, p));
 			n->peer[p].left = true;
 		}
+	for (uint32_t p = 1; p < s->plan.hosts; p++)
+		if (engine_peer_grows(n->engine, p))
+			place_grow(s, node, p);
 	queue_tick(s, n, node);
 }
 
@@ -202,7 +209,8 @@ static void give_up(struct sim *s, uint32_t node, struct channel *dead)
 
 	if (end == &s->node[node].loop[0] || end == &s->node[node].loop[1])
 		sim_fail(s, "node %u gives its own loop channel up", node);
-	if (s->now_ns - end->heard_ns + CLOCK_LAG_NS < s->plan.engine.ping_dead_ns)
+	if (s->now_ns - end->heard_ns + CLOCK_LAG_NS < s->plan.engine.ping_dead_ns &&
+	    !engine_channel_draining(dead))
 		sim_fail(s, "node %u gives a channel up that spoke %lu ns ago", node,
 			 (unsigned long)(s->now_ns - end->heard_ns));
 	for (uint32_t c = 0; c < s->conn_high; c++)
@@ -213,6 +221,14 @@ static void give_up(struct sim *s, uint32_t node, struct channel *dead)
 				return;
 			}
 	sim_fail(s, "node %u gives up a channel that is not there", node);
+}
+
+/* Channels that are blocked, or are to go, are looked at again and again, at that pace. */
+static uint64_t looks_since(const struct sim *s, uint64_t since_ns)
+{
+	if (s->plan.extra == 0)
+		return 0;
+	return (s->plan.hosts - 1) * ((s->now_ns - since_ns) / s->plan.engine.look_ns + 1);
 }
 
 void node_tick(struct sim *s, uint32_t node)
@@ -226,7 +242,9 @@ void node_tick(struct sim *s, uint32_t node)
 		queue_tick(s, n, node);
 		return;
 	}
-	if (++n->idle_ticks > IDLE_TICKS_MAX)
+	if (n->idle_ticks++ == 0)
+		n->idle_since_ns = s->now_ns;
+	if (n->idle_ticks > IDLE_TICKS_MAX + looks_since(s, n->idle_since_ns))
 		sim_fail(s, "node %u: %d ticks and nothing happened", node, IDLE_TICKS_MAX);
 	do {
 		engine_tick(n->engine, s->now_ns, &dead);

@@ -99,6 +99,38 @@ static void plan_files(struct plan *p, struct rng r)
 		p->think_max_ns = rng_log(&r, 2000, 5 * MS);
 }
 
+/* Whether channels come and go with the load; by itself, as above. */
+static void plan_extra(struct plan *p, struct rng r)
+{
+	(void)rng_next(&r);
+	if (rng_chance(&r, 400))
+		return;
+	p->extra = (uint16_t)rng_range(&r, 1, EXTRA_MAX);
+	p->deny_permille = rng_chance(&r, 500) ? 0 : (uint32_t)rng_range(&r, 1, 500);
+	p->engine.throughput = p->throughput;
+	p->engine.throughput_max = p->throughput + p->extra;
+	p->engine.channels += (HOSTS_MAX - 1) * EXTRA_MAX;
+	p->engine.look_ns = rng_log(&r, 100000, 20 * MS);
+	if (p->bulk || rng_chance(&r, 500))
+		return;
+	/* Enough, for long enough, that all channels are blocked. */
+	p->bulk = true;
+	p->flows = (uint32_t)rng_range(&r, 1, 6);
+	p->length_max = rng_log(&r, 300000, 2000000);
+	p->ring_max = 1u << rng_range(&r, 17, 19);
+	p->think_max_ns = rng_log(&r, 2000, MS);
+	p->engine.frame_bytes = (uint32_t)rng_log(&r, 2u << 10, 32u << 10);
+	p->engine.look_ns = rng_log(&r, 100000, 2 * MS);
+	p->bytes_per_s = rng_log(&r, 1u << 20, 16u << 20);
+	p->pipe_bytes = rng_log(&r, 4u << 10, 32u << 10);
+	p->engine.ping_dead_ns += 3 * SECOND;
+	p->busy_ns = rng_log(&r, 100 * MS, SECOND);
+	if (p->fault_ns > 0)
+		p->fault_ns = rng_log(&r, 10 * MS, 200 * MS);
+	if (p->tiny_permille > 30)
+		p->tiny_permille = 30;
+}
+
 void plan_make(struct plan *p, struct rng *r)
 {
 	*p = (struct plan){ 0 };
@@ -123,6 +155,7 @@ void plan_make(struct plan *p, struct rng *r)
 	if (rng_chance(r, 60))
 		plan_bulk(p, r);
 	plan_files(p, *r);
+	plan_extra(p, *r);
 }
 
 void plan_print(const struct plan *p)
@@ -130,6 +163,9 @@ void plan_print(const struct plan *p)
 	printf("hosts %u, lanes %u, channels %u + %u, flows %u (%u at once), to %" PRIu64 " bytes, "
 	       "rings to %u, busy for %" PRIu64 " ms\n", p->hosts, p->lanes, p->latency,
 	       p->throughput, p->flows, p->at_once, p->length_max, p->ring_max, p->busy_ns / MS);
+	if (p->extra)
+		printf("to %u throughput channels, looks each %" PRIu64 " us, %u of 1000 denied\n",
+		       p->engine.throughput_max, p->engine.look_ns / 1000, p->deny_permille);
 	if (p->engine.file_min)
 		printf("payloads from %u bytes on go by file\n", p->engine.file_min);
 	printf("frame_bytes %u, policy %d, ack delay %" PRIu64 " us, ping %" PRIu64 " / %" PRIu64

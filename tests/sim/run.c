@@ -12,6 +12,17 @@
 #define IDLE_NS       (2 * SECOND)   /* and then nothing may spin */
 #define TURN_EVENTS   100000000ull
 
+static void add_extra(struct sim *s, uint32_t a, uint32_t b)
+{
+	for (uint16_t i = 0; i < s->plan.extra; i++) {
+		assert(s->places < PLACES_MAX);
+		s->place[s->places++] = (struct place){
+			.node = { a, b }, .class = CLASS_THROUGHPUT, .conn = CONNS_MAX,
+			.index = (uint16_t)(s->plan.throughput + i), .extra = true,
+		};
+	}
+}
+
 static void add_places(struct sim *s, uint32_t a, uint32_t b, enum stream_class class, uint16_t nr)
 {
 	for (uint16_t i = 0; i < nr; i++) {
@@ -38,6 +49,7 @@ static void set_up(struct sim *s)
 			if (s->node[a].lane == s->node[b].lane) {
 				add_places(s, a, b, CLASS_LATENCY, p->latency);
 				add_places(s, a, b, CLASS_THROUGHPUT, p->throughput);
+				add_extra(s, a, b);
 			}
 	for (uint32_t i = 0; i < p->flows; i++)
 		sim_at(s, p->bulk ? 30 * MS : rng_below(&s->rng, p->busy_ns), EV_FLOW, 0, 0, 0);
@@ -182,6 +194,8 @@ static void add_totals(struct totals *to, const struct sim *s)
 	to->refused += s->totals.refused;
 	to->completed += s->totals.completed;
 	to->exchanged += s->totals.exchanged;
+	to->grown += s->totals.grown;
+	to->drained += s->totals.drained;
 }
 
 uint64_t sim_run(uint64_t seed, bool verbose, struct totals *totals)

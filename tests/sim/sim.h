@@ -31,7 +31,8 @@
 #define LANES_MAX  2
 #define NODES_MAX  (HOSTS_MAX * LANES_MAX)
 #define CLASS_MAX  3   /* channels of one class between two nodes */
-#define PLACES_MAX (NODES_MAX * (HOSTS_MAX - 1) * CLASS_MAX)
+#define EXTRA_MAX  2   /* of the throughput class, that come and go with the load */
+#define PLACES_MAX (NODES_MAX * (HOSTS_MAX - 1) * (CLASS_MAX + EXTRA_MAX))
 #define CONNS_MAX  256
 #define FLOWS_MAX  512
 #define ZOMBIES_MAX (8 * FLOWS_MAX)
@@ -164,6 +165,9 @@ struct place {
 	uint16_t index;
 	uint32_t conn;                     /* newest; CONNS_MAX: none */
 	bool dialling;
+	bool extra;      /* dialled only when an engine asks for it */
+	uint32_t by;     /* extra: which of the two nodes asked last, 0 or 1 */
+	bool asked;      /* extra: it has not heard yet */
 };
 
 struct peer_view {
@@ -187,6 +191,7 @@ struct node {
 	uint64_t tick_ns[TICKS_MAX]; /* when ticks are queued, each earlier than the one before */
 	uint32_t ticks;
 	uint32_t idle_ticks;
+	uint64_t idle_since_ns; /* meaningful if idle_ticks > 0 */
 	uint64_t full_ns; /* last time that its stream table was full */
 };
 
@@ -200,6 +205,8 @@ struct plan {
 	uint32_t hosts, lanes;
 	uint16_t latency, throughput; /* channels per pair and lane */
 	struct engine_config engine;
+	uint16_t extra;                /* more of the latter, when the load wants them */
+	uint32_t deny_permille;        /* how often there is no room for one */
 	uint32_t flows;
 	uint32_t at_once;
 	uint64_t busy_ns; /* flows begin and faults happen until then */
@@ -219,7 +226,7 @@ struct plan {
 
 struct totals {
 	uint64_t seeds, virtual_ns, flows, bytes, cuts, restarts, outages, errors, frames, events;
-	uint64_t refused, completed, exchanged;
+	uint64_t refused, completed, exchanged, grown, drained;
 };
 
 struct id_map_entry {
@@ -293,9 +300,13 @@ struct address host_address(uint32_t host, bool v6);
 
 /* ---- conn.c ---- */
 void place_dial(struct sim *s, uint32_t place);
+/* @node's engine wants another throughput channel to its @peer. */
+void place_grow(struct sim *s, uint32_t node, uint32_t peer);
 void end_up(struct sim *s, uint32_t conn, uint32_t end);
 void end_down(struct sim *s, uint32_t conn, uint32_t end);
 void end_tx_start(struct sim *s, uint32_t conn, uint32_t end);
+/* The transport still has what it was given: the engine hears of it at each turn. */
+void end_tx_stuck(struct sim *s, uint32_t conn, uint32_t end);
 void end_tx(struct sim *s, uint32_t conn, uint32_t end);
 void end_tx_done(struct sim *s, uint32_t conn, uint32_t end);
 void end_rx(struct sim *s, uint32_t conn, uint32_t end);
