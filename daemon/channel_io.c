@@ -8,8 +8,6 @@
 #include "channel_io.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "channel_budget.h"
 #include "pin.h"
@@ -362,21 +360,6 @@ static void store(counter64 *at, uint64_t value)
 	atomic_store_explicit(at, value, memory_order_relaxed);
 }
 
-static void show_draining(struct stats_channel *s)
-{
-	uint32_t seq;
-
-	if (strcmp(s->state, "draining") == 0)
-		return;
-	/* Relaxed: our own word, while the entry is in use. */
-	seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
-	/* Relaxed, odd: being rewritten; a reader that misses it shows one wrong word, once. */
-	atomic_store_explicit(&s->seq, seq + 1, memory_order_relaxed);
-	(void)snprintf(s->state, sizeof(s->state), "draining");
-	/* SEQ, writer end: what is above is complete. */
-	atomic_store_explicit(&s->seq, seq + 2, memory_order_release);
-}
-
 void channel_io_stats(struct worker *w)
 {
 	for (uint32_t rank = IO_RANKS; rank-- > 0;) {
@@ -389,8 +372,7 @@ void channel_io_stats(struct worker *w)
 				w->rtt_ns[c->link->peer] = n->rtt_ns;
 			if (!s)
 				continue;
-			if (engine_channel_draining(c->channel))
-				show_draining(s);
+			store(&s->draining, engine_channel_draining(c->channel));
 			store(&s->queued_streams, n->queued_streams);
 			store(&s->bytes_sent, n->bytes_sent);
 			store(&s->bytes_received, n->bytes_received);

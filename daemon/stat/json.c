@@ -151,6 +151,32 @@ static void put_channels(struct json *j, const struct view *v)
 	put_close(j, ']');
 }
 
+/* How many there are to each peer, and how many there may be. */
+static void put_channel_numbers(struct json *j, const struct view *v)
+{
+	struct channels_of of;
+
+	put_open(j, "peers", '[');
+	for (uint32_t at = 0; view_channels_of(v, &at, &of);) {
+		put_open(j, NULL, '{');
+		put_text(j, "peer", of.peer);
+		put_text(j, "class", view_class(of.class_));
+		put_u64(j, "lanes", of.lanes);
+		put_u64(j, "now", of.up);
+		put_u64(j, "draining", of.draining);
+		put_u64(j, "configured", of.configured);
+		put_u64(j, "max", of.max);
+		put_close(j, '}');
+	}
+	put_close(j, ']');
+}
+
+static void put_channels_all(struct json *j, const struct view *v)
+{
+	put_channels(j, v);
+	put_channel_numbers(j, v);
+}
+
 static void put_address(struct json *j, const char *addr_key, const char *port_key,
 			const uint8_t addr[16], uint16_t port)
 {
@@ -246,9 +272,9 @@ static void put_summary(struct json *j, const struct view *v)
 int view_json(const struct view *v)
 {
 	static void (*const part[])(struct json *, const struct view *) = {
-		[VIEW_SUMMARY] = put_summary,   [VIEW_WORKERS] = put_workers,
-		[VIEW_CHANNELS] = put_channels, [VIEW_SOCKETS] = put_sockets,
-		[VIEW_CLIENTS] = put_clients,   [VIEW_ERRORS] = put_errors,
+		[VIEW_SUMMARY] = put_summary,       [VIEW_WORKERS] = put_workers,
+		[VIEW_CHANNELS] = put_channels_all, [VIEW_SOCKETS] = put_sockets,
+		[VIEW_CLIENTS] = put_clients,       [VIEW_ERRORS] = put_errors,
 	};
 	struct json j = { .out = v->out };
 

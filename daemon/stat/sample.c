@@ -116,6 +116,8 @@ static int take_tables(const struct page *pg, struct sample *s)
 		c->peer[sizeof(c->peer) - 1] = '\0';
 		c->peer_addr[sizeof(c->peer_addr) - 1] = '\0';
 		c->state[sizeof(c->state) - 1] = '\0';
+		if (counter(&c->draining))
+			(void)snprintf(c->state, sizeof(c->state), "draining");
 	}
 	for (uint32_t i = 0; i < s->clients; i++)
 		s->client[i].entry.program[sizeof(s->client[i].entry.program) - 1] = '\0';

@@ -104,6 +104,29 @@ static int channels(const struct view *v)
 	return table_print(&t, v->out);
 }
 
+/* How many there are to each peer, and how many there may be. */
+static int channel_numbers(const struct view *v)
+{
+	static const char *const title[] = { "-PEER", "-CLASS",     "NOW", "DRAINING",
+					     "LANES", "CONFIGURED", "MAX", NULL };
+	struct channels_of of;
+	struct table t;
+
+	fputc('\n', v->out);
+	table_start(&t, title);
+	for (uint32_t at = 0; view_channels_of(v, &at, &of);) {
+		table_row(&t);
+		table_set(&t, 0, of.peer);
+		table_set(&t, 1, view_class(of.class_));
+		table_format(&t, 2, "%u", of.up);
+		table_format(&t, 3, "%u", of.draining);
+		table_format(&t, 4, "%u", of.lanes);
+		table_format(&t, 5, "%u", of.configured);
+		table_format(&t, 6, "%u", of.max);
+	}
+	return table_print(&t, v->out);
+}
+
 static int sockets(const struct view *v)
 {
 	static const char *const title[] = { "-State",     "Recv-Q", "Send-Q", "-Local:Port",
@@ -167,11 +190,14 @@ static int clients(const struct view *v)
 
 int view_table(const struct view *v)
 {
+	int r;
+
 	switch (v->kind) {
 	case VIEW_WORKERS:
 		return workers(v);
 	case VIEW_CHANNELS:
-		return channels(v);
+		r = channels(v);
+		return r < 0 ? r : channel_numbers(v);
 	case VIEW_SOCKETS:
 		return sockets(v);
 	case VIEW_CLIENTS:

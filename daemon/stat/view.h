@@ -51,6 +51,17 @@ const struct stats_channel *view_channel_before(const struct view *v,
 						const struct channel_row *row);
 const struct stats_socket *view_socket_before(const struct view *v, const struct socket_row *row);
 
+/* The channels of one class to one peer, all lanes together. */
+struct channels_of {
+	const char *peer;
+	uint8_t class_;
+	uint32_t up, draining;
+	uint32_t lanes;           /* that are known: there may be more on their way */
+	uint32_t configured, max; /* here; the peer may have its own numbers */
+};
+/* The next one from *at on (0 at first), which moves behind it. False: none is left. */
+bool view_channels_of(const struct view *v, uint32_t *at, struct channels_of *ret);
+
 /* True if @row is wanted under -l and -a. */
 bool view_wants_socket(const struct view *v, const struct stats_socket *s);
 /* "LISTEN" and so on, as ss(8) where it has the word. */

@@ -101,7 +101,7 @@ struct stats_channel { /* the worker that owns it */
 	uint16_t lane;
 	uint16_t index;
 	uint16_t worker;
-	char state[16]; /* "up", "draining" */
+	char state[16]; /* "up" */
 	counter64 queued_streams; /* with something to send on it */
 	counter64 bytes_sent;
 	counter64 bytes_received;
@@ -109,6 +109,7 @@ struct stats_channel { /* the worker that owns it */
 	counter64 frames_received;
 	counter64 rtt_ns;
 	counter64 up_since_ns; /* CLOCK_MONOTONIC */
+	counter64 draining;    /* 1: it takes no more streams, and is about to end */
 };
 
 struct stats_client { /* control */

@@ -213,6 +213,29 @@ static void channels_show_peer_class_and_rtt(void **state)
 	assert_says(f, "53.1us");
 }
 
+static void channels_show_how_many_there_are_and_may_be(void **state)
+{
+	struct fixture *f = *state;
+
+	f->page.head.lane_latency = 1;
+	f->page.head.lane_throughput = 2;
+	f->page.head.lane_max = 8;
+	f->page.channel[0] = f->page.channel[1] = f->page.channel[2];
+	f->page.channel[0].class_ = f->page.channel[1].class_ = 2;
+	f->page.channel[1].lane = 1;
+	f->page.channel[1].draining = 1;
+	save(f);
+	assert_int_equal(stat_run(f, "channels"), 0);
+	assert_says(f, "PEER CLASS      NOW DRAINING LANES CONFIGURED MAX");
+	assert_says(f, "west throughput   1        1     2          4  14");
+	assert_says(f, "west latency      1        0     2          2   2");
+	assert_says(f, "1.0 draining");
+	assert_int_equal(stat_run(f, "--json channels"), 0);
+	assert_says(f, "\"state\":\"draining\"");
+	assert_says(f, "\"peers\":[{\"peer\":\"west\",\"class\":\"throughput\",\"lanes\":2,"
+		       "\"now\":1,\"draining\":1,\"configured\":4,\"max\":14}");
+}
+
 static void sockets_are_listed_as_ss_lists_them(void **state)
 {
 	struct fixture *f = *state;
@@ -434,6 +457,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(summary_adds_the_workers_up),
 		TEST(channels_show_peer_class_and_rtt),
+		TEST(channels_show_how_many_there_are_and_may_be),
 		TEST(sockets_are_listed_as_ss_lists_them),
 		TEST(workers_and_clients_have_a_line_each),
 		TEST(errors_lists_only_what_is_not_zero),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_peer_load.c - Goal: a stream that waits for a channel that is stuck goes on on an idle one; if
- * there is none for long enough, another channel is asked for, once. Method: an engine whose
+ * test_peer_load.c - Goal: a stream that waits for a channel that is stuck goes on on an idle one;
+ * if there is none for long enough, another channel is asked for, once. Method: an engine whose
  * transport takes what the test lets it.
  */
 #include "../ncd_test.h"
@@ -73,7 +73,7 @@ static uint32_t stuck(struct rig *r, int w)
 	return engine_channel_stuck(r->host[0].engine, r->wire[w].channel[0], r->now_ns);
 }
 
-/* So many looks, with every throughput channel stuck in each of them. True if one more is wanted. */
+/* So many looks, with all throughput channels stuck in each. True if one more is wanted. */
 static bool looks(struct rig *r, int nr, int wires)
 {
 	struct channel *dead;
