@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_elastic.c - Goal: channels come while they help, and go when fewer would do, one at a time
- * and without swinging. Method: a path in simulated time that moves what so many channels can, under
- * a load that changes.
+ * and without swinging. Method: a path in simulated time that moves what so many channels can,
+ * under a load that changes.
  */
 #include "../ncd_test.h"
 

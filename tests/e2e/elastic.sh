@@ -1,0 +1,150 @@
+#!/bin/bash
+# elastic.sh - channels come while those there are do not move what waits, and go when fewer would do.
+. "$(dirname "$(readlink -f "$0")")/hosts.sh"
+
+# shares RATE - each TCP connection from here gets so much and no more, by the bits of the port that
+# its dialler has. Two may meet in one class: then one of them is found not to help, and goes.
+shares() {
+	local i bits
+	[ -n "$namespaces" ] || skip "needs root and namespaces of its own"
+	for ((i = 0; i < 256; i++)); do
+		bits=$(printf '0x%x 0x%x' $((i * 2)) 510)
+		echo "class add dev veth0 parent 1: classid 1:$(printf %x $((i + 1))) htb rate $1" \
+			"quantum 60000"
+		echo "filter add dev veth0 parent 1: protocol ip prio 1 u32 match ip dport $port 0xffff" \
+			"match ip sport $bits flowid 1:$(printf %x $((i + 1)))"
+		echo "filter add dev veth0 parent 1: protocol ip prio 2 u32 match ip sport $port 0xffff" \
+			"match ip dport $bits flowid 1:$(printf %x $((i + 1)))"
+	done >"$dir/shares"
+	tc -n here qdisc add dev veth0 root handle 1: htb 2>"$dir/tc.log" &&
+		tc -n here -batch "$dir/shares" 2>>"$dir/tc.log" || skip "no htb with u32 here"
+}
+# The stream flows until the file "enough" is there; what went in and what came out is summed.
+flow_of_bytes() {
+	(on there "$OUT/ncd-cat" -q -l 7001 </dev/null 2>"$dir/out.log" | sha256sum >"$dir/out.sum"
+		echo "${PIPESTATUS[0]}" >"$dir/out.status") &
+	expect 10 listens there 7001
+	(until [ -e "$dir/enough" ]; do cat "$dir/block"; done | tee >(sha256sum >"$dir/in.sum") |
+		on here "$OUT/ncd-cat" -q "${address[there]}" 7001 >/dev/null 2>"$dir/in.log"
+		echo "${PIPESTATUS[2]}" >"$dir/in.status") &
+}
+flow_ends_well() {
+	: >"$dir/enough"
+	expect 30 test -s "$dir/in.status"
+	expect 30 test -s "$dir/out.status"
+	[ "$(cat "$dir/in.status")" = 0 ] || fail "the sender failed"
+	[ "$(cat "$dir/out.status")" = 0 ] || fail "the receiver failed"
+	[ "$(cat "$dir/in.sum")" = "$(cat "$dir/out.sum")" ] || fail "what came is not what was sent"
+	expect 10 empty here
+	expect 10 empty there
+}
+more_bytes() { [ "$(number there summary bytes_received)" -gt "$1" ]; }
+
+# throughput HOST - how many channels of the class there are.
+throughput() {
+	ask "$1" channels | sed -n 's/.*"class":"throughput","lanes":1,"now":\([0-9]*\),.*/\1/p'
+}
+has() { [ "$(throughput "$1")" -eq "$2" ]; }
+has_more() { [ "$(throughput "$1")" -ge "$2" ]; }
+# counted HOST NAME - the daemon's counter of channels.
+counted() { ask "$1" summary | grep -o "\"channels_$2\":[0-9]*" | head -n 1 | cut -d: -f2; }
+same_number() { [ "$(counted "$1" grown)" = "$(counted "$1" shrunk)" ]; }
+connections() {
+	on here ss -Htn state established "( dport = :$port or sport = :$port )" | awk '{ print $3, $4 }' |
+		sort
+}
+elastic_hosts() { # MAX-HERE MAX-THERE [LINES]
+	config here $'[channels]\nthroughput = 1\nmax = '"$1"$'\n'"${3:-}"
+	config there $'[channels]\nthroughput = 1\nmax = '"$2"$'\n'"${3:-}"
+	start here
+	start there
+	channels=2 connected
+	random_file 3000000 block
+}
+
+comes_and_goes() {
+	elastic_hosts 4 8 "${1:-}"
+	shares 60mbit
+	has here 1 || fail "more channels than configured, without a load"
+	flow_of_bytes
+	expect 30 has_more here 3
+	has_more there 3 || fail "there knows of fewer channels"
+	[ "$(throughput here)" -le 3 ] || fail "more than max"
+	flow_ends_well
+	expect 30 has here 1
+	expect 5 has there 1
+	expect 5 same_number here
+	is here summary retransmits 0 || fail "something was sent again"
+	is there summary retransmits 0 || fail "something was sent again"
+	[ "$(counted there grown)" = 0 ] || fail "there has grown without a load of its own"
+}
+case_elastic_comes_and_goes() { # quick
+	comes_and_goes
+}
+case_elastic_comes_and_goes_epoll() {
+	comes_and_goes $'[workers]\nio = epoll'
+}
+
+# A channel that has grown dies in mid-transfer; nothing is lost, and another one grows.
+case_elastic_channel_destroyed() {
+	local from to round
+	elastic_hosts 4 4
+	shares 60mbit
+	connections >"$dir/first"
+	flow_of_bytes
+	for ((round = 0; round < 3; round++)); do
+		expect 40 has_more here 2
+		expect 20 more_bytes $(($(number there summary bytes_received) + 1000000))
+		connections | comm -13 "$dir/first" - >"$dir/grown"
+		while read -r from to; do
+			on here ss -HK src "$from" dst "$to" >>"$dir/killed" 2>>"$dir/ss.log" &
+			wait $!
+		done <"$dir/grown"
+		[ -s "$dir/killed" ] ||
+			skip "this kernel does not destroy sockets (INET_DIAG_DESTROY)"
+	done
+	expect 40 has_more here 2
+	flow_ends_well
+	expect 30 has here 1
+	expect 5 has there 1
+}
+
+# The other host takes fewer: it says so, and is not asked over and over.
+case_elastic_peer_takes_fewer() { # quick
+	local dials
+	elastic_hosts 8 3
+	shares 60mbit
+	flow_of_bytes
+	expect 30 has here 2
+	refused() { [ "$(counted here refused)" -ge 1 ]; }
+	expect 30 refused
+	dials=$(number here summary dials)
+	[ "$(counted there refused)" -ge 1 ] || fail "there has not counted it"
+	expect 20 more_bytes $(($(number there summary bytes_received) + 20000000))
+	has here 2 || fail "another number than two"
+	[ $(($(number here summary dials) - dials)) -le 2 ] || fail "the other host is asked again and again"
+	flow_ends_well
+	expect 30 has here 1
+	is here summary retransmits 0 || fail "something was sent again"
+}
+
+# Where more channels move no more, none stays.
+case_elastic_one_link_for_all() {
+	local round
+	elastic_hosts 8 8
+	[ -n "$namespaces" ] || skip "needs root and namespaces of its own"
+	tc -n here qdisc add dev veth0 root tbf rate 200mbit burst 64kb limit 1mb 2>"$dir/tc.log" ||
+		skip "no tbf here"
+	flow_of_bytes
+	tried() { [ "$(counted here grown)" -ge 1 ]; }
+	expect 20 tried
+	expect 20 has here 1
+	for ((round = 0; round < 3; round++)); do
+		expect 20 more_bytes $(($(number there summary bytes_received) + 10000000))
+		[ "$(throughput here)" -le 3 ] || fail "channels that do not help"
+	done
+	flow_ends_well
+	expect 30 has here 1
+}
+
+run_case "$@"
