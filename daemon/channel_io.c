@@ -71,7 +71,7 @@ int channel_io_loops(struct worker *w)
 		struct ring_mem rx = staging(w->chan_buf + rank * each, RX_STAGING_BYTES);
 		struct ring_mem tx = staging(rx.base + RX_STAGING_BYTES, TX_STAGING_BYTES);
 
-		w->loop[rank] = engine_channel_up(w->engine, 0, class[rank], 0, &rx, &tx, NULL,
+		w->loop[rank] = engine_channel_up(w->engine, 0, class[rank], 0, 0, &rx, &tx, NULL,
 						  w->now_ns);
 		if (!w->loop[rank])
 			return -ENOBUFS;
@@ -127,8 +127,8 @@ int channel_io_add(struct worker *w, struct link *link)
 	ret = io_link_add(w->io, &c->io);
 	if (ret < 0)
 		return ret;
-	c->channel = engine_channel_up(w->engine, link->peer, link->class, link->index, &c->rx_buf,
-				       &c->tx_buf, c, w->now_ns);
+	c->channel = engine_channel_up(w->engine, link->peer, link->class, link->lane, link->index,
+				       &c->rx_buf, &c->tx_buf, c, w->now_ns);
 	if (!c->channel) {
 		io_link_drop(w->io, &c->io);
 		io_link_remove(w->io, &c->io);

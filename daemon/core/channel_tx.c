@@ -143,6 +143,7 @@ static void emit_open(struct channel *c, struct stream *s)
 		put_ring(&c->tx, s, 0, (uint32_t)data);
 	s->want &= (uint8_t)~WANT_OPEN;
 	s->said = true;
+	s->lane = (uint16_t)(c->lane + 1);
 	s->tx_next = 0;
 	note_sent(c, s, (uint32_t)data);
 }

@@ -215,7 +215,7 @@ static struct channel *channel_alloc(struct engine *e)
 }
 
 struct channel *engine_channel_up(struct engine *e, uint32_t peer, enum stream_class class,
-				  uint16_t index, const struct ring_mem *rx_buf,
+				  uint16_t lane, uint16_t index, const struct ring_mem *rx_buf,
 				  const struct ring_mem *tx_buf, void *user, uint64_t now_ns)
 {
 	struct engine_peer *p = &e->peer[peer];
@@ -236,6 +236,7 @@ struct channel *engine_channel_up(struct engine *e, uint32_t peer, enum stream_c
 	c->rx.buf_bytes = rx_buf->bytes;
 	c->up = true;
 	c->class = (uint8_t)class;
+	c->lane = lane;
 	c->index = index;
 	c->peer = peer;
 	c->user = user;

@@ -129,10 +129,11 @@ int engine_peer_find(const struct engine *e, const struct address *addr);
 /*
  * A channel to @peer is up. @rx_buf of @rx_bytes (>= 16 KiB) is its staging memory, @tx_buf of
  * @tx_bytes (>= 16 KiB) its header and small-payload memory; both the caller's, until after
- * engine_channel_down. Returns it, or NULL if the table is full.
+ * engine_channel_down. Returns it, or NULL if the table is full. A stream stays in the lane that
+ * carried its OPEN, since that leads to the worker which has its other end.
  */
 struct channel *engine_channel_up(struct engine *e, uint32_t peer, enum stream_class class,
-				  uint16_t index, const struct ring_mem *rx_buf,
+				  uint16_t lane, uint16_t index, const struct ring_mem *rx_buf,
 				  const struct ring_mem *tx_buf, void *user, uint64_t now_ns);
 /* It is dead. What it had not delivered is sent again on others. @c is invalid afterwards. */
 void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns);

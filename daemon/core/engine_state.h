@@ -72,7 +72,7 @@ struct channel_rx {
 struct channel {
 	bool up;
 	uint8_t class;
-	uint16_t index;
+	uint16_t lane, index;
 	uint32_t peer;
 	uint32_t bit; /* place in the peer */
 	void *user;
@@ -107,6 +107,7 @@ struct engine_peer {
 	struct elastic elastic; /* of the throughput channels */
 	bool grow;        /* another one is wanted; taken by engine_peer_grows */
 	uint32_t turn[3]; /* round robin, by class */
+	uint32_t lane_turn; /* the same, of the lanes that streams are opened in */
 	uint32_t streams;
 	uint32_t epoch;   /* counts its incarnations */
 	uint64_t down_ns; /* since when no channel is up; meaningful if streams > 0 && up == 0 */

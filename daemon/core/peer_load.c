@@ -20,15 +20,15 @@ static bool is_elastic(const struct engine *e, uint32_t peer)
 	return peer != 0 && e->cfg.throughput_max > e->cfg.throughput;
 }
 
-/* Does every channel of the class wait for its transport? */
-static bool all_stuck(const struct engine_peer *p)
+/* Does every channel of the class in @lane wait for its transport? */
+static bool all_stuck(const struct engine_peer *p, uint16_t lane)
 {
 	uint32_t bits = p->usable;
 
 	for (; bits != 0; bits &= bits - 1) {
 		const struct channel *c = p->channel[__builtin_ctz(bits)];
 
-		if (c->class == CLASS_THROUGHPUT && !c->stuck)
+		if (c->class == CLASS_THROUGHPUT && c->lane == lane && !c->stuck)
 			return false;
 	}
 	return true;
@@ -47,7 +47,8 @@ uint32_t engine_channel_stuck(struct engine *e, struct channel *c, uint64_t now_
 	if (c->tx.queue.head == NULL)
 		return 0;
 	moved = sched_spread(e, c);
-	if (moved == 0 && is_elastic(e, c->peer) && p->elastic.since_ns == 0 && all_stuck(p)) {
+	if (moved == 0 && is_elastic(e, c->peer) && p->elastic.since_ns == 0 &&
+	    all_stuck(p, c->lane)) {
 		elastic_blocked(&p->elastic, e->now_ns);
 		look_due(e, p);
 	}
@@ -78,17 +79,21 @@ void engine_channel_extra(struct engine *e, struct channel *c, uint64_t now_ns)
 static struct elastic_view view_of(const struct engine *e, const struct engine_peer *p)
 {
 	struct elastic_view v = { .nr = 0 };
-	uint32_t bits = p->usable;
+	uint32_t bits = p->usable, lanes;
+	uint64_t lane_bits = 0;
 
 	for (; bits != 0; bits &= bits - 1) {
 		const struct channel *c = p->channel[__builtin_ctz(bits)];
 
 		v.nr += c->class == CLASS_THROUGHPUT;
 		v.extra += c->extra;
+		lane_bits |= 1ull << c->lane % 64;
 	}
+	lanes = (uint32_t)__builtin_popcountll(lane_bits);
 	/* Configured ones that are missing are being dialled anyway. */
-	v.may_grow = v.nr >= e->cfg.throughput && v.nr < e->cfg.throughput_max && !e->leaving &&
-		     p->known && !p->leaving;
+	v.may_grow = v.nr >= lanes * e->cfg.throughput && v.nr < lanes * e->cfg.throughput_max &&
+		     __builtin_popcount(p->up) < PEER_CHANNELS - 1 && !e->leaving && p->known &&
+		     !p->leaving;
 	return v;
 }
 

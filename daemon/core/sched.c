@@ -38,8 +38,9 @@ static void queue_remove(struct stream_queue *q, struct stream *s)
 	q->nr--;
 }
 
-/* Channels of @class that take streams, in order of their places; returns how many. */
-static uint32_t candidates(const struct engine_peer *p, uint8_t class, struct channel **out)
+/* Channels of @class that take @s, in order of their places; returns how many. */
+static uint32_t candidates(const struct engine_peer *p, const struct stream *s, uint8_t class,
+			   struct channel **out)
 {
 	uint32_t bits = p->usable, nr = 0;
 
@@ -47,10 +48,27 @@ static uint32_t candidates(const struct engine_peer *p, uint8_t class, struct ch
 		struct channel *c = p->channel[__builtin_ctz(bits)];
 
 		bits &= bits - 1;
-		if (c->class == class)
+		if (c->class == class && (s->lane == 0 || s->lane == c->lane + 1))
 			out[nr++] = c;
 	}
 	return nr;
+}
+
+/* Leaves only those of one lane, each time of another: streams are opened to all workers there. */
+static uint32_t one_lane(struct engine_peer *p, struct channel **c, uint32_t nr)
+{
+	uint32_t i, left = 0;
+	uint16_t lane;
+
+	for (i = 1; i < nr && c[i]->lane == c[0]->lane; i++)
+		;
+	if (i >= nr)
+		return nr;
+	lane = c[p->lane_turn++ % nr]->lane;
+	for (i = 0; i < nr; i++)
+		if (c[i]->lane == lane)
+			c[left++] = c[i];
+	return left;
 }
 
 static struct channel *least_loaded(struct channel **c, uint32_t nr, const struct channel *last)
@@ -84,19 +102,21 @@ static struct channel *by_policy(struct engine *e, struct stream *s, struct chan
 /* Where @s goes on now; NULL: no channel to its peer is up. */
 static struct channel *choose(struct engine *e, struct stream *s)
 {
-	const struct engine_peer *p = &e->peer[s->peer];
+	struct engine_peer *p = &e->peer[s->peer];
 	bool data = s->tx_next < s->tx_tail && s->tx.base != NULL;
 	/* What carries no data is short and urgent. */
 	uint8_t class = data ? s->class : CLASS_LATENCY;
 	struct channel *c[PEER_CHANNELS];
-	uint32_t nr = candidates(p, class, c);
+	uint32_t nr = candidates(p, s, class, c);
 
 	if (nr == 0) {
 		class = class == CLASS_LATENCY ? CLASS_THROUGHPUT : CLASS_LATENCY;
-		nr = candidates(p, class, c);
+		nr = candidates(p, s, class, c);
 	}
 	if (nr == 0)
 		return NULL;
+	if (s->lane == 0)
+		nr = one_lane(p, c, nr);
 	if (nr == 1 || !data)
 		return c[0];
 	/* The receiver must be able to remember every hole that changes of channel make. */
@@ -159,7 +179,9 @@ bool sched_data_fits(const struct engine *e, const struct channel *c, const stru
 	if (c->class == s->class)
 		return true;
 	while (bits != 0) {
-		if (p->channel[__builtin_ctz(bits)]->class == s->class)
+		const struct channel *other = p->channel[__builtin_ctz(bits)];
+
+		if (other->class == s->class && other->lane == c->lane)
 			return false;
 		bits &= bits - 1;
 	}
@@ -190,7 +212,7 @@ uint32_t sched_spread(struct engine *e, struct channel *c)
 		struct channel *to = p->channel[__builtin_ctz(bits)];
 		struct stream *s = c->tx.queue.head;
 
-		if (to->class != c->class || !idle(to))
+		if (to->class != c->class || to->lane != c->lane || !idle(to))
 			continue;
 		if (!spreads(s)) {
 			/* The next one may; it is looked at the next time. */

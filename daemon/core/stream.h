@@ -68,6 +68,7 @@ struct stream {
 	uint32_t peer;
 	uint32_t used; /* channels (bit: place in the peer) that carried frames of it */
 	uint32_t deficit;
+	uint16_t lane; /* + 1: whose workers have the two ends; 0: OPEN has not been sent */
 	uint8_t state;     /* enum stream_state */
 	uint8_t want;      /* WANT_* */
 	uint8_t class;     /* now */

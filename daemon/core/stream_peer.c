@@ -206,13 +206,14 @@ static int open_again(struct engine *e, struct channel *c, struct stream *s)
 	return 0;
 }
 
-static struct stream *incoming_alloc(struct engine *e, uint32_t peer, const struct open_info *o,
-				     const struct frame *f)
+static struct stream *incoming_alloc(struct engine *e, const struct channel *c,
+				     const struct open_info *o, const struct frame *f)
 {
-	struct stream *s = stream_alloc(e, peer);
+	struct stream *s = stream_alloc(e, c->peer);
 
 	if (s == NULL)
 		return NULL;
+	s->lane = (uint16_t)(c->lane + 1);
 	s->state = STREAM_INCOMING;
 	s->remote_id = o->stream;
 	s->local_addr = o->destination;
@@ -247,7 +248,7 @@ static int peer_open(struct engine *e, struct channel *c, const struct frame *f,
 		e->counters.refused++;
 		return reply_refuse(c, o.stream, e->leaving ? WIRE_E_LEAVING : WIRE_E_REFUSED);
 	}
-	s = incoming_alloc(e, c->peer, &o, f);
+	s = incoming_alloc(e, c, &o, f);
 	if (s == NULL) {
 		e->counters.refused++;
 		return reply_refuse(c, o.stream, WIRE_E_NOBUFS);

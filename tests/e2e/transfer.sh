@@ -115,6 +115,24 @@ case_ipv6() { # quick
 	transfer here there 7003 six
 }
 
+# Hosts with different numbers of workers: one has lanes to several workers of the other.
+case_uneven_workers() { # quick
+	local i
+	two_cores
+	config here $'[workers]\ncores = 0'
+	config there "$two_workers"
+	start here
+	start there
+	channels=6 connected
+	random_file $((large / 4)) uneven
+	for i in 1 2 3 4; do
+		transfer here there 700$i uneven
+		transfer there here 701$i uneven
+	done
+	is here summary streams_reset 0 || fail "streams were reset"
+	is there summary streams_reset 0 || fail "streams were reset"
+}
+
 # To an address of the host itself, which no channel leads to.
 case_same_host() { # quick
 	both

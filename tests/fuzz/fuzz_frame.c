@@ -94,7 +94,8 @@ static void channel_up(struct fuzz *f, uint32_t i)
 	f->tx_buf[i] = memory(STAGING);
 	f->posted[i] = 0;
 	f->channel[i] = engine_channel_up(f->e, 1, i & 1 ? CLASS_THROUGHPUT : CLASS_LATENCY,
-					  (uint16_t)i, &f->rx_buf[i], &f->tx_buf[i], f, f->now_ns);
+					  0, (uint16_t)i, &f->rx_buf[i], &f->tx_buf[i], f,
+					  f->now_ns);
 	if (!f->channel[i])
 		abort();
 }

@@ -221,8 +221,8 @@ void end_up(struct sim *s, uint32_t conn, uint32_t end)
 	e->up = true;
 	e->heard_ns = s->now_ns;
 	n->peer[e->peer].channels++;
-	e->channel = engine_channel_up(n->engine, e->peer, p->class, p->index, &e->rx_buf.mem,
-				       &e->tx_buf.mem, e, node_now(s));
+	e->channel = engine_channel_up(n->engine, e->peer, p->class, (uint16_t)n->lane, p->index,
+				       &e->rx_buf.mem, &e->tx_buf.mem, e, node_now(s));
 	if (!e->channel)
 		sim_fail(s, "node %u: no place for a channel", e->node);
 	sim_log(s, "conn %u end %u up: node %u, host %u, class %u, index %u", conn, end, e->node,

@@ -58,7 +58,7 @@ static void start_loop_channels(struct sim *s, struct node *n, uint32_t node)
 		guarded_init(&end->tx_buf, STAGING_BYTES);
 		end->channel =
 			engine_channel_up(n->engine, 0, i == 0 ? CLASS_LATENCY : CLASS_THROUGHPUT,
-					  0, &end->rx_buf.mem, &end->tx_buf.mem, end, s->now_ns);
+					  0, 0, &end->rx_buf.mem, &end->tx_buf.mem, end, s->now_ns);
 		if (!end->channel)
 			sim_fail(s, "node %u: no place for a loop channel", node);
 	}

@@ -27,6 +27,7 @@
 struct rig_wire {
 	struct channel *channel[2];
 	enum stream_class class;
+	uint16_t lane;
 	uint8_t *staging[2][2];
 	uint8_t *bytes[2]; /* [i]: from host i */
 	size_t used[2];
@@ -144,8 +145,8 @@ static inline void rig_up_one(struct rig *r, int w, int host, enum stream_class 
 		wire->bytes[host] = malloc(RIG_WIRE);
 	wire->used[host] = 0;
 	wire->class = class;
-	wire->channel[host] = engine_channel_up(r->host[host].engine, 1, class, (uint16_t)w,
-						&mem[0], &mem[1], wire, r->now_ns);
+	wire->channel[host] = engine_channel_up(r->host[host].engine, 1, class, wire->lane,
+						(uint16_t)w, &mem[0], &mem[1], wire, r->now_ns);
 }
 
 static inline void rig_up(struct rig *r, int w, enum stream_class class)

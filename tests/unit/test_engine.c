@@ -708,7 +708,7 @@ static void a_host_is_its_own_peer(void **state)
 	struct rig *r = *state;
 	struct engine *e = r->host[0].engine;
 	struct ring_mem rx = rig_ring(16384), tx = rig_ring(16384);
-	struct channel *loop = engine_channel_up(e, 0, CLASS_LATENCY, 0, &rx, &tx, r, r->now_ns);
+	struct channel *loop = engine_channel_up(e, 0, CLASS_LATENCY, 0, 0, &rx, &tx, r, r->now_ns);
 	struct engine_connect args = { .remote = rig_address(0), .remote_port = RIG_PORT,
 				       .tx = r->tx, .rx = r->rx };
 	struct stream *s;
