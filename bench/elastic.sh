@@ -1,19 +1,19 @@
 #!/bin/bash
 # elastic.sh - how many channels there are as the load comes and goes: prints a table over time.
 #
-#   bench/elastic.sh [--quick] [--rate R] [--max N] [--seconds S] [--flat]
+#   bench/elastic.sh [--quick] [--rate R] [--max N] [--seconds S] [--flows F] [--flat]
 #
 # Two network namespaces and a veth pair; the path gives each TCP connection its own share of R
 # (200mbit) and no more, as one with a policer for each connection, or of many equal paths: htb
-# classes at the sender, by the port of the connection. One bulk stream is idle, goes as fast as it
-# can for S seconds (12), and is idle again. [channels] throughput = 1, max = N + 1 (N: 7).
+# classes at the sender, by the port of the connection. Nothing moves, then F bulk streams (1) as fast
+# as they can for S seconds (12), then nothing. [channels] throughput = 1, max = N + 1 (N: 7).
 # --flat: one shared link of R in place of that (tbf), where more channels help nobody. Needs root.
 # Whatever is started or made here, and nothing else, is ended and removed at the end.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 : "${OUT:=build/release}" "${NCD_CONF:=}"
 bin=$(cd "$OUT" 2>/dev/null && pwd) || { echo "elastic.sh: no $OUT: run make first" >&2; exit 1; }
-rate=200mbit most=7 seconds=12 flat='' note='' buckets=64
+rate=200mbit most=7 seconds=12 flows=1 flat='' note='' buckets=64
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -21,6 +21,7 @@ while [ $# -gt 0 ]; do
 	--rate) rate=${2:?} && shift ;;
 	--max) most=${2:?} && shift ;;
 	--seconds) seconds=${2:?} && shift ;;
+	--flows) flows=${2:?} && shift ;;
 	--flat) flat=1 ;;
 	*) sed -n '2,12s/^# \?//p' "$0" >&2 && exit 1 ;;
 	esac
@@ -137,9 +138,19 @@ line() {
 watch() { # WORDS SECONDS
 	local end=$((SECONDS + $2))
 	while [ $SECONDS -lt $end ]; do
-		sleep .5
+		sleep 1
 		line "$1"
 	done
+}
+# Until they are as few as before, and a line more.
+watch_shrink() {
+	local end=$((SECONDS + most * 4 + 4))
+	while [ $SECONDS -lt $end ] && [ "$(channels up)" -gt 1 ]; do
+		sleep 1
+		line "$1"
+	done
+	sleep 1
+	line "$1"
 }
 
 make_path
@@ -163,11 +174,11 @@ T
 began=$(date +%s%N) last_ns=$began last_bytes=$(sent)
 watch idle 2
 NCD_SOCKET=$dir/a.sock timeout 120 ip netns exec "$name-a" "$bin/ncd-perf" stream --via ncd \
-	--to 10.79.0.2 --flows 1 --seconds "$seconds" >"$dir/perf.log" 2>&1 &
+	--to 10.79.0.2 --flows "$flows" --seconds "$seconds" >"$dir/perf.log" 2>&1 &
 load=$!
 pids+=("$load")
-watch "one bulk stream" $((seconds + 1))
+watch "bulk, $flows flows" $((seconds + 1))
 wait "$load" || fail "ncd-perf failed"
-watch idle $((most * 2 + 2))
+watch_shrink idle
 echo
 echo "Grown $(counter grown), shrunk $(counter shrunk), refused $(counter refused)."
