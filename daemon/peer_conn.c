@@ -204,7 +204,9 @@ static void conn_up(struct peer_conn *conn, enum peer_verdict verdict)
 	conn->link.lane = pl->lane;
 	conn->link.index = pl->index;
 	conn->link.place = pl;
-	conn->link.extra = pl->elastic && pl->dialled;
+	/* The peer may be another one than when it was asked for. */
+	conn->link.extra = pl->elastic && pl->dialled &&
+			   (entry->core.features & WIRE_FEATURE_DRAIN);
 	add->link = &conn->link;
 	add->user = conn;
 	conn->commands++;
