@@ -29,6 +29,7 @@ void client_free(struct client *c)
 	for (i = 1; i <= c->segment_nr; i++)
 		region_unmap(&c->segment[i]);
 	region_unmap(&c->segment0);
+	client_left_hide(c);
 	if (c->stats)
 		stats_hide(&c->stats->use);
 	*c->link = c->next;
@@ -88,6 +89,7 @@ void client_end(struct client *c, const char *reason)
 	ctl->load[c->default_worker]--;
 	c->state = CLIENT_LEAVING;
 	client_listeners_hide(c);
+	client_left_hide(c);
 	if (c->claims > 0)
 		port_table_release_all(ctl->ports, c);
 	for (i = 0; i < ctl->workers->nr; i++) {

@@ -71,6 +71,12 @@ struct client {
 	uint32_t commands;                          /* that are under way */
 	uint32_t claims;                            /* in the port table */
 	struct client_listener listener[NCD_LISTENERS_MAX];
+
+	/* Its rows of ncd-stat for what it left to kernel TCP; client_left.c. */
+	struct stats_socket *left[NCD_LEFT_MAX];
+	uint32_t left_seen; /* LEFT: changes, when looked at last */
+	uint32_t left_top;  /* none from here on */
+	uint32_t left_shown;
 };
 
 /* A request that one or more workers have to answer before the application is. */
@@ -108,6 +114,11 @@ void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes);
 
 /* client_attach.c: judges a HELLO. False: @c has ended. */
 bool client_attach(struct client *c, const struct ctl_hello *hello);
+
+/* client_left.c: shows what has changed in its table of sockets left to kernel TCP; shows nothing
+ * of it any more. */
+void client_left_look(struct client *c);
+void client_left_hide(struct client *c);
 
 /* client_request.c: false: @c has ended. */
 bool client_message(struct client *c, const union ctl_message *msg, size_t bytes, int *fds,

@@ -87,6 +87,12 @@ int control_listen(struct control *ctl, int fd)
 	return 0;
 }
 
+void control_second(struct control *ctl)
+{
+	for (struct client *c = ctl->clients; c; c = c->next)
+		client_left_look(c);
+}
+
 void control_leave(struct control *ctl)
 {
 	const struct ctl_head leaving = { .type = CTL_LEAVING };

@@ -23,6 +23,7 @@
 #define CHANNELS         1024u
 #define LISTENERS        16384u
 #define STATS_LISTENERS  4096u
+#define STATS_LEFT       16384u
 #define STATS_CHANNELS   8192u
 #define ACK_DELAY_NS     10000000ull
 #define ORPHAN_NS        60000000000ull
@@ -158,6 +159,7 @@ static int start_stats(struct daemon *d, uint32_t workers, char error[CONFIG_ERR
 		.channels = STATS_CHANNELS,
 		.clients = NCD_CLIENTS_MAX,
 		.listeners = STATS_LISTENERS,
+		.left = STATS_LEFT,
 	};
 	char path[STATS_PATH_BYTES];
 	char text[ADDRESS_TEXT_BYTES];

@@ -186,6 +186,7 @@ static void daemon_second(int fd, short what, void *ctx)
 	/* Relaxed: looked at for itself alone. */
 	atomic_store_explicit(&d->stats.head->heartbeat_ns, clock_monotonic_ns(),
 			      memory_order_relaxed);
+	control_second(&d->control);
 	daemon_status(d);
 }
 

@@ -68,8 +68,13 @@ static void show_state(struct flow *f, enum slot_state state)
 	atomic_store_explicit(&f->shm->state, state, memory_order_seq_cst);
 }
 
-static uint32_t show_error(struct flow *f)
+static uint32_t show_error(struct worker *w, struct flow *f)
 {
+	struct stream_info i;
+
+	engine_stream_info(f->stream, &i);
+	if (!(f->flags & FLOW_OPEN) && engine_peer_down(w->engine, &i.remote))
+		show_flags(f, SLOT_F_PEER_DOWN);
 	/* Relaxed: the store of state or flags orders it. */
 	atomic_store_explicit(&f->shm->error, stream_error(f->stream), memory_order_relaxed);
 	if (!(f->flags & FLOW_OPEN))
@@ -78,7 +83,7 @@ static uint32_t show_error(struct flow *f)
 	return EV_ERR | EV_IN | EV_OUT | EV_HUP;
 }
 
-static uint32_t show_rare(struct flow *f, uint32_t events)
+static uint32_t show_rare(struct worker *w, struct flow *f, uint32_t events)
 {
 	uint32_t tell = 0;
 
@@ -88,7 +93,7 @@ static uint32_t show_rare(struct flow *f, uint32_t events)
 		tell |= EV_OUT;
 	}
 	if (events & STREAM_EV_ERROR)
-		tell |= show_error(f);
+		tell |= show_error(w, f);
 	if (events & STREAM_EV_TX_DONE) {
 		show_flags(f, SLOT_F_TX_DONE);
 		tell |= EV_OUT;
@@ -124,7 +129,7 @@ static void deliver(struct worker *w, struct flow *f, uint32_t events)
 		if (events & STREAM_EV_RX)
 			tell |= show_rx(f);
 		if (events & ~(STREAM_EV_TX | STREAM_EV_RX | STREAM_EV_DONE))
-			tell |= show_rare(f, events);
+			tell |= show_rare(w, f, events);
 		if (tell)
 			slot_notify(w, f->port, f->slot, f->shm, tell);
 	}

@@ -108,9 +108,14 @@ static void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot)
 static void open_failed(struct worker *w, struct port *p, uint32_t slot, int error)
 {
 	struct slot_shm *shm = &p->slot_shm[slot];
+	struct address to;
+	uint32_t flags;
 
+	memcpy(to.byte, shm->peer_addr, sizeof(to.byte));
+	flags = engine_peer_down(w->engine, &to) ? SLOT_F_PEER_DOWN : 0;
 	p->slot[slot].use = SLOT_USE_FAILED;
-	/* Relaxed: STATE orders it. */
+	/* Relaxed, both: STATE orders them. */
+	atomic_store_explicit(&shm->flags, flags, memory_order_relaxed);
 	atomic_store_explicit(&shm->error, error, memory_order_relaxed);
 	/* STATE, daemon end; seq_cst for NOTIFY. */
 	atomic_store_explicit(&shm->state, SLOT_FAILED, memory_order_seq_cst);

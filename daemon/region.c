@@ -29,7 +29,8 @@ uint64_t region_layout(struct region_shm *ret_layout, uint32_t workers, uint32_t
 
 	l.qp_off = page_up(sizeof(l));
 	l.listener_off = page_up(l.qp_off + NCD_QP_NR * sizeof(struct qp_shm));
-	l.port_off = page_up(l.listener_off + l.listeners * sizeof(struct listener_shm));
+	l.left_off = page_up(l.listener_off + l.listeners * sizeof(struct listener_shm));
+	l.port_off = page_up(l.left_off + LEFT_TABLE_BYTES);
 
 	/* Queues begin on pages of their own, so that those never used take no memory. */
 	l.sq_off = page_up(sizeof(struct port_shm));

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -36,7 +37,8 @@ static uint64_t table_place(uint64_t *end, uint64_t nr, uint64_t entry_bytes)
 
 static struct stats_head stats_layout(const struct stats_shape *shape)
 {
-	uint64_t sockets = (uint64_t)shape->workers * shape->streams + shape->listeners;
+	uint64_t sockets = (uint64_t)shape->workers * shape->streams + shape->listeners +
+			   shape->left;
 	uint64_t end = sizeof(struct stats_head);
 	struct stats_head h = {
 		.magic = STATS_MAGIC,
@@ -56,6 +58,19 @@ static struct stats_head stats_layout(const struct stats_shape *shape)
 	h.socket_off = table_place(&end, sockets, sizeof(struct stats_socket));
 	h.bytes = (end + NCD_PAGE - 1) & ~(uint64_t)(NCD_PAGE - 1);
 	return h;
+}
+
+/* All of @nr entries are free. -ENOMEM. */
+static int left_init(struct stats *s, uint32_t nr)
+{
+	s->left_free = calloc(nr + 1, sizeof(*s->left_free));
+	if (!s->left_free)
+		return -ENOMEM;
+	while (s->left_free_nr < nr) {
+		s->left_free[s->left_free_nr] = nr - 1 - s->left_free_nr;
+		s->left_free_nr++;
+	}
+	return 0;
 }
 
 int stats_init(struct stats *s, const char *socket, const struct stats_shape *shape)
@@ -87,8 +102,10 @@ int stats_init(struct stats *s, const char *socket, const struct stats_shape *sh
 		goto err_unlink;
 	}
 	memcpy(base, &head, sizeof(head));
-	if (rename(fresh, s->path) < 0) {
+	r = left_init(s, shape->left);
+	if (r == 0 && rename(fresh, s->path) < 0)
 		r = -errno;
+	if (r < 0) {
 		(void)munmap(base, head.bytes);
 		goto err_unlink;
 	}
@@ -109,6 +126,8 @@ void stats_fini(struct stats *s)
 	if (s->head)
 		(void)munmap(s->head, s->head->bytes);
 	s->head = NULL;
+	free(s->left_free);
+	s->left_free = NULL;
 }
 
 void stats_state(struct stats *s, const char *state)
@@ -191,6 +210,21 @@ struct stats_socket *stats_listener_take(struct stats *s)
 		if (entry_take(&e->use, &e->seq, e, sizeof(*e)))
 			return e;
 	return NULL;
+}
+
+struct stats_socket *stats_left_take(struct stats *s)
+{
+	struct stats_socket *first = stats_worker_sockets(s, s->shape.workers) + s->shape.listeners;
+
+	return s->left_free_nr ? &first[s->left_free[--s->left_free_nr]] : NULL;
+}
+
+void stats_left_give(struct stats *s, struct stats_socket *entry)
+{
+	struct stats_socket *first = stats_worker_sockets(s, s->shape.workers) + s->shape.listeners;
+
+	stats_hide(&entry->use);
+	s->left_free[s->left_free_nr++] = (uint32_t)(entry - first);
 }
 
 void stats_show(_Atomic uint32_t *use)

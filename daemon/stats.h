@@ -21,12 +21,15 @@
 struct stats_shape {
 	uint32_t workers, streams; /* streams of one worker */
 	uint32_t channels, clients, listeners;
+	uint32_t left; /* sockets left to kernel TCP, of all clients */
 };
 
 struct stats {
 	struct stats_head *head;
 	struct stats_shape shape;
 	char path[STATS_PATH_BYTES];
+	uint32_t *left_free; /* indices of free entries, [left_free_nr] of them */
+	uint32_t left_free_nr;
 };
 
 /* Path of the page that belongs to @socket: ".sock" becomes ".stats", or is added. */
@@ -50,6 +53,10 @@ struct stats_socket *stats_worker_sockets(struct stats *s, uint32_t worker);
 struct stats_channel *stats_channel_take(struct stats *s);
 struct stats_client *stats_client_take(struct stats *s);
 struct stats_socket *stats_listener_take(struct stats *s);
+/* An entry for a socket left to kernel TCP, unused; NULL: the table is full. Takes no search: the
+ * application decides how often. stats_left_give hides it, and it may be taken again. */
+struct stats_socket *stats_left_take(struct stats *s);
+void stats_left_give(struct stats *s, struct stats_socket *entry);
 /* @use of an entry: from now on readers see it; or no longer, and it may be taken again. */
 void stats_show(_Atomic uint32_t *use);
 void stats_hide(_Atomic uint32_t *use);

@@ -169,6 +169,9 @@ static bool layout_good(const struct region_shm *l, const struct ctl_welcome *w)
 	return fits(l->qp_off, sizeof(struct qp_shm), NCD_QP_NR, sizeof(struct qp_shm), l->bytes) &&
 	       fits(l->listener_off, sizeof(struct listener_shm), l->listeners,
 		    sizeof(struct listener_shm), l->bytes) &&
+	       fits(l->left_off, NCD_CACHE_LINE, 1 + NCD_LEFT_MAX, sizeof(struct left_shm),
+		    l->bytes) &&
+	       l->left_off % NCD_PAGE == 0 &&
 	       fits(l->port_off, l->port_bytes, l->workers, sizeof(struct port_shm), l->bytes) &&
 	       fits(l->sq_off, l->sq_bytes, NCD_QP_NR, ring_bytes(NCD_SQ_ENTRIES), l->port_bytes) &&
 	       fits(l->cq_off, l->cq_bytes, NCD_QP_NR, ring_bytes(NCD_CQ_ENTRIES), l->port_bytes) &&

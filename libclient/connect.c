@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cq.h"
+#include "left.h"
 #include "ncclient.h"
 #include "sock.h"
 
@@ -169,4 +170,18 @@ int nc_connect(int number, const struct sockaddr *addr, socklen_t addrlen)
 	}
 	lock_release(&s->lock);
 	return ret;
+}
+
+bool connect_peer_down(int number)
+{
+	struct nc_sock *s = sock_find_locked(number);
+	bool down;
+
+	if (!s)
+		return false;
+	/* STATE, application end: behind the look that found it failed. */
+	down = sock_phase(s) == PHASE_FAILED && sock_slot(s) &&
+	       atomic_load_explicit(&sock_slot(s)->flags, memory_order_acquire) & SLOT_F_PEER_DOWN;
+	lock_release(&s->lock);
+	return down;
 }

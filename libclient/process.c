@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "left.h"
 #include "ncclient.h"
 #include "sock.h"
 
@@ -49,9 +50,12 @@ int process_attach(struct attachment **ret_attachment)
 		attachment_put(self.current);
 		self.current = NULL;
 	}
-	if (!self.current)
+	if (!self.current) {
 		ret = attachment_create(path && *path ? path : DEFAULT_PATH, self.why,
 					sizeof(self.why), &self.current);
+		if (ret == 0)
+			left_join(self.current);
+	}
 	if (ret == 0) {
 		self.why[0] = '\0';
 		attachment_get(self.current);

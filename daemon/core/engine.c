@@ -180,6 +180,13 @@ int engine_peer_find(const struct engine *e, const struct address *addr)
 	return -ENETUNREACH;
 }
 
+bool engine_peer_down(const struct engine *e, const struct address *addr)
+{
+	int peer = engine_peer_find(e, addr);
+
+	return peer > 0 && e->peer[peer].up == 0;
+}
+
 bool engine_peer_left(struct engine *e, uint32_t peer)
 {
 	bool left = e->peer[peer].left;

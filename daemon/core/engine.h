@@ -123,6 +123,8 @@ void engine_peer_reset(struct engine *e, uint32_t index, uint64_t now_ns);
 void engine_peer_unreachable(struct engine *e, uint32_t index, int error, uint64_t now_ns);
 /* Index of the peer that has @addr, or -ENETUNREACH. */
 int engine_peer_find(const struct engine *e, const struct address *addr);
+/* True if @addr is a peer's to which there is no channel: nobody there was asked anything. */
+bool engine_peer_down(const struct engine *e, const struct address *addr);
 
 /* ---- channels ---- */
 

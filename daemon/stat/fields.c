@@ -96,6 +96,7 @@ const struct field *client_fields(void)
 	static const struct field list[] = {
 		{ GAUGE(stats_client, sockets) },
 		{ GAUGE(stats_client, region_bytes) },
+		{ .name = "kernel", .offset = offsetof(struct stats_client, left), .gauge = true },
 		{ .name = NULL },
 	};
 

@@ -201,7 +201,13 @@ static void put_sockets(struct json *j, const struct view *v)
 		put_address(j, "local_addr", "local_port", s->local_addr, s->local_port);
 		put_address(j, "peer_addr", "peer_port", s->peer_addr, s->peer_port);
 		put_text(j, "class", view_class(s->class_));
-		put_text(j, "path", s->path == 1 ? "channel" : s->path == 2 ? "host" : "-");
+		put_text(j, "path", view_path(s, "channel"));
+		if (s->path == 3) {
+			put_text(j, "why", view_why_word(s));
+			put_u64(j, "pid", s->client_pid);
+			put_close(j, '}');
+			continue;
+		}
 		put_u64(j, "worker", s->worker);
 		put_u64(j, "pid", s->client_pid);
 		put_fields(j, v, socket_fields(), view_socket_before(v, &v->now->socket[i]), s);
@@ -244,16 +250,15 @@ static void put_errors(struct json *j, const struct view *v)
 
 static void put_summary(struct json *j, const struct view *v)
 {
-	uint32_t listening = 0;
+	struct socket_count n = view_count(v);
 
-	for (uint32_t i = 0; i < v->now->sockets; i++)
-		listening += v->now->socket[i].entry.state == STATS_S_LISTEN;
 	put_open(j, "summary", '{');
 	put_u64(j, "workers", v->now->head.worker_nr);
 	put_u64(j, "channels", v->now->channels);
 	put_u64(j, "clients", v->now->clients);
-	put_u64(j, "listening", listening);
-	put_u64(j, "connected", v->now->sockets - listening);
+	put_u64(j, "listening", n.listening);
+	put_u64(j, "connected", n.connected);
+	put_u64(j, "kernel", n.left);
 	for (const struct field *f = worker_fields(); f->name; f++) {
 		const struct view totals = { .now = v->now };
 

@@ -67,14 +67,14 @@ static void sockets_line(const struct view *v)
 	uint64_t opened = view_workers_sum(v, offsetof(struct stats_worker, streams_opened));
 	uint64_t accepted = view_workers_sum(v, offsetof(struct stats_worker, streams_accepted));
 	char a[QUANTITY_BYTES], b[QUANTITY_BYTES];
-	uint32_t listening = 0;
+	struct socket_count n = view_count(v);
 
-	for (uint32_t i = 0; i < v->now->sockets; i++)
-		listening += v->now->socket[i].entry.state == STATS_S_LISTEN;
 	fprintf(v->out, "  clients   %u\n", v->now->clients);
 	fprintf(v->out, "  sockets   %u listening, %u connected; %s opened, %s accepted%s\n",
-		listening, v->now->sockets - listening, quantity_count(opened, a),
-		quantity_count(accepted, b), v->before ? " a second" : "");
+		n.listening, n.connected, quantity_count(opened, a), quantity_count(accepted, b),
+		v->before ? " a second" : "");
+	if (n.left)
+		fprintf(v->out, "  kernel    %u sockets of programs left to kernel TCP\n", n.left);
 }
 
 static void bytes_line(const struct view *v, const char *what, size_t bytes, size_t frames)

@@ -127,14 +127,27 @@ static int channel_numbers(const struct view *v)
 	return table_print(&t, v->out);
 }
 
+/* Of what kernel TCP carries only ss(8) knows them. */
+static void set_queues(struct table *t, const struct stats_socket *s)
+{
+	if (s->path == 3) {
+		table_set(t, 1, "-");
+		table_set(t, 2, "-");
+		return;
+	}
+	table_format(t, 1, "%lu", counter(&s->recv_q));
+	table_format(t, 2, "%lu", counter(&s->send_q));
+}
+
 static int sockets(const struct view *v)
 {
 	static const char *const title[] = { "-State",     "Recv-Q", "Send-Q", "-Local:Port",
 					     "-Peer:Port", "-Class", "-Path",  "W",
-					     "PID",        NULL };
+					     "PID",        "-Why",   NULL };
 	static const char *const title_rate[] = { "-State",     "Recv-Q", "Send-Q", "-Local:Port",
 						  "-Peer:Port", "-Class", "-Path",  "W",
-						  "PID",        "Sent/s", "Recv/s", NULL };
+						  "PID",        "Sent/s", "Recv/s", "-Why",
+						  NULL };
 	char addr[VIEW_ADDRESS_BYTES];
 	struct table t;
 
@@ -147,13 +160,14 @@ static int sockets(const struct view *v)
 			continue;
 		table_row(&t);
 		table_set(&t, 0, view_socket_state(s));
-		table_format(&t, 1, "%lu", counter(&s->recv_q));
-		table_format(&t, 2, "%lu", counter(&s->send_q));
+		set_queues(&t, s);
 		table_set(&t, 3, view_address(s->local_addr, s->local_port, addr));
 		table_set(&t, 4, view_address(s->peer_addr, s->peer_port, addr));
 		table_set(&t, 5, s->class_ == 1 ? "lat" : s->class_ == 2 ? "thr" : "-");
-		table_set(&t, 6, s->path == 1 ? "chan" : s->path == 2 ? "host" : "-");
-		if (s->state == STATS_S_LISTEN)
+		table_set(&t, 6, view_path(s, "chan"));
+		if (s->path == 3)
+			table_set(&t, 7, "-");
+		else if (s->state == STATS_S_LISTEN)
 			table_set(&t, 7, "*"); /* every worker accepts */
 		else
 			table_format(&t, 7, "%u", s->worker);
@@ -163,6 +177,7 @@ static int sockets(const struct view *v)
 			set_bytes(&t, 10,
 				  view_rate(v, b ? &b->bytes_received : NULL, &s->bytes_received));
 		}
+		table_set(&t, v->before ? 11 : 9, view_why(s));
 	}
 	return table_print(&t, v->out);
 }
@@ -170,7 +185,7 @@ static int sockets(const struct view *v)
 static int clients(const struct view *v)
 {
 	static const char *const title[] = { "PID",      "UID",      "SOCKETS", "REGION",
-					     "ATTACHED", "-PROGRAM", NULL };
+					     "ATTACHED", "KERNEL",   "-PROGRAM", NULL };
 	struct table t;
 
 	table_start(&t, title);
@@ -183,7 +198,8 @@ static int clients(const struct view *v)
 		set_count(&t, 2, counter(&c->sockets));
 		set_bytes(&t, 3, counter(&c->region_bytes));
 		set_ns(&t, 4, age(v, &c->attached_ns));
-		table_set(&t, 5, c->program);
+		set_count(&t, 5, counter(&c->left));
+		table_set(&t, 6, c->program);
 	}
 	return table_print(&t, v->out);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ncd/shm_abi.h"
+
 double view_seconds(const struct view *v)
 {
 	double s;
@@ -92,6 +94,8 @@ const char *view_socket_state(const struct stats_socket *s)
 		return "CLOSE-WAIT";
 	case STATS_S_CLOSING:
 		return "CLOSING";
+	case STATS_S_KERNEL:
+		return "KERNEL";
 	}
 	return "?";
 }
@@ -99,6 +103,63 @@ const char *view_socket_state(const struct stats_socket *s)
 const char *view_class(uint8_t class_)
 {
 	return class_ == 1 ? "latency" : class_ == 2 ? "throughput" : "-";
+}
+
+const char *view_path(const struct stats_socket *s, const char *channel)
+{
+	return s->path == 1 ? channel : s->path == 2 ? "host" : s->path == 3 ? "kernel" : "-";
+}
+
+const char *view_why(const struct stats_socket *s)
+{
+	static const char *const text[LEFT_WHY_END] = {
+		[LEFT_OTHER] = "ncd failed",
+		[LEFT_NO_PEER] = "no peer has the address",
+		[LEFT_PEER_DOWN] = "the peer does not answer",
+		[LEFT_NO_LISTENER] = "nobody listens there through ncd",
+		[LEFT_PORT] = "the port is excluded",
+		[LEFT_NO_NCD] = "ncd did not run",
+		[LEFT_REFUSED] = "ncd refused the program",
+		[LEFT_NO_ROOM] = "a limit of ncd was reached",
+		[LEFT_FAMILY] = "its kind of address",
+		[LEFT_BY_CLIENT] = "the client came by kernel TCP",
+	};
+
+	if (s->path != 3)
+		return "";
+	if (s->state == STATS_S_LISTEN && s->why == LEFT_NO_PEER)
+		return "not an address of this host in ncd.conf";
+	return s->why < LEFT_WHY_END ? text[s->why] : "?";
+}
+
+const char *view_why_word(const struct stats_socket *s)
+{
+	static const char *const word[LEFT_WHY_END] = {
+		[LEFT_OTHER] = "other",     [LEFT_NO_PEER] = "no_peer",
+		[LEFT_PEER_DOWN] = "peer_down", [LEFT_NO_LISTENER] = "no_listener",
+		[LEFT_PORT] = "port",       [LEFT_NO_NCD] = "no_ncd",
+		[LEFT_REFUSED] = "refused", [LEFT_NO_ROOM] = "no_room",
+		[LEFT_FAMILY] = "family",   [LEFT_BY_CLIENT] = "by_client",
+	};
+
+	return s->why < LEFT_WHY_END ? word[s->why] : "other";
+}
+
+struct socket_count view_count(const struct view *v)
+{
+	struct socket_count n = { 0 };
+
+	for (uint32_t i = 0; i < v->now->sockets; i++) {
+		const struct stats_socket *s = &v->now->socket[i].entry;
+
+		if (s->path == 3)
+			n.left++;
+		else if (s->state == STATS_S_LISTEN)
+			n.listening++;
+		else
+			n.connected++;
+	}
+	return n;
 }
 
 const char *view_address(const uint8_t addr[16], uint16_t port, char buf[VIEW_ADDRESS_BYTES])

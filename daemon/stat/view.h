@@ -67,6 +67,17 @@ bool view_wants_socket(const struct view *v, const struct stats_socket *s);
 /* "LISTEN" and so on, as ss(8) where it has the word. */
 const char *view_socket_state(const struct stats_socket *s);
 const char *view_class(uint8_t class_);
+/* @channel, "host", "kernel", or "-" of a listener. */
+const char *view_path(const struct stats_socket *s, const char *channel);
+/* Why kernel TCP carries it; "" if ncd does. */
+const char *view_why(const struct stats_socket *s);
+/* The same in one word. */
+const char *view_why_word(const struct stats_socket *s);
+/* How many listen, are connected, are left to kernel TCP: each socket is one of them. */
+struct socket_count {
+	uint32_t listening, connected, left;
+};
+struct socket_count view_count(const struct view *v);
 /* "127.0.0.1:80", "[::1]:80", "*:80". */
 #define VIEW_ADDRESS_BYTES 56
 const char *view_address(const uint8_t addr[16], uint16_t port, char buf[VIEW_ADDRESS_BYTES]);

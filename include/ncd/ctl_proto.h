@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define CTL_MAGIC   0x6e63642d63746c31ull
-#define CTL_VERSION 2u
+#define CTL_VERSION 3u
 
 enum ctl_type {
 	CTL_HELLO = 1, /* app: struct ctl_hello */

@@ -23,6 +23,7 @@
 #define NCD_SQ_ENTRIES    4096  /* library waits for room (back-pressure) */
 #define NCD_CQ_ENTRIES    16384 /* event stays pending in the worker until there is room */
 #define NCD_LISTENERS_MAX 1024  /* listening sockets of one client; ENOBUFS */
+#define NCD_LEFT_MAX      1023  /* kernel sockets of one client that ncd-stat shows; more: not */
 #define NCD_BACKLOG_MAX   4096  /* as net.core.somaxconn; larger backlogs are cut to it */
 #define NCD_SEGMENTS_MAX  256   /* memfds of one region; ENOBUFS */
 #define NCD_SOCKETS_MAX   (1u << 20) /* virtual sockets of one client and worker */

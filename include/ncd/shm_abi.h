@@ -14,8 +14,9 @@
  *   | region_shm                           |       | tx and rx rings: power-of-2 |
  *   | qp_shm[NCD_QP_NR]                    |       | blocks handed out by the    |
  *   | listener_shm[listeners]              |       | worker that owns the        |
- *   +--------------------------------------+       | segment; named in slot_shm  |
- *   | port of worker 0: port_shm           |       +-----------------------------+
+ *   | left_table_shm, left_shm[left]       |       | segment; named in slot_shm  |
+ *   +--------------------------------------+       +-----------------------------+
+ *   | port of worker 0: port_shm           |
  *   |   NCD_QP_NR submission queues        |
  *   |   NCD_QP_NR completion queues        |   A port is where the application meets one worker.
  *   |   accept queue of each listener      |   Untouched pages cost nothing: tables are as large
@@ -66,6 +67,8 @@
  *            acknowledged is in the new tx ring; the old rx ring is no longer read.
  *   KICK     app: stores its words, swaps kick to 1 (acq_rel); 0 before: pushes SQ_KICK.
  *            daemon: swaps kick to 0 (acq_rel), then loads the words. Nothing is missed.
+ *   LEFT     app changes rows, then ++changes (release) -> control loads changes (acquire): the
+ *            rows are there. It looks again a second later if changes has moved meanwhile.
  *   NOTIFY   app: ORs its wish into notify (seq_cst), then looks (seq_cst) and sleeps; daemon:
  *            stores what there is to see, then clears the bits it serves in notify (one seq_cst
  *            RMW) and wakes for those that were set. Of the two RMWs on one word one is second:
@@ -82,7 +85,7 @@
 #include "ncd/limits.h"
 
 #define SHM_MAGIC   0x6e63643153484d31ull
-#define SHM_VERSION 2u
+#define SHM_VERSION 3u
 
 /* Segment 0, offset 0. Written by the daemon before the descriptor is passed, then constant. */
 struct region_shm {
@@ -104,7 +107,8 @@ struct region_shm {
 	uint64_t accept_off; /* + listener * accept_bytes: ring.h with NCD_BACKLOG_MAX words */
 	uint64_t accept_bytes;
 	uint64_t slot_off;   /* slot_shm[slots] */
-	uint64_t pad;
+	/* Of segment 0 again: left_table_shm, then NCD_LEFT_MAX rows. Whole pages, of their own. */
+	uint64_t left_off;
 };
 _Static_assert(sizeof(struct region_shm) == 128, "shm ABI");
 
@@ -123,6 +127,52 @@ struct listener_shm {
 	_Atomic uint32_t qp;                             /* app: queue pair of its completions */
 };
 _Static_assert(sizeof(struct listener_shm) == 128, "shm ABI");
+
+/*
+ * Sockets of the program that were left to kernel TCP, for ncd-stat: what they are, and why. All
+ * is the application's word; the daemon shows it beside the pid that it knows, and believes none.
+ */
+enum left_kind {
+	LEFT_FREE = 0,
+	LEFT_LISTEN,
+	LEFT_CONNECTION,
+	LEFT_KIND_END
+};
+
+enum left_why {
+	LEFT_OTHER = 0,
+	LEFT_NO_PEER,     /* the address is no peer's; of a listener: not this host's */
+	LEFT_PEER_DOWN,   /* the peer's ncd does not answer */
+	LEFT_NO_LISTENER, /* nobody listens there through ncd */
+	LEFT_PORT,        /* NCD_PORTS or NCD_EXCLUDE */
+	LEFT_NO_NCD,      /* ncd does not run here, or did not then */
+	LEFT_REFUSED,     /* [access] or [daemon] clients of ncd.conf */
+	LEFT_NO_ROOM,     /* a limit is reached, or there is no memory */
+	LEFT_FAMILY,      /* IPV6_V6ONLY, or an address of the other family */
+	LEFT_BY_CLIENT,   /* accepted: the client came by kernel TCP */
+	LEFT_WHY_END
+};
+
+struct left_table_shm {
+	alignas(NCD_CACHE_LINE) _Atomic uint32_t changes; /* LEFT */
+	_Atomic uint32_t top;                             /* rows from here on were never used */
+};
+
+struct left_shm { /* app only */
+	alignas(NCD_CACHE_LINE) _Atomic uint32_t kind; /* enum left_kind; the rest set before it */
+	uint32_t why;                                  /* enum left_why */
+	uint8_t local_addr[16];                        /* IPv6, or v4-mapped; all zero: any */
+	uint8_t peer_addr[16];
+	uint16_t local_port; /* host byte order */
+	uint16_t peer_port;
+	uint8_t pad[20];
+};
+_Static_assert(sizeof(struct left_table_shm) == 64, "shm ABI");
+_Static_assert(sizeof(struct left_shm) == 64, "shm ABI");
+
+#define LEFT_TABLE_BYTES \
+	(sizeof(struct left_table_shm) + NCD_LEFT_MAX * sizeof(struct left_shm))
+_Static_assert(LEFT_TABLE_BYTES % NCD_PAGE == 0, "shm ABI: the library maps it once more");
 
 /* Head of a port. */
 struct port_shm {
@@ -151,6 +201,7 @@ enum slot_state {
 #define SLOT_F_EOF     0x01u /* rx_tail is final */
 #define SLOT_F_RESET   0x02u /* error is set: both directions have ended */
 #define SLOT_F_TX_DONE 0x04u /* the peer has acknowledged our FIN and all before it */
+#define SLOT_F_PEER_DOWN 0x08u /* error is our own ncd's: no channel to the peer is up */
 
 struct slot_shm {
 	/* Daemon only; set before STATE, then constant until FREE, but for the rings. Offset 0. */

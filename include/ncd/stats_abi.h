@@ -121,16 +121,17 @@ struct stats_client { /* control */
 	counter64 sockets;
 	counter64 region_bytes; /* address space given */
 	counter64 attached_ns;
+	counter64 left; /* sockets that it left to kernel TCP */
 };
 
-struct stats_socket { /* the worker that owns it; listeners: control */
+struct stats_socket { /* the worker that owns it; listeners, path 3: control */
 	_Atomic uint32_t use;
 	_Atomic uint32_t seq;
 	uint32_t client_pid;
 	uint8_t state;  /* enum stats_socket_state */
 	uint8_t class_; /* 1 latency, 2 throughput */
-	uint8_t path;   /* 1 channel, 2 same host */
-	uint8_t pad;
+	uint8_t path;   /* 1 channel, 2 same host, 3 kernel TCP */
+	uint8_t why;    /* of path 3: enum left_why of shm_abi.h, as the application says */
 	uint8_t local_addr[16];
 	uint8_t peer_addr[16];
 	uint16_t local_port;
@@ -150,6 +151,7 @@ enum stats_socket_state {
 	STATS_S_FIN_WAIT,   /* we have finished, the peer has not */
 	STATS_S_CLOSE_WAIT, /* the peer has finished, we have not */
 	STATS_S_CLOSING,    /* application is gone, bytes still under way */
+	STATS_S_KERNEL,     /* a connection by kernel TCP, which knows its state */
 };
 
 #endif /* NCD_STATS_ABI_H */

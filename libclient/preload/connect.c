@@ -6,6 +6,8 @@
 #include <sys/time.h>
 
 #include "file.h"
+#include "../left.h"
+#include "kernel.h"
 #include "ncclient.h"
 #include "real.h"
 #include "way.h"
@@ -28,6 +30,8 @@ static int virtual_open(int nc, int domain, int flags)
 		errno = -pollfd;
 	else
 		fd = real()->fcntl(pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+	if (fd >= 0)
+		kernel_closed(fd); /* the number: what it named was closed past us */
 	if (fd >= 0)
 		f = file_open(fd, FILE_VIRTUAL, domain, nc);
 	if (!f) {
@@ -65,6 +69,8 @@ EXPORT int socket(int domain, int type, int protocol)
 	if (inet && stream && protocol == IPPROTO_VIRTUAL_SOCK)
 		return virtual_socket(domain, type);
 	fd = real()->socket(domain, type, protocol);
+	if (fd >= 0)
+		kernel_closed(fd); /* as in virtual_open */
 	if (fd >= 0 && inet && stream && (protocol == 0 || protocol == IPPROTO_TCP) && !way_off())
 		(void)file_open(fd, FILE_KERNEL, domain, -1); /* none: a kernel socket */
 	return fd;
@@ -106,13 +112,17 @@ static int connect_briefly(int nc, const struct sockaddr *addr, socklen_t len)
 	return ret == -EINPROGRESS ? -ETIMEDOUT : ret;
 }
 
-static int connect_new(struct file *f, int fd, const struct sockaddr *addr, socklen_t len)
+static int connect_new(struct file *f, int fd, const struct sockaddr *addr, socklen_t len,
+		       enum left_why *ret_why)
 {
 	int nc = nc_socket(f->domain, SOCK_STREAM, 0);
 	int pollfd, ret, flags;
 
-	if (nc < 0)
+	if (nc < 0) {
+		/* Of the control socket: nobody listens there. */
+		*ret_why = nc == -ECONNREFUSED ? LEFT_NO_NCD : way_why(nc);
 		return nc;
+	}
 	way_apply_class(nc);
 	option_replay(f, nc);
 	ret = bind_as(fd, nc);
@@ -129,25 +139,9 @@ static int connect_new(struct file *f, int fd, const struct sockaddr *addr, sock
 	if (ret == 0)
 		return 0;
 err_nc:
+	*ret_why = connect_peer_down(nc) ? LEFT_PEER_DOWN : way_why(ret);
 	(void)nc_close(nc); /* not the program's yet */
 	return ret;
-}
-
-static const char *connect_why(int error)
-{
-	switch (error) {
-	case -ECONNREFUSED:
-		return "nobody listens there through ncd, or ncd does not run here";
-	case -ENETUNREACH:
-		return "not the address of a peer";
-	case -ETIMEDOUT:
-	case -EHOSTUNREACH:
-		return "the peer does not answer";
-	case -ENOENT:
-		return "ncd does not run here";
-	default:
-		return strerrordesc_np(-error);
-	}
 }
 
 /* An IPv4 address for a socket that is for IPv6 alone: the kernel knows what to say. */
@@ -164,18 +158,27 @@ static bool not_for_it(int fd, const struct sockaddr *addr, socklen_t len)
 	       real()->getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size) == 0 && only;
 }
 
-/* Connected through ncd, or an error of --require: true, with *ret_ret as connect(2)'s. */
+/* Connected through ncd, or an error of --require: true, with *ret_ret as connect(2)'s. Else
+ * *ret_why says why the kernel has to. */
 static bool connect_by_ncd(struct file *f, int fd, const struct sockaddr *addr, socklen_t len,
-			   int *ret_ret)
+			   int *ret_ret, enum left_why *ret_why)
 {
 	int ret;
 
-	if (!way_try(addr, len) || addr->sa_family != f->domain || not_for_it(fd, addr, len)) {
-		way_say("connect", addr, len, "as before, or excluded");
+	if (!way_try(addr, len, ret_why)) {
+		way_say("connect", addr, len, way_why_text(*ret_why));
 		return false;
 	}
-	ret = connect_new(f, fd, addr, len);
-	way_say("connect", addr, len, ret < 0 ? connect_why(ret) : NULL);
+	*ret_why = LEFT_FAMILY;
+	if (addr->sa_family != f->domain || not_for_it(fd, addr, len)) {
+		way_say("connect", addr, len, way_why_text(*ret_why));
+		return false;
+	}
+	ret = connect_new(f, fd, addr, len, ret_why);
+	way_say("connect", addr, len,
+		ret == 0		  ? NULL
+		: *ret_why == LEFT_OTHER ? strerrordesc_np(-ret)
+					  : way_why_text(*ret_why));
 	*ret_ret = 0;
 	if (ret == 0)
 		return true;
@@ -184,7 +187,7 @@ static bool connect_by_ncd(struct file *f, int fd, const struct sockaddr *addr, 
 		errno = -ret;
 		return true;
 	}
-	way_learn(addr, len, ret);
+	way_learn(addr, len, ret, *ret_why);
 	return false;
 }
 
@@ -192,6 +195,7 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 {
 	const struct sockaddr *to = addr.__sockaddr__;
 	struct file *f = file_of(fd);
+	enum left_why why;
 	int ret;
 
 	if (!f || (file_kind(f) != FILE_KERNEL && file_kind(f) != FILE_VIRTUAL))
@@ -200,13 +204,14 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 		return (int)file_result(f, nc_connect(file_nc(f), to, len));
 	if (!to || len < sizeof(sa_family_t) || to->sa_family == AF_UNSPEC || !file_own_process())
 		return real()->connect(fd, addr, len);
-	if (connect_by_ncd(f, fd, to, len, &ret))
+	if (connect_by_ncd(f, fd, to, len, &ret, &why))
 		return ret;
 	ret = real()->connect(fd, addr, len);
 	if (ret == 0 || errno == EINPROGRESS) {
 		int err = errno;
 
 		file_forget(f, fd);
+		kernel_connected(fd, why, to, len);
 		errno = err;
 	}
 	return ret;

@@ -7,6 +7,7 @@
 #include <limits.h>
 
 #include "file.h"
+#include "kernel.h"
 #include "ncclient.h"
 #include "real.h"
 
@@ -16,6 +17,8 @@ int file_close(int fd)
 	bool last;
 	int ret;
 
+	if (!f)
+		kernel_closed(fd);
 	if (!f || !file_own_process())
 		return real()->close(fd);
 	if (file_kind(f) == FILE_INTERNAL) {
@@ -67,6 +70,8 @@ EXPORT int dup(int fd)
 
 	if (copy >= 0 && f)
 		file_share(f, copy);
+	else if (copy >= 0)
+		kernel_copied(fd, copy);
 	return copy;
 }
 
@@ -76,6 +81,13 @@ static bool hidden(int fd)
 	struct file *f = file_of(fd);
 
 	return f && file_kind(f) == FILE_INTERNAL && file_own_process();
+}
+
+/* @to was made a copy of @fd, of whatever kind. */
+static void kernel_replaced(int fd, int to)
+{
+	kernel_closed(to);
+	kernel_copied(fd, to);
 }
 
 EXPORT int dup2(int fd, int to)
@@ -89,6 +101,8 @@ EXPORT int dup2(int fd, int to)
 	ret = real()->dup2(fd, to);
 	if (ret >= 0 && fd != to && (shared_of(fd) || shared_of(to)))
 		replaced(to, shared_of(fd));
+	if (ret >= 0 && fd != to)
+		kernel_replaced(fd, to);
 	return ret;
 }
 
@@ -103,17 +117,21 @@ EXPORT int dup3(int fd, int to, int flags)
 	ret = real()->dup3(fd, to, flags);
 	if (ret >= 0 && (shared_of(fd) || shared_of(to)))
 		replaced(to, shared_of(fd));
+	if (ret >= 0)
+		kernel_replaced(fd, to);
 	return ret;
 }
 
 /* The kernel closes what lies between those that are ours; we close ours, and keep the hidden. */
 static int range_close(unsigned int first, unsigned int last, unsigned int flags)
 {
-	unsigned int from = first, end = (unsigned int)(file_top_hidden() + 1);
+	unsigned int from = first, end;
+	int top = file_top_hidden() > kernel_top() ? file_top_hidden() : kernel_top();
 	int ret = 0;
 
+	end = (unsigned int)(top + 1);
 	for (unsigned int fd = first; fd <= last && fd < end; fd++) {
-		if (!file_of((int)fd))
+		if (!file_of((int)fd) && !kernel_shown((int)fd))
 			continue;
 		if (fd > from && real()->close_range(from, fd - 1, (int)flags) < 0)
 			ret = -1;
@@ -191,7 +209,14 @@ static int fcntl_any(int fd, int cmd, void *arg)
 {
 	struct file *f = file_of(fd);
 
-	return f ? fcntl_ours(f, fd, cmd, arg) : real()->fcntl(fd, cmd, arg);
+	int ret;
+
+	if (f)
+		return fcntl_ours(f, fd, cmd, arg);
+	ret = real()->fcntl(fd, cmd, arg);
+	if (ret >= 0 && (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC))
+		kernel_copied(fd, ret);
+	return ret;
 }
 
 EXPORT int fcntl(int fd, int cmd, ...)

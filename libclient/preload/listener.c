@@ -11,6 +11,7 @@
 #include <sys/time.h>
 
 #include "file.h"
+#include "kernel.h"
 #include "ncclient.h"
 #include "real.h"
 #include "way.h"
@@ -160,6 +161,7 @@ EXPORT int listen(int fd, int backlog)
 		return -1;
 	}
 	file_forget(f, fd);
+	kernel_listens(fd, ret == -ECONNREFUSED ? LEFT_NO_NCD : way_why(ret));
 	return 0;
 }
 
@@ -202,7 +204,7 @@ static int accept_try(struct file *f, int fd, struct sockaddr *addr, socklen_t *
 
 	for (uint32_t i = 0; i < 2; i++) {
 		got = (turn + i) % 2 ? accept_virtual(f, addr, len, flags)
-				     : real()->accept4(fd, (__SOCKADDR_ARG){ addr }, len, flags);
+				     : kernel_accept(fd, addr, len, flags);
 		if (got >= 0 || errno != EAGAIN)
 			return got;
 	}

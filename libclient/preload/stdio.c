@@ -12,6 +12,7 @@
 
 #include "chk.h"
 #include "file.h"
+#include "kernel.h"
 #include "real.h"
 
 #define FILES_MAX 4096 /* FILEs over virtual sockets at one time; fileno knows no more */
@@ -126,6 +127,8 @@ static FILE *cookie_open(int fd, const char *mode)
 
 EXPORT FILE *fdopen(int fd, const char *mode)
 {
+	/* The C library will close it, past us. */
+	kernel_closed(fd);
 	return file_virtual(fd) ? cookie_open(fd, mode) : real()->fdopen(fd, mode);
 }
 

@@ -37,6 +37,7 @@ struct wish {
 struct learnt {
 	unsigned char addr[16];
 	uint16_t port; /* 0: all of the host's */
+	enum left_why why;
 	uint64_t until_ns;
 };
 
@@ -179,21 +180,87 @@ static struct learnt *learnt_find(const struct learnt *a)
 	return NULL;
 }
 
-bool way_try(const struct sockaddr *addr, socklen_t len)
+bool way_try(const struct sockaddr *addr, socklen_t len, enum left_why *ret_why)
 {
+	const struct learnt *known = NULL;
 	struct learnt a;
-	bool known = false;
 
-	if (wish.off || !address_of(addr, len, &a) || !way_port(a.port))
+	*ret_why = LEFT_FAMILY;
+	if (wish.off || !address_of(addr, len, &a))
+		return false;
+	*ret_why = LEFT_PORT;
+	if (!way_port(a.port))
 		return false;
 	if (lock_try(&memory.lock)) {
-		known = learnt_find(&a) != NULL;
+		known = learnt_find(&a);
+		if (known)
+			*ret_why = known->why;
 		lock_release(&memory.lock);
 	}
 	return !known;
 }
 
-void way_learn(const struct sockaddr *addr, socklen_t len, int error)
+enum left_why way_why(int error)
+{
+	switch (error) {
+	case -ENETUNREACH:
+	case -EADDRNOTAVAIL:
+		return LEFT_NO_PEER;
+	case -ECONNREFUSED:
+		return LEFT_NO_LISTENER;
+	case -ETIMEDOUT:
+	case -EHOSTUNREACH:
+		return LEFT_PEER_DOWN;
+	case -EPERM:
+		return LEFT_PORT;
+	case -ENOENT:
+	case -ESHUTDOWN:
+	case -ECONNRESET:
+		return LEFT_NO_NCD;
+	case -EACCES:
+		return LEFT_REFUSED;
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOMEM:
+	case -ENOBUFS:
+		return LEFT_NO_ROOM;
+	case -EAFNOSUPPORT:
+	case -EOPNOTSUPP:
+		return LEFT_FAMILY;
+	default:
+		return LEFT_OTHER;
+	}
+}
+
+const char *way_why_text(enum left_why why)
+{
+	switch (why) {
+	case LEFT_NO_PEER:
+		return "not the address of a peer";
+	case LEFT_PEER_DOWN:
+		return "the peer does not answer";
+	case LEFT_NO_LISTENER:
+		return "nobody listens there through ncd";
+	case LEFT_PORT:
+		return "the port is excluded";
+	case LEFT_NO_NCD:
+		return "ncd does not run here";
+	case LEFT_REFUSED:
+		return "ncd refuses this program";
+	case LEFT_NO_ROOM:
+		return "a limit of ncd is reached";
+	case LEFT_FAMILY:
+		return "its kind of address";
+	case LEFT_BY_CLIENT:
+		return "the client came by it";
+	case LEFT_OTHER:
+	case LEFT_WHY_END:
+		break;
+	}
+	return "ncd failed";
+}
+
+void way_learn(const struct sockaddr *addr, socklen_t len, int error, enum left_why why)
 {
 	struct learnt a, *oldest = &memory.at[0];
 
@@ -204,6 +271,7 @@ void way_learn(const struct sockaddr *addr, socklen_t len, int error)
 			oldest = &memory.at[i];
 	if (error != -ECONNREFUSED)
 		a.port = 0; /* not the port, but the host or our own ncd */
+	a.why = why;
 	a.until_ns = clock_now_ns() + LEARNT_NS;
 	*oldest = a;
 	lock_release(&memory.lock);

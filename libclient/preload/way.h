@@ -11,16 +11,21 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "ncd/shm_abi.h"
+
 /* This program is left alone, or ncd was told to stay out. */
 bool way_off(void);
 /* No falling back to the kernel. */
 bool way_required(void);
 /* False: sockets with this port are left to the kernel. */
 bool way_port(uint16_t port);
-/* True if there is a reason to try ncd for a connection to @addr. */
-bool way_try(const struct sockaddr *addr, socklen_t len);
-/* ncd said @error about it: the next few seconds nobody tries. */
-void way_learn(const struct sockaddr *addr, socklen_t len, int error);
+/* True if there is a reason to try ncd for a connection to @addr; else *ret_why says why not. */
+bool way_try(const struct sockaddr *addr, socklen_t len, enum left_why *ret_why);
+/* What @error of ncd means for who wanted to connect or listen; and in words. */
+enum left_why way_why(int error);
+const char *way_why_text(enum left_why why);
+/* ncd said @error about it, which means @why: the next few seconds nobody tries. */
+void way_learn(const struct sockaddr *addr, socklen_t len, int error, enum left_why why);
 /* The port of an IPv4 or IPv6 address; 0 for another. */
 uint16_t way_port_of(const struct sockaddr *addr, socklen_t len);
 /* The class asked for by --class, for each virtual socket. */

@@ -61,7 +61,8 @@ static void layout(struct fake *f)
 				  .slots = f->cfg.slots };
 	l->qp_off = NCD_PAGE;
 	l->listener_off = l->qp_off + page_up(NCD_QP_NR * sizeof(struct qp_shm));
-	l->port_off = l->listener_off + page_up(l->listeners * sizeof(struct listener_shm));
+	l->left_off = l->listener_off + page_up(l->listeners * sizeof(struct listener_shm));
+	l->port_off = l->left_off + LEFT_TABLE_BYTES;
 	l->sq_off = NCD_PAGE;
 	l->sq_bytes = page_up(ring_bytes(NCD_SQ_ENTRIES));
 	l->cq_off = l->sq_off + NCD_QP_NR * l->sq_bytes;
@@ -104,6 +105,11 @@ struct qp_shm *fake_qp(struct fake *f, uint32_t qp)
 struct listener_shm *fake_listener(struct fake *f, uint32_t listener)
 {
 	return &((struct listener_shm *)(void *)(f->base + f->layout.listener_off))[listener];
+}
+
+struct left_table_shm *fake_left(struct fake *f)
+{
+	return (struct left_table_shm *)(void *)(f->base + f->layout.left_off);
 }
 
 struct slot_shm *fake_shm(struct fake *f, struct fake_slot s)

@@ -52,6 +52,8 @@ void fake_hang_up(struct fake *f);
 void fake_stop(struct fake *f);
 /* True if the library is attached to this one. */
 bool fake_attached(struct fake *f);
+/* The table of sockets left to kernel TCP; its rows follow. */
+struct left_table_shm *fake_left(struct fake *f);
 /* Uses the library's own mapping from now on, so that TSan sees both sides at one address. */
 void fake_adopt(struct fake *f, uint8_t *segment0, uint8_t *segment1);
 

@@ -1,47 +1,7 @@
 #!/bin/bash
-# run_programs.sh - programs as Debian has them under ncd-run: each as server and as client, with the
-# other side under ncd-run too, or plain.
-. "$(dirname "$(readlink -f "$0")")/hosts.sh"
+# run_programs.sh - programs as Debian has them under ncd-run, in all ways; each case is short.
+. "$(dirname "$(readlink -f "$0")")/programs.sh"
 
-large=$((120000000 / slow))
-needs() {
-	[ "$slow" = 1 ] || skip "a sanitizer's library cannot be loaded into Debian's programs"
-	command -v "$1" >/dev/null || skip "needs $1"
-}
-# A program that fails or lingers must not be taken for one that works.
-limit=(timeout --kill-after=2 $((25 * slow)))
-ncd_run=("$OUT/ncd-run" --verbose)
-
-# How the two sides are started: "server client" of run and plain, in turn.
-ways=("run run" "plain run" "run plain")
-side() { # side run|plain - sets $by, what the program is started by
-	by=()
-	[ "$1" = plain ] || by=("${ncd_run[@]}")
-}
-# background HOST NAME COMMAND... - a program of the case; its output goes to NAME.log. Sets $job.
-background() {
-	(on "$1" "${@:3}" >"$dir/$2.log" 2>&1 </dev/null) &
-	job=$!
-	jobs_of_case+=("$job")
-}
-end_job() {
-	kill -TERM "$1" 2>/dev/null
-	until_true 5 gone_or_zombie "$1" || kill -KILL "$1"
-	wait "$1" 2>/dev/null
-}
-# The kernel's side is up: under ncd-run the other is then, too.
-tcp_listens() { (on "$1" ss -Hltn "sport = :$2") | grep -q LISTEN; }
-# Bytes went through ncd, or not, as they must: by what ncd-run says of connections.
-through() { # through WAY NAME...
-	local log said=
-	for log in "${@:2}"; do grep -qE "ncd-run: .*(connect|accept) .*: ncd$" "$dir/$log.log" && said=1; done
-	if [ "$1" = "run run" ]; then
-		[ -n "$said" ] || fail "nothing went through ncd"
-	else
-		[ -z "$said" ] || fail "ncd carried what only one side has"
-	fi
-}
-python=(python3 -c)
 threaded_server='
 import socket, sys, threading
 def serve(c):
@@ -76,28 +36,6 @@ ts = [threading.Thread(target=one, args=(100000 + i,)) for i in range(16)]
 [t.start() for t in ts]; [t.join() for t in ts]
 print("well")
 '
-
-# both_sides PORT SERVER-ARRAY CLIENT-ARRAY EXPECTED - the server on "there", the client here, in
-# all ways; the client must end well and print EXPECTED.
-both_sides() {
-	local way p=$1 server
-	local -n server_command=$2 client_command=$3
-	for way in "${ways[@]}"; do
-		side "${way% *}"
-		background there server "${by[@]}" "${server_command[@]}"
-		server=$job
-		expect 10 tcp_listens there "$p"
-		side "${way#* }"
-		(on here "${limit[@]}" "${by[@]}" "${client_command[@]}" >"$dir/client.log" 2>&1 </dev/null) ||
-			fail "$way: the client ended with status $?"
-		grep -qE "$4" "$dir/client.log" || fail "$way: the client does not say $4"
-		through "$way" client server
-		gone_or_zombie $server && fail "$way: the server has ended"
-		end_job $server
-	done
-	expect 5 empty here
-	expect 5 empty there
-}
 
 case_run_python_threads() { # quick
 	needs python3

@@ -48,7 +48,8 @@ static inline void rig_pump(struct rig *r)
 static inline struct rig *rig_create(uint32_t slots)
 {
 	const struct stats_shape shape = {
-		.workers = RIG_WORKERS, .streams = 16, .channels = 4, .clients = 4, .listeners = 4
+		.workers = RIG_WORKERS, .streams = 16, .channels = 4, .clients = 4, .listeners = 4,
+		.left = 8
 	};
 	const struct worker_config worker = { .cpu = -1 };
 	struct rig *r = calloc(1, sizeof(*r));

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ncd/shm_abi.h"
 #include "ncd/stats_abi.h"
 
 #include "../ncd_test.h"
@@ -387,6 +388,48 @@ static void a_missing_page_is_reported_with_its_path(void **state)
 	assert_says(f, "ncd.stats: No such file");
 }
 
+static void kernel_sockets_are_shown_with_the_reason(void **state)
+{
+	struct fixture *f = *state;
+	struct stats_socket *s = f->page.socket;
+
+	s[6] = s[5];
+	s[6].state = STATS_S_KERNEL;
+	s[6].class_ = 0;
+	s[6].path = 3;
+	s[6].why = LEFT_PEER_DOWN;
+	s[7] = s[0];
+	s[7].path = 3;
+	s[7].why = LEFT_NO_PEER;
+	f->page.client[0].left = 2;
+	save(f);
+	assert_int_equal(stat_run(f, "sockets"), 0);
+	assert_says(f, "KERNEL");
+	assert_says(f, "kernel");
+	assert_says(f, "the peer does not answer");
+	assert_not_says(f, "not an address of this host");
+	assert_int_equal(stat_run(f, "-l sockets"), 0);
+	assert_says(f, "not an address of this host in ncd.conf");
+	assert_int_equal(stat_run(f, "--json -a sockets"), 0);
+	assert_says(f, "\"state\":\"KERNEL\"");
+	assert_says(f, "\"path\":\"kernel\",\"why\":\"peer_down\",\"pid\":4242}");
+	assert_says(f, "\"why\":\"no_peer\"");
+	assert_int_equal(stat_run(f, ""), 0);
+	assert_says(f, "1 listening, 1 connected");
+	assert_says(f, "2 sockets of programs left to kernel TCP");
+	assert_int_equal(stat_run(f, "--json"), 0);
+	assert_says(f, "\"listening\":1,\"connected\":1,\"kernel\":2");
+	assert_int_equal(stat_run(f, "--json clients"), 0);
+	assert_says(f, "\"kernel\":2");
+	/* Whatever is in the page. */
+	s[6].why = 200;
+	save(f);
+	assert_int_equal(stat_run(f, "sockets"), 0);
+	assert_says(f, "?");
+	assert_int_equal(stat_run(f, "--json sockets"), 0);
+	assert_says(f, "\"why\":\"other\"");
+}
+
 static void another_version_is_refused_with_both_numbers(void **state)
 {
 	struct fixture *f = *state;
@@ -469,6 +512,7 @@ int main(void)
 		TEST(a_stopped_daemon_is_called_stopped),
 		TEST(an_entry_being_rewritten_is_left_out),
 		TEST(a_missing_page_is_reported_with_its_path),
+		TEST(kernel_sockets_are_shown_with_the_reason),
 		TEST(another_version_is_refused_with_both_numbers),
 		TEST(a_damaged_page_is_refused),
 		TEST(bad_arguments_are_usage_errors),
