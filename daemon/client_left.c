@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * client_left.c - what an application says of its sockets that were left to kernel TCP, shown in the
- * counter page. Once a second, and only if it has changed something: connections cost control nothing.
+ * client_left.c - what an application says of its sockets that were left to kernel TCP, shown in
+ * the counter page. Once a second, and only if it has changed something: connections cost control
+ * nothing.
  *
- * All of it is the application's word (LEFT in ncd/shm_abi.h): a row is copied, its two enumerations
- * are judged, and nothing else depends on what it says.
+ * All of it is the application's word (LEFT in ncd/shm_abi.h): a row is copied, its two
+ * enumerations are judged, and nothing else depends on what it says.
  */
 #include <string.h>
 

@@ -173,11 +173,13 @@ static void say_all(void)
 	}
 }
 
-/* A forked child writes to memory of its own; it has the sockets, too, and says so once attached. */
+/* A forked child writes to memory of its own; it has the sockets, too, and says so once attached.
+ */
 static void fork_child(void)
 {
 	(void)mmap(&table, sizeof(table), PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0); /* else it speaks for its parent */
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		   0); /* else it speaks for its parent */
 	for (uint32_t nr = 0; nr < rows_used(); nr++)
 		/* Relaxed: the only thread. Of one that the fork has caught in a change: lost. */
 		if (atomic_load_explicit(&row[nr].refs, memory_order_relaxed) == LEFT_BUSY) {
@@ -197,7 +199,8 @@ void left_join(struct attachment *att)
 	void *theirs = att->segment[0].base + att->layout.left_off;
 
 	(void)pthread_once(&once, fork_hook); /* cannot fail */
-	/* From size 0: a second mapping of the same pages. In place of the old table in one step. */
+	/* From size 0: a second mapping of the same pages. In place of the old table in one step.
+	 */
 	if (mremap(theirs, 0, sizeof(table), MREMAP_MAYMOVE | MREMAP_FIXED, &table) == MAP_FAILED)
 		return; /* not shown */
 	/* Otherwise a child that forks past the hook finds a hole here. */

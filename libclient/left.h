@@ -3,17 +3,18 @@
  * left.h - what this process says of its sockets that were left to kernel TCP, for ncd-stat.
  *
  * The table is an array of this process; attaching puts the region's in its place, at the same
- * address, and says all of it again. So a row is written without a lock, whether ncd is there or not.
+ * address, and says all of it again. So a row is written without a lock, whether ncd is there or
+ * not.
  *
  * Ownership: a row is held by the descriptors that name its socket; the last one lets it go.
  * Threading: any thread, and signal handlers: nothing here waits. left_join: under attach_lock.
  *
  * Ordering:
- *   OWN   who holds a row exclusively (LEFT_BUSY) changes it, then lets go (release) -> the next who
- *         takes it (acquire).
- *   AGAIN a change is in the row's own copy, then serial moves (seq_cst), then it goes to the table;
- *         left_join: new table in place, serial (seq_cst), copies the row to it, serial again
- *         (seq_cst). One of the two is last, and has it right.
+ *   OWN   who holds a row exclusively (LEFT_BUSY) changes it, then lets go (release)
+ *         -> the next who takes it (acquire).
+ *   AGAIN a change is in the row's own copy, then serial moves (seq_cst), then it goes to the
+ *         table; left_join: new table in place, serial (seq_cst), copies the row to it,
+ *         serial again (seq_cst). One of the two is last, and has it right.
  *   LEFT  see ncd/shm_abi.h.
  */
 #ifndef NC_LEFT_H
@@ -33,8 +34,8 @@ int left_take(enum left_kind kind, enum left_why why, const struct endpoint *loc
 void left_get(int row);
 void left_put(int row);
 
-/* connect.c: true if a connect of virtual socket @number has failed because no channel to the peer is
- * up: nobody there was asked. */
+/* connect.c: true if a connect of virtual socket @number has failed because no channel to the peer
+ * is up: nobody there was asked. */
 bool connect_peer_down(int number);
 
 /* The region of @att is new: its table is ours from now on. */

@@ -9,7 +9,7 @@
 #include "real.h"
 #include "way.h"
 
-_Atomic uint16_t kernel_row[FILE_TABLE];
+_Atomic(uint16_t) kernel_row[FILE_TABLE];
 /* Global: why: as kernel_row; one above the highest. */
 static _Atomic int end;
 

@@ -5,8 +5,8 @@
  * They are files no more (file.h), or never were: all that is known is a row of left.h for each
  * descriptor. A descriptor that is closed past us keeps its row until the number is used again.
  *
- * Ownership: static. Threading: any thread, and signal handlers; of two that close one descriptor one
- *   has its row.
+ * Ownership: static. Threading: any thread, and signal handlers; of two that close one descriptor
+ * one has its row.
  */
 #ifndef PRELOAD_KERNEL_H
 #define PRELOAD_KERNEL_H
@@ -21,7 +21,7 @@
 #include "file.h"
 
 /* Process-wide, as descriptors are: row + 1; 0: none. */
-extern _Atomic uint16_t kernel_row[FILE_TABLE];
+extern _Atomic(uint16_t) kernel_row[FILE_TABLE];
 
 static inline bool kernel_shown(int fd)
 {

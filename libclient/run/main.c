@@ -14,18 +14,27 @@
 #include <unistd.h>
 
 #include "ncclient.h"
+#include "unit.h"
 
 #define LIBRARY    "libncpreload.so"
 #define EXIT_WRONG 2   /* the command line */
 #define EXIT_EXEC  126 /* as the shell's: found, but cannot be run; one more: not found */
 
+enum {
+	OPTION_ENABLE = 256,
+	OPTION_DISABLE
+};
+
 static const char usage[] =
 	"usage: ncd-run [OPTIONS] PROGRAM [ARGUMENTS]\n"
+	"       ncd-run [OPTIONS] --enable UNIT | --disable UNIT\n"
 	"Runs PROGRAM with its TCP sockets carried by ncd where the other side has ncd too.\n"
 	"  -r, --require         fail where ncd cannot carry, instead of using kernel TCP\n"
 	"  -v, --verbose         one line for each connection: which way it goes, and why\n"
 	"  -c, --class CLASS     latency or throughput, for all its sockets\n"
 	"  -x, --exclude NAME    leave programs of this name alone (children of PROGRAM)\n"
+	"  --enable UNIT         a service of systemd: from its next start on, as if by ncd-run\n"
+	"  --disable UNIT        not any more\n"
 	"  -h, --help, -V, --version\n";
 
 static const struct option options[] = {
@@ -33,6 +42,8 @@ static const struct option options[] = {
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "class", required_argument, NULL, 'c' },
 	{ "exclude", required_argument, NULL, 'x' },
+	{ "enable", required_argument, NULL, OPTION_ENABLE },
+	{ "disable", required_argument, NULL, OPTION_DISABLE },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -153,16 +164,21 @@ static void daemon_check(bool required)
 	fprintf(stderr, "ncd-run: %s: kernel TCP is used\n", why);
 }
 
-int main(int argc, char **argv)
+/* What the command line wants beside what it puts into the environment. */
+struct wish {
+	bool required;
+	const char *enable, *disable;
+};
+
+/* Exit status, or -1: go on. */
+static int parse(int argc, char **argv, struct wish *w)
 {
-	bool required = false;
-	char *library;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "+rvc:x:hV", options, NULL)) != -1) {
 		switch (opt) {
 		case 'r':
-			required = true;
+			w->required = true;
 			env_put("NCD_REQUIRE", "1");
 			break;
 		case 'v':
@@ -176,6 +192,12 @@ int main(int argc, char **argv)
 		case 'x':
 			env_prepend("NCD_EXCLUDE", optarg, ',');
 			break;
+		case OPTION_ENABLE:
+			w->enable = optarg;
+			break;
+		case OPTION_DISABLE:
+			w->disable = optarg;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return EXIT_SUCCESS;
@@ -187,13 +209,33 @@ int main(int argc, char **argv)
 			return EXIT_WRONG;
 		}
 	}
-	if (optind == argc) {
-		fputs(usage, stderr);
-		return EXIT_WRONG;
+	/* Either a unit or a program. */
+	if (!!w->enable + !!w->disable + (optind < argc) == 1)
+		return -1;
+	fputs(usage, stderr);
+	return EXIT_WRONG;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const variable[] = { "NCD_SOCKET", "NCD_PORTS",   "NCD_EXCLUDE",
+						"NCD_CLASS",  "NCD_REQUIRE", "NCD_VERBOSE", NULL };
+	struct wish w = { 0 };
+	char *library;
+	int ret = parse(argc, argv, &w);
+
+	if (ret >= 0)
+		return ret;
+	if (w.disable)
+		return unit_disable(w.disable);
+	library = library_find();
+	if (w.enable) {
+		ret = unit_enable(w.enable, library, variable);
+		free(library);
+		return ret;
 	}
 	program_check(argv[optind]);
-	library = library_find();
-	daemon_check(required);
+	daemon_check(w.required);
 	env_prepend("LD_PRELOAD", library, ':');
 	free(library);
 	execvp(argv[optind], &argv[optind]);

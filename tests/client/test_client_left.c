@@ -66,15 +66,18 @@ static void a_row_is_there_as_long_as_it_is_held(void **state)
 static void what_was_before_the_daemon_is_said_to_it(void **state)
 {
 	struct fake *f = *state;
-	int one = take(1), two = take(2);
+	int one = take(1), two = take(2), s;
+	char byte;
 
 	left_put(one);
-	attach_once();
+	s = nc_socket(AF_INET, SOCK_STREAM, 0);
+	assert_true(s >= NC_SOCKET_BASE);
 	assert_int_equal(said(f), 1);
 	assert_int_equal(rows(f)[two].peer_port, 2);
 	fake_hang_up(f);
-	FAKE_AWAIT(nc_socket(AF_INET, SOCK_STREAM, 0) >= 0); /* attached anew */
-	FAKE_AWAIT(fake_attached(f));
+	FAKE_AWAIT(nc_recv(s, &byte, 1, 0) == -ECONNRESET);
+	assert_int_equal(nc_close(s), 0);
+	attach_once(); /* anew */
 	assert_int_equal(said(f), 1);
 	left_put(two);
 	assert_int_equal(said(f), 0);

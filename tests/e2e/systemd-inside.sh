@@ -93,6 +93,40 @@ killed_restarted() {
 	until_true 20 new_process "$pid" && until_true 10 active && [ "$(show NRestarts)" -ge 2 ]
 }
 works_again() { until_true 10 ncd-stat && carried; }
+# A service of the machine, unchanged, that ncd-run --enable makes one of ncd's.
+dropin=/etc/systemd/system/plain.service.d/ncd-run.conf
+plain_service() {
+	cat >/etc/systemd/system/plain.service <<-'U'
+		[Service]
+		ExecStart=/usr/bin/perl -MIO::Socket::INET -e 'my $l = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1", LocalPort => 9100, ReuseAddr => 1) or die; while (my $c = $l->accept) { print $c "$ENV{NCD_CLASS}\n" }'
+		User=nobody
+	U
+	systemctl daemon-reload && systemctl start plain.service && until_true 10 kernel_listens 9100
+}
+kernel_listens() { ss -Hltn "sport = :$1" | grep -q LISTEN; }
+not_by_ncd() { ! listening 9100; }
+enabled() {
+	ncd-run -c latency --enable plain >/tmp/said && grep -q 'systemctl restart plain.service' /tmp/said &&
+		cat $dropin && not_by_ncd && systemctl restart plain.service &&
+		until_true 10 listening 9100 && ncd-stat -l sockets | grep ":9100 .* lat " &&
+		[ "$(timeout 10 ncd-cat 127.0.0.1 9100 </dev/null)" = latency ]
+}
+enabled_again() { ncd-run --enable plain.service | grep 'replaced' && ! grep NCD_CLASS $dropin; }
+enable_refused() {
+	ncd-run --enable nosuch 2>&1 | grep 'no such unit' &&
+		setpriv --reuid=nobody --regid=nogroup --clear-groups ncd-run --enable plain 2>&1 | grep root &&
+		setpriv --reuid=nobody --regid=nogroup --clear-groups ncd-run --disable plain 2>&1 |
+		grep root && [ -e $dropin ] && [ ! -e /etc/systemd/system/nosuch.service.d ]
+}
+disabled() {
+	ncd-run --disable plain && [ ! -e ${dropin%/*} ] && systemctl restart plain.service &&
+		until_true 10 kernel_listens 9100 && not_by_ncd &&
+		! ncd-run --disable plain
+}
+foreign_stays() {
+	mkdir -p ${dropin%/*} && echo '[Service]' >$dropin
+	! ncd-run --enable plain && ! ncd-run --disable plain && [ "$(cat $dropin)" = '[Service]' ]
+}
 stopped() { systemctl stop ncd.socket ncd.service && [ "$(show Result)" = success ] && ! active; }
 
 check "systemd-analyze verify finds nothing" verified
@@ -106,6 +140,12 @@ check "ncd-stat says running" ncd-stat
 check "carries bytes for any user" carried
 check "reload takes a new peer, in the same process" reloaded
 check "reload refuses a wrong config and goes on" bad_reload_refused
+check "a plain service runs" plain_service
+check "ncd-run --enable: by ncd from its next start on" enabled
+check "ncd-run --enable again replaces its file" enabled_again
+check "ncd-run --enable refuses what it cannot do" enable_refused
+check "ncd-run --disable: as before from its next start on" disabled
+check "a drop-in of somebody else's stays" foreign_stays
 check "a hung worker is caught by the watchdog, ncd restarted" hung_worker_caught
 check "works after the restart" works_again
 check "kill -9: restarted" killed_restarted
