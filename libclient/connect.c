@@ -185,3 +185,26 @@ bool connect_peer_down(int number)
 	lock_release(&s->lock);
 	return down;
 }
+
+int connect_outcome(int number, uint64_t until_ns)
+{
+	struct nc_sock *s = sock_find_locked(number);
+	int ret;
+
+	if (!s)
+		return -EBADF;
+	if (sock_phase(s) == PHASE_CONNECTING)
+		slot_await_taken(s);
+	ret = sock_settle(s);
+	while (ret == -EINPROGRESS && until_ns != 0) {
+		ret = sock_sleep(s, &s->lock, EV_OUT | EV_ERR, connect_look, until_ns);
+		if (ret == -EAGAIN)
+			until_ns = 0;
+		if (ret == 0 || ret == -EAGAIN || ret == -EINTR)
+			ret = sock_settle(s);
+	}
+	if (ret == 0)
+		s->connect_told = false; /* nobody but the caller knows */
+	lock_release(&s->lock);
+	return ret;
+}

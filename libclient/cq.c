@@ -86,6 +86,17 @@ bool cq_in_use(struct nc_cq *cq)
 	return used;
 }
 
+bool cq_has(struct nc_cq *cq, int number)
+{
+	struct nc_sock *s = sock_find(number);
+	bool has;
+
+	lock_take(&cq->lock);
+	has = s && s->cq == cq;
+	lock_release(&cq->lock);
+	return has;
+}
+
 void cq_ring(struct nc_cq *cq)
 {
 	lock_take(&cq->lock);

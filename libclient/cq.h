@@ -46,6 +46,8 @@ void cq_pass_on(struct nc_cq *cq);
 void cq_ring(struct nc_cq *cq);
 /* It has members, or is of no more use: its daemon has gone. */
 bool cq_in_use(struct nc_cq *cq);
+/* Virtual socket @number is a member of it. */
+bool cq_has(struct nc_cq *cq, int number);
 bool cq_dead(struct nc_cq *cq);
 
 /* ---- cq_member.c, for cq.c; with cq->lock held ---- */

@@ -38,6 +38,11 @@ void left_put(int row);
  * is up: nobody there was asked. */
 bool connect_peer_down(int number);
 
+/* connect.c: how a connect of @number that was begun without waiting has ended: 0 (which
+ * nc_connect will say once more), -errno, or not yet (-EINPROGRESS). Waits for the answer until
+ * @until_ns, if that is not 0; else for our own ncd to have taken it. */
+int connect_outcome(int number, uint64_t until_ns);
+
 /* The region of @att is new: its table is ours from now on. */
 void left_join(struct attachment *att);
 

@@ -9,6 +9,7 @@
 #include "../left.h"
 #include "kernel.h"
 #include "ncclient.h"
+#include "pending.h"
 #include "real.h"
 #include "way.h"
 
@@ -112,11 +113,55 @@ static int connect_briefly(int nc, const struct sockaddr *addr, socklen_t len)
 	return ret == -EINPROGRESS ? -ETIMEDOUT : ret;
 }
 
+/* Begun, without waiting for the peer: -EINPROGRESS. Another -errno: ncd cannot, or must not. */
+static int connect_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, socklen_t len)
+{
+	int ret, pollfd;
+
+	(void)nc_fcntl(nc, F_SETFL, O_NONBLOCK); /* known to it */
+	ret = nc_connect(nc, addr, len);
+	if (ret == 0 || ret == -EINPROGRESS)
+		ret = connect_outcome(nc, 0); /* the program has not been told */
+	if (ret < 0 && ret != -EINPROGRESS)
+		return ret;
+	pollfd = pollfd_of(nc);
+	if (pollfd < 0)
+		return pollfd;
+	if (ret == -EINPROGRESS && !way_required()) {
+		ret = pending_begin(f, fd, nc, addr, len);
+		if (ret < 0)
+			return ret;
+	} else {
+		way_say("connect", addr, len, NULL);
+	}
+	ret = file_become_virtual(f, nc, pollfd, true);
+	if (ret < 0)
+		pending_drop(f);
+	return ret < 0 ? ret : -EINPROGRESS;
+}
+
+static int connect_whole(struct file *f, int nc, const struct sockaddr *addr, socklen_t len,
+			 bool nonblock)
+{
+	int ret = connect_briefly(nc, addr, len), pollfd;
+
+	if (ret < 0)
+		return ret;
+	pollfd = pollfd_of(nc);
+	if (pollfd < 0)
+		return pollfd;
+	(void)nc_fcntl(nc, F_SETFL, nonblock ? O_NONBLOCK : 0); /* known to it */
+	ret = file_become_virtual(f, nc, pollfd, nonblock);
+	if (ret == 0)
+		way_say("connect", addr, len, NULL);
+	return ret;
+}
+
 static int connect_new(struct file *f, int fd, const struct sockaddr *addr, socklen_t len,
 		       enum left_why *ret_why)
 {
 	int nc = nc_socket(f->domain, SOCK_STREAM, 0);
-	int pollfd, ret, flags;
+	int ret, flags = real()->fcntl(fd, F_GETFL);
 
 	if (nc < 0) {
 		/* Of the control socket: nobody listens there. */
@@ -126,19 +171,12 @@ static int connect_new(struct file *f, int fd, const struct sockaddr *addr, sock
 	way_apply_class(nc);
 	option_replay(f, nc);
 	ret = bind_as(fd, nc);
-	if (ret == 0)
-		ret = connect_briefly(nc, addr, len);
-	if (ret < 0)
-		goto err_nc;
-	ret = pollfd = pollfd_of(nc);
-	if (ret < 0)
-		goto err_nc;
-	flags = real()->fcntl(fd, F_GETFL);
-	(void)nc_fcntl(nc, F_SETFL, flags & O_NONBLOCK); /* known to it */
-	ret = file_become_virtual(f, nc, pollfd, flags & O_NONBLOCK);
-	if (ret == 0)
-		return 0;
-err_nc:
+	if (ret == 0 && flags & O_NONBLOCK && pending_possible(f))
+		ret = connect_begin(f, fd, nc, addr, len);
+	else if (ret == 0)
+		ret = connect_whole(f, nc, addr, len, flags & O_NONBLOCK);
+	if (ret == 0 || ret == -EINPROGRESS)
+		return ret;
 	*ret_why = connect_peer_down(nc) ? LEFT_PEER_DOWN : way_why(ret);
 	(void)nc_close(nc); /* not the program's yet */
 	return ret;
@@ -175,18 +213,13 @@ static bool connect_by_ncd(struct file *f, int fd, const struct sockaddr *addr, 
 		return false;
 	}
 	ret = connect_new(f, fd, addr, len, ret_why);
-	way_say("connect", addr, len,
-		ret == 0		  ? NULL
-		: *ret_why == LEFT_OTHER ? strerrordesc_np(-ret)
-					  : way_why_text(*ret_why));
-	*ret_ret = 0;
-	if (ret == 0)
+	if (ret < 0 && ret != -EINPROGRESS)
+		way_say("connect", addr, len,
+			*ret_why == LEFT_OTHER ? strerrordesc_np(-ret) : way_why_text(*ret_why));
+	*ret_ret = ret == 0 ? 0 : -1;
+	errno = -ret;
+	if (ret == 0 || ret == -EINPROGRESS || (way_required() && ret != -ENETUNREACH))
 		return true;
-	if (way_required() && ret != -ENETUNREACH) {
-		*ret_ret = -1;
-		errno = -ret;
-		return true;
-	}
 	way_learn(addr, len, ret, *ret_why);
 	return false;
 }
@@ -200,8 +233,14 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 
 	if (!f || (file_kind(f) != FILE_KERNEL && file_kind(f) != FILE_VIRTUAL))
 		return real()->connect(fd, addr, len);
-	if (file_kind(f) == FILE_VIRTUAL)
-		return (int)file_result(f, nc_connect(file_nc(f), to, len));
+	if (file_kind(f) == FILE_VIRTUAL) {
+		if (!file_virtual(fd)) /* no more */
+			return real()->connect(fd, addr, len);
+		ret = nc_connect(file_nc(f), to, len);
+		if (ret < 0 && !file_virtual(fd)) /* since just now */
+			return real()->connect(fd, addr, len);
+		return (int)file_result(f, ret);
+	}
 	if (!to || len < sizeof(sa_family_t) || to->sa_family == AF_UNSPEC || !file_own_process())
 		return real()->connect(fd, addr, len);
 	if (connect_by_ncd(f, fd, to, len, &ret, &why))
@@ -230,16 +269,20 @@ EXPORT int getsockname(int fd, __SOCKADDR_ARG addr, socklen_t *__restrict len)
 {
 	struct file *f = file_virtual(fd);
 
-	return f ? name_get(f, nc_getsockname, addr.__sockaddr__, len)
-		 : real()->getsockname(fd, addr, len);
+	int ret = f ? name_get(f, nc_getsockname, addr.__sockaddr__, len) : -1;
+
+	/* It may be the kernel's since just now. */
+	return f && (ret == 0 || file_of(fd) == f) ? ret : real()->getsockname(fd, addr, len);
 }
 
 EXPORT int getpeername(int fd, __SOCKADDR_ARG addr, socklen_t *__restrict len)
 {
 	struct file *f = file_virtual(fd);
 
-	return f ? name_get(f, nc_getpeername, addr.__sockaddr__, len)
-		 : real()->getpeername(fd, addr, len);
+	int ret = f ? name_get(f, nc_getpeername, addr.__sockaddr__, len) : -1;
+
+	/* As above. */
+	return f && (ret == 0 || file_of(fd) == f) ? ret : real()->getpeername(fd, addr, len);
 }
 
 int file_open_accepted(int nc, struct file *from, int flags)

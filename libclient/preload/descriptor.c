@@ -9,6 +9,7 @@
 #include "file.h"
 #include "kernel.h"
 #include "ncclient.h"
+#include "pending.h"
 #include "real.h"
 
 int file_close(int fd)
@@ -175,13 +176,29 @@ static void nonblock_set(struct file *f, bool nonblock)
 		(void)nc_fcntl(file_nc(f), F_SETFL, nonblock ? O_NONBLOCK : 0); /* known to it */
 }
 
-static int flags_set(struct file *f, int fd, int flags)
+static int flags_set_ours(struct file *f, int fd, int flags)
 {
 	int ret = real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 
 	if (ret == 0)
 		nonblock_set(f, (flags & O_NONBLOCK) != 0);
 	return ret;
+}
+
+/* It is going to block: then it waits for the answer, here. True: @fd is the kernel's. */
+static bool pending_decided(struct file *f, int fd, bool nonblock)
+{
+	if (!file_pending(f) || nonblock)
+		return false;
+	pending_await(f);
+	return file_of(fd) != f;
+}
+
+static int flags_set(struct file *f, int fd, int flags)
+{
+	if (pending_decided(f, fd, flags & O_NONBLOCK))
+		return real()->fcntl(fd, F_SETFL, flags);
+	return flags_set_ours(f, fd, flags);
 }
 
 static int fcntl_ours(struct file *f, int fd, int cmd, void *arg)
@@ -248,11 +265,13 @@ static int ioctl_ours(struct file *f, int fd, unsigned long request, void *arg)
 	uint32_t kind = file_kind(f);
 	ssize_t ret;
 
+	if (request == FIONBIO && pending_decided(f, fd, *(int *)arg != 0))
+		return real()->ioctl(fd, request, arg);
 	if (request == FIONBIO && (kind == FILE_VIRTUAL || kind == FILE_LISTENER)) {
 		nonblock_set(f, *(int *)arg != 0);
 		return 0;
 	}
-	if (kind != FILE_VIRTUAL)
+	if (kind != FILE_VIRTUAL || !file_virtual(fd))
 		return real()->ioctl(fd, request, arg);
 	if (request == SIOCATMARK) {
 		*(int *)arg = 0; /* there is no urgent data */

@@ -6,6 +6,7 @@
 
 #include "epoll.h"
 #include "ncclient.h"
+#include "pending.h"
 #include "real.h"
 
 #define LOOK_NS  100000u /* the kernel's part is looked at so often while ours has something */
@@ -83,6 +84,7 @@ static int queue_take(struct nc_cq *cq, struct epoll_event *events, int max)
 	if (max <= 0)
 		return 0;
 	n = cq_poll(cq, got, max < TAKE_MAX ? max : TAKE_MAX);
+	n = pending_strip(cq, got, n);
 	if (n > 0 && !events_probe(events)) {
 		errno = EFAULT;
 		return -1;

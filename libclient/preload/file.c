@@ -11,6 +11,7 @@
 
 #include "epoll.h"
 #include "ncclient.h"
+#include "pending.h"
 #include "real.h"
 
 #define POOL_CHUNK 64
@@ -141,6 +142,7 @@ struct file *file_open(int fd, enum file_kind kind, int domain, int nc)
 		f->option = NULL;
 		f->watch = NULL;
 		f->set = NULL;
+		f->pending = NULL;
 		/* KIND, writing end. */
 		atomic_store_explicit(&f->kind, kind, memory_order_release);
 		entry_set(fd, f);
@@ -193,8 +195,11 @@ static void file_put(struct file *f)
 
 void file_end(struct file *f)
 {
-	int nc = file_nc(f);
+	int nc;
 
+	if (file_pending(f))
+		pending_drop(f);
+	nc = file_nc(f);
 	if (file_kind(f) == FILE_LISTENER)
 		/* Relaxed: a hint for polls. */
 		atomic_fetch_sub_explicit(&file_listeners, 1, memory_order_relaxed);
@@ -205,6 +210,43 @@ void file_end(struct file *f)
 	if (f->set)
 		set_close(f->set);
 	file_put(f);
+}
+
+bool file_hold(struct file *f)
+{
+	bool named;
+	sigset_t old;
+
+	table_take(&old);
+	named = f->refs > 0;
+	f->refs += named;
+	table_release(&old);
+	return named;
+}
+
+void file_let_go(struct file *f)
+{
+	bool last;
+	sigset_t old;
+
+	table_take(&old);
+	last = --f->refs == 0;
+	table_release(&old);
+	if (last)
+		file_end(f);
+}
+
+void file_leave(struct file *f)
+{
+	sigset_t old;
+
+	table_take(&old);
+	for (int fd = 0; fd <= file_top(); fd++)
+		if (file_of(fd) == f) {
+			entry_set(fd, NULL);
+			f->refs--;
+		}
+	table_release(&old);
 }
 
 void file_forget(struct file *f, int first)
@@ -261,6 +303,22 @@ int file_become_virtual(struct file *f, int nc, int pollfd, bool nonblock)
 	table_release(&old);
 	watch_add(f);
 	lock_release(&f->lock);
+	return ret;
+}
+
+int file_become_kernel(struct file *f, int kernel)
+{
+	sigset_t old;
+	int ret;
+
+	table_take(&old);
+	ret = descriptors_replace(f, kernel);
+	if (ret == 0) {
+		f->nc = -1;
+		/* KIND, writing end. */
+		atomic_store_explicit(&f->kind, FILE_KERNEL, memory_order_release);
+	}
+	table_release(&old);
 	return ret;
 }
 

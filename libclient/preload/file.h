@@ -62,7 +62,8 @@ struct file_option {
 	unsigned char val[OPTION_MAX];
 };
 
-struct set; /* epoll.h */
+struct set;     /* epoll.h */
+struct pending; /* pending.h */
 
 struct file_watch { /* a registration with epoll */
 	struct file_watch *next;
@@ -81,6 +82,7 @@ struct file {
 	_Atomic bool nonblock;     /* LISTENER, VIRTUAL: what the program thinks */
 	_Atomic uint32_t turn;     /* LISTENER: who is asked first */
 	_Atomic uint64_t retry_ns; /* LISTENER without ncd: when it is tried again */
+	_Atomic(struct pending *) pending; /* VIRTUAL: it may have to be the kernel's after all */
 	struct set *set;           /* EPOLL */
 	int domain;
 	int backlog;
@@ -111,12 +113,22 @@ static inline uint32_t file_kind(const struct file *f)
 	return atomic_load_explicit(&f->kind, memory_order_acquire);
 }
 
+/* ---- pending.c ---- */
+
+/* Looks for the answer to the pending connect of @f. True: it is no file any more. */
+bool pending_settle(struct file *f);
+
 /* The file if @fd is VIRTUAL, else NULL: the one question of most calls. */
 static inline struct file *file_virtual(int fd)
 {
 	struct file *f = file_of(fd);
 
-	return f && file_kind(f) == FILE_VIRTUAL ? f : NULL;
+	if (!f || file_kind(f) != FILE_VIRTUAL)
+		return NULL;
+	/* Relaxed: only whether there is one. */
+	if (atomic_load_explicit(&f->pending, memory_order_relaxed) && pending_settle(f))
+		return NULL;
+	return f;
 }
 
 static inline int file_nc(const struct file *f)
@@ -136,6 +148,17 @@ static inline ssize_t file_result(const struct file *f, ssize_t ret)
 {
 	if (ret >= 0)
 		return ret;
+	/* The answer has come just now, and is not the program's to hear. */
+	if (atomic_load_explicit(&f->pending, memory_order_relaxed) && /* relaxed: as above */
+	    (ret == -ECONNREFUSED || ret == -ECONNRESET || ret == -EHOSTUNREACH ||
+	     ret == -ETIMEDOUT || ret == -EPIPE)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (ret == -EBADF && file_kind(f) != FILE_VIRTUAL) {
+		errno = EAGAIN; /* as above: it is the kernel's now */
+		return -1;
+	}
 	/* A connection of the parent, in a forked child. */
 	errno = ret == -EBADF && file_nc(f) < 0 ? ECONNRESET : (int)-ret;
 	return -1;
@@ -156,6 +179,13 @@ void file_end(struct file *f);
 void file_forget(struct file *f, int fd);
 /* A KERNEL file becomes @nc: its descriptors copies of @pollfd. 0 or -errno; @nc is not closed. */
 int file_become_virtual(struct file *f, int nc, int pollfd, bool nonblock);
+/* Back: its descriptors become copies of @kernel. 0 or -errno. With `lock` held. */
+int file_become_kernel(struct file *f, int kernel);
+/* None of its descriptors names it any more. */
+void file_leave(struct file *f);
+/* The caller names it, too; false: nobody does any more. */
+bool file_hold(struct file *f);
+void file_let_go(struct file *f);
 /* Highest descriptor that was ever ours; and with INTERNAL ones. */
 int file_top(void);
 int file_top_hidden(void);
@@ -191,6 +221,8 @@ void watch_leave_queue(struct set *set, int epfd);
 /* All registrations of @f that are still there are removed, or (added) for its descriptors as they
  * are now. */
 void watch_remove(struct file *f);
+/* The same of a VIRTUAL file. */
+void watch_leave(struct file *f);
 void watch_add(struct file *f);
 /* Registers @pollfd of a LISTENER wherever its descriptors are. */
 void watch_add_pollfd(struct file *f, int pollfd);
@@ -199,6 +231,8 @@ void watch_add_pollfd(struct file *f, int pollfd);
 
 /* The pollable descriptor of a new virtual socket, watched if it must be. -errno. */
 int pollfd_of(int nc);
+/* The program has io_uring: the kernel may wait for any descriptor. */
+bool uring_in_use(void);
 
 /* ---- connect.c ---- */
 

@@ -13,6 +13,7 @@
 
 #include "file.h"
 #include "ncclient.h"
+#include "pending.h"
 #include "real.h"
 #include "way.h"
 
@@ -138,6 +139,10 @@ static int virtual_get(struct file *f, int level, int name, void *val, socklen_t
 	ssize_t ret = nc_getsockopt(file_nc(f), level, name, val, len);
 	int fd;
 
+	if (ret == 0 && level == SOL_SOCKET && name == SO_ERROR && file_pending(f)) {
+		memset(val, 0, *len); /* not before it is settled: nobody hears of it */
+		return 0;
+	}
 	if (ret != -ENOPROTOOPT || level == SOL_NC)
 		return (int)file_result(f, ret);
 	fd = judge_open(f, level, name);
@@ -153,8 +158,18 @@ EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t le
 	struct file *f = file_of(fd);
 	int ret;
 
-	if (f && file_kind(f) == FILE_VIRTUAL)
-		return virtual_set(f, level, name, val, len);
+	if (f && file_pending(f)) {
+		(void)file_virtual(fd); /* settles */
+		f = file_of(fd);
+	}
+	if (f && file_kind(f) == FILE_VIRTUAL) {
+		ret = virtual_set(f, level, name, val, len);
+		if (ret < 0 && file_of(fd) != f) /* the kernel's, since just now */
+			return real()->setsockopt(fd, level, name, val, len);
+		if (ret == 0 && level != SOL_NC && file_pending(f))
+			pending_option(f, level, name, val, len);
+		return ret;
+	}
 	/* Known to ncd alone: for the virtual socket that this one may become. */
 	ret = f && level == SOL_NC ? 0 : real()->setsockopt(fd, level, name, val, len);
 	if (ret == 0 && f && val && (file_kind(f) == FILE_KERNEL || file_kind(f) == FILE_LISTENER))
@@ -167,6 +182,7 @@ EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t le
 EXPORT int getsockopt(int fd, int level, int name, void *__restrict val, socklen_t *__restrict len)
 {
 	struct file *f = file_virtual(fd);
+	int ret;
 
 	/* The descriptor's is as good a name as any, and stays. */
 	if (!f || (level == SOL_SOCKET && name == SO_COOKIE))
@@ -175,5 +191,7 @@ EXPORT int getsockopt(int fd, int level, int name, void *__restrict val, socklen
 		errno = EINVAL;
 		return -1;
 	}
-	return virtual_get(f, level, name, val, len);
+	ret = virtual_get(f, level, name, val, len);
+	/* The kernel's, since just now. */
+	return ret < 0 && file_of(fd) != f ? real()->getsockopt(fd, level, name, val, len) : ret;
 }

@@ -85,6 +85,10 @@ static int look_virtual(struct polls *p)
 		if (one.fd < 0)
 			continue;
 		p->fds[i].revents = poll_look(&one);
+		/* A refusal that has come just now is not the program's to see: pending.h. */
+		if (p->fds[i].revents & (POLLERR | POLLHUP | POLLNVAL) &&
+		    virtual_of(p->fds[i].fd) != one.fd)
+			p->fds[i].revents = 0;
 		ready += p->fds[i].revents != 0;
 	}
 	return ready;
@@ -102,6 +106,8 @@ static void kernel_fill(struct polls *p, bool sleeps)
 
 		if (nc >= 0)
 			p->all[i].fd = sleeps ? pollfd_watch(nc) : -1;
+		if (nc >= 0 && sleeps && p->all[i].fd < 0)
+			p->all[i].fd = p->fds[i].fd; /* it is the kernel's, since just now */
 		if (second >= 0 && at < p->nfds + p->seconds)
 			p->all[at++] = (struct pollfd){ .fd = second, .events = in };
 	}
@@ -132,7 +138,8 @@ static int kernel_merge(struct polls *p)
 
 		if (virtual_of(p->fds[i].fd) >= 0)
 			continue;
-		p->fds[i].revents = p->all[i].revents;
+		/* What was virtual when it was waited for is looked at the next time. */
+		p->fds[i].revents = p->all[i].fd == p->fds[i].fd ? p->all[i].revents : 0;
 		if (second->fd >= 0 && second_of(p->fds[i].fd) == second->fd) {
 			if (second->revents)
 				p->fds[i].revents = (short)(p->fds[i].revents | in);

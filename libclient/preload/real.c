@@ -62,6 +62,17 @@ static int keep(int fd)
 	return fd;
 }
 
+int real_keep_copy(int fd)
+{
+	int copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, high_number());
+
+	if (copy < 0)
+		copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy >= 0)
+		file_mark_internal(copy);
+	return copy;
+}
+
 /* ---- what libncclient calls ---- */
 
 #define WRAP(ret, name, ...)            \

@@ -60,4 +60,7 @@ static inline const struct real *real(void)
 	return __builtin_expect(r != NULL, 1) ? r : real_fill();
 }
 
+/* A copy of @fd at a high number, hidden from the program. -1 with errno. */
+int real_keep_copy(int fd);
+
 #endif /* PRELOAD_REAL_H */

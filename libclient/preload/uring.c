@@ -19,11 +19,15 @@ struct io_uring_params;
 /* Global: why: of the process, as its descriptors. */
 static _Atomic bool uring_seen;
 
-int pollfd_of(int nc)
+bool uring_in_use(void)
 {
 	/* Relaxed: a socket made meanwhile is in the table, or made behind the store. */
-	return atomic_load_explicit(&uring_seen, memory_order_relaxed) ? nc_pollfd(nc)
-								       : pollfd_unwatched(nc);
+	return atomic_load_explicit(&uring_seen, memory_order_relaxed);
+}
+
+int pollfd_of(int nc)
+{
+	return uring_in_use() ? nc_pollfd(nc) : pollfd_unwatched(nc);
 }
 
 static void uring_note(void)

@@ -11,6 +11,7 @@
 
 #include "epoll.h"
 #include "ncclient.h"
+#include "pending.h"
 #include "real.h"
 
 /* What EPOLLEXCLUSIVE may stand beside. */
@@ -126,6 +127,22 @@ static int watch_place(struct file *f, struct file_watch *w)
 	return w->queued ? 0 : kernel_add(f, w);
 }
 
+void watch_leave(struct file *f)
+{
+	watch_sweep(f);
+	for (struct file_watch *w = f->watch; w; w = w->next) {
+		if (!w->queued) {
+			(void)kernel_remove(f, w); /* closed meanwhile */
+			continue;
+		}
+		w->queued = false;
+		if (w->set && set_enter(w->set)) {
+			(void)set_remove(w->set, file_nc(f)); /* as above */
+			set_leave(w->set);
+		}
+	}
+}
+
 void watch_add(struct file *f)
 {
 	for (struct file_watch *w = f->watch; w; w = w->next)
@@ -141,6 +158,10 @@ void watch_leave_queue(struct set *set, int epfd)
 	for (int fd = 0; fd <= file_top(); fd++) {
 		struct file *f = file_virtual(fd);
 
+		if (f && file_pending(f)) {
+			pending_await(f); /* the kernel is going to tell */
+			f = file_virtual(fd);
+		}
 		if (!f)
 			continue;
 		lock_take(&f->lock);
@@ -262,7 +283,7 @@ static int virtual_ctl(struct file *f, struct set *set, int epfd, int op, int fd
 
 /* Of an epoll that we know; the kernel judges what is no virtual socket, and what is no epoll. */
 static int epoll_ctl_virtual(struct file *f, struct set *set, int epfd, int op, int fd,
-			     const struct epoll_event *event)
+			     struct epoll_event *event)
 {
 	int ret;
 
@@ -274,14 +295,22 @@ static int epoll_ctl_virtual(struct file *f, struct set *set, int epfd, int op, 
 		ret = -EBADF;
 	else {
 		lock_take(&f->lock);
-		ret = virtual_ctl(f, set, epfd, op, fd, event);
+		ret = file_of(fd) == f ? virtual_ctl(f, set, epfd, op, fd, event) : -ESTALE;
 		lock_release(&f->lock);
 		set_leave(set);
 	}
 	if (ret == 0)
 		return 0;
+	if (ret == -ESTALE) /* the kernel's, since just now */
+		return real()->epoll_ctl(epfd, op, fd, event);
 	errno = -ret;
 	return -1;
+}
+
+/* Of a pending file only a queue of ours may tell: its first, and one there can be. */
+static bool pending_fits(const struct file *f, const struct set *set)
+{
+	return set && !set->kernel && !f->watch;
 }
 
 EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
@@ -291,6 +320,12 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	struct file *f = file_of(fd);
 	int pollfd, ret;
 
+	if (f && file_pending(f)) {
+		if (op == EPOLL_CTL_ADD && !pending_fits(f, set_of(epfd)))
+			pending_await(f);
+		(void)file_virtual(fd); /* settles */
+		f = file_of(fd);
+	}
 	if (f && file_kind(f) == FILE_VIRTUAL && file_nc(f) >= 0 && file_own_process()) {
 		if (set_of(epfd))
 			return epoll_ctl_virtual(f, set_of(epfd), epfd, op, fd, event);

@@ -9,6 +9,7 @@
 #include <sys/time.h>
 
 #include "client_test.h"
+#include "left.h"
 
 static int stream_socket(int flags)
 {
@@ -532,9 +533,45 @@ static void sleeping_worker_is_rung(void **state)
 	closed(f, s);
 }
 
+/* What ncd-run asks about a connect that it has begun for a program. */
+static void the_outcome_of_a_connect_is_told_without_taking_it(void **state)
+{
+	struct fake *f = *state;
+	struct fake_slot p;
+	int s = nc_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	assert_int_equal(connect_outcome(s, 0), -ENOTCONN);
+	assert_int_equal(connect_to(s, 80), -EINPROGRESS);
+	p = fake_expect(f, SQ_OPEN);
+	fake_opening(f, p);
+	assert_int_equal(connect_outcome(s, 0), -EINPROGRESS);
+	assert_int_equal(connect_outcome(s, 1), -EINPROGRESS); /* that time is over */
+	fake_open(f, p);
+	assert_int_equal(connect_outcome(s, 0), 0);
+	assert_int_equal(connect_to(s, 80), 0);
+	assert_int_equal(connect_to(s, 80), -EISCONN);
+	closed(f, s);
+	assert_int_equal(connect_outcome(s, 0), -EBADF);
+
+	s = nc_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(connect_to(s, 80), -EINPROGRESS);
+	p = fake_expect(f, SQ_OPEN);
+	fake_opening(f, p);
+	assert_false(connect_peer_down(s));
+	atomic_store(&fake_shm(f, p)->flags, SLOT_F_PEER_DOWN);
+	fake_fail(f, p, -ECONNREFUSED);
+	assert_int_equal(connect_outcome(s, 0), -ECONNREFUSED);
+	assert_int_equal(connect_outcome(s, 0), -ECONNREFUSED);
+	assert_true(connect_peer_down(s));
+	assert_int_equal(connect_to(s, 80), -ECONNREFUSED);
+	closed(f, s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			the_outcome_of_a_connect_is_told_without_taking_it, start, stop),
 		cmocka_unit_test_setup_teardown(blocking_connect_waits_for_the_answer, start, stop),
 		cmocka_unit_test_setup_teardown(connect_errors_are_the_daemons, start, stop),
 		cmocka_unit_test_setup_teardown(a_refused_socket_tries_again_at_once, start, stop),

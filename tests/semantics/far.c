@@ -377,6 +377,20 @@ struct pair pair_open(void)
 	return pair_make(0);
 }
 
+struct pair pair_listening(struct sockaddr_in *ret_to)
+{
+	struct pair p = { .fd = tcp_socket(), .control = agent_start() };
+
+	*ret_to = far_addr();
+	ret_to->sin_port = htons((uint16_t)far_do(&p, FAR_LISTEN, NULL, 0));
+	return p;
+}
+
+long far_accept(struct pair *p)
+{
+	return far_do(p, FAR_ACCEPT, NULL, 0);
+}
+
 struct pair pair_open_small(void)
 {
 	return pair_make(1);

@@ -55,7 +55,8 @@ extern const struct sem_case cases_connect[], cases_bind[], cases_listen[], case
 	cases_nonblock[], cases_option[], cases_option_tcp[], cases_poll[], cases_select[],
 	cases_epoll[], cases_epoll_edge[], cases_dup[], cases_fcntl[], cases_sendfile[],
 	cases_stdio[], cases_threads[], cases_signal[], cases_timeout[], cases_fork[],
-	cases_broken[], cases_large[], cases_ipv6[], cases_names[], cases_uring[];
+	cases_broken[], cases_large[], cases_ipv6[], cases_names[], cases_uring[],
+	cases_progress[];
 
 /* ---- facts (fact.c) ---- */
 
@@ -133,6 +134,10 @@ struct pair {
 #define FAR_BYTES 4096
 
 struct pair pair_open(void);
+/* Not connected yet: the far end listens at *ret_to. far_accept is for when the near one has
+ * connected, or has begun to. */
+struct pair pair_listening(struct sockaddr_in *ret_to);
+long far_accept(struct pair *p);
 /* With small buffers at both ends, so that a sender soon has to wait. */
 struct pair pair_open_small(void);
 /* What the far end does; each returns the result, with errno. They return when it is done. */
