@@ -3,8 +3,8 @@
  * pending.c - non-blocking connects between EINPROGRESS and the answer.
  *
  * Ordering:
- *   BEGUN  who begins one: it is in the list, then ++begun (release) -> the thread loads begun
- *          (acquire), looks at the list, sleeps if begun has not moved.
+ *   BEGUN  who begins one: it is in the list; if the thread is idle, ++begun (release)
+ *          -> the thread loads begun (acquire), looks at the list, sleeps if begun has not moved.
  */
 #include "pending.h"
 
@@ -22,6 +22,7 @@
 #include "way.h"
 
 #define STACK_BYTES (256u << 10) /* as the watcher's */
+#define ALONE_NS    20000000u
 
 struct pending {
 	struct pending *next; /* the list's lock */
@@ -38,6 +39,7 @@ static struct {
 	struct lock lock;       /* all but begun */
 	struct pending *first;  /* the newest */
 	bool running;           /* the thread */
+	bool idle;              /* it sleeps until another is begun */
 	_Atomic uint32_t begun; /* ++ for each; a private futex */
 } list;
 
@@ -84,6 +86,7 @@ static void spare_close(struct pending *p)
 int pending_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, socklen_t len)
 {
 	struct pending *p = len <= sizeof(p->addr) ? calloc(1, sizeof(*p)) : NULL;
+	bool idle;
 
 	if (!p)
 		return -ENOMEM;
@@ -107,13 +110,17 @@ int pending_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, s
 	}
 	p->next = list.first;
 	list.first = p;
+	idle = list.idle;
+	list.idle = false;
 	lock_release(&list.lock);
 	/* Relaxed, both: the file's kind orders it, or its lock. */
 	atomic_fetch_add_explicit(&pending_nr, 1, memory_order_relaxed);
 	atomic_store_explicit(&f->pending, p, memory_order_relaxed);
-	/* BEGUN, beginning end. */
-	atomic_fetch_add_explicit(&list.begun, 1, memory_order_release);
-	futex_wake_private(&list.begun, 1);
+	if (idle) {
+		/* BEGUN, beginning end. */
+		atomic_fetch_add_explicit(&list.begun, 1, memory_order_release);
+		futex_wake_private(&list.begun, 1);
+	}
 	return 0;
 }
 
@@ -324,6 +331,7 @@ void pending_option(struct file *f, int level, int name, const void *val, sockle
 
 /* ---- the thread ---- */
 
+/* A copy of the oldest; false: there is none, and the thread is idle. */
 static bool oldest(struct pending *ret_copy)
 {
 	struct pending *p;
@@ -334,22 +342,30 @@ static bool oldest(struct pending *ret_copy)
 		p = p->next;
 	if (p)
 		*ret_copy = *p;
+	else
+		list.idle = true;
 	lock_release(&list.lock);
 	return p != NULL;
 }
 
-/* One after the other: none is settled later than its time is up. */
+/*
+ * Most are settled by whoever looks at them, so each is left alone for a while. Then one after the
+ * other: none is settled later than its time is up.
+ */
 static void *thread_run(void *arg)
 {
-	struct pending p;
+	struct pending p = { 0 };
 
 	(void)arg;
 	for (;;) {
 		/* BEGUN, waiting end: before the look. */
 		uint32_t begun = atomic_load_explicit(&list.begun, memory_order_acquire);
+		uint64_t alone_ns = NC_FOREVER;
 
-		if (!oldest(&p)) {
-			(void)futex_wait_private(&list.begun, begun, NC_FOREVER); /* looks again */
+		if (oldest(&p))
+			alone_ns = p.until_ns - PENDING_NS + ALONE_NS;
+		if (clock_now_ns() < alone_ns) {
+			(void)futex_wait_private(&list.begun, begun, alone_ns); /* looks again */
 			continue;
 		}
 		(void)connect_outcome(p.nc, p.until_ns); /* settle asks */
@@ -372,7 +388,7 @@ static void fork_child(void)
 		atomic_store_explicit(&p->file->pending, NULL, memory_order_relaxed);
 	}
 	list.first = NULL;
-	list.running = false; /* threads are not inherited */
+	list.running = list.idle = false; /* threads are not inherited */
 	atomic_store_explicit(&pending_nr, 0, memory_order_relaxed);
 }
 
