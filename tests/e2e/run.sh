@@ -22,8 +22,10 @@ for program in echo garbage hostile no_uring soak soak_posix; do
 	exit 1
 done
 
-# A case is a function case_NAME of a file here; "# quick" behind it: also run by --quick.
+# A case is a function case_NAME of a file here; "# quick" behind it: also run by --quick; "# limit N":
+# it may take N seconds.
 list() { grep -lE '^case_' "$here"/*.sh | xargs sed -nE "s/^case_([a-z0-9_]+)\(\) \{$1/\1/p"; }
+limit_of() { sed -nE "s/^case_$1\(\) \{.*# limit ([0-9]+)/\1/p" "$2"; }
 file_of() { grep -lE "^case_$1\(\)" "$here"/*.sh; }
 
 cases=()
@@ -48,7 +50,8 @@ for name in "${cases[@]}"; do
 	file=$(file_of "$name")
 	[ -n "$file" ] || { echo "run.sh: no case $name; --list shows them" >&2; exit 2; }
 	start=$SECONDS
-	timeout --kill-after=10 $limit bash "$file" "$name" >"$log" 2>&1 </dev/null &
+	own=$(limit_of "$name" "$file")
+	timeout --kill-after=10 "${own:-$limit}" bash "$file" "$name" >"$log" 2>&1 </dev/null &
 	running=$!
 	wait $running
 	status=$?

@@ -147,7 +147,7 @@ case_run_iperf3() { # quick
 	needs iperf3
 	both
 	local options s=(iperf3 -s -B "${address[there]}" -p 8005) c
-	for options in -P1 -P4 -RP4 --bidir; do
+	for options in -P1 -P8 -R -RP8 --bidir; do
 		c=(iperf3 -c "${address[there]}" -p 8005 -n 50M "$options")
 		both_sides 8005 s c 'iperf Done'
 	done
