@@ -157,6 +157,7 @@ static void put_variable(FILE *f, const char *name, const char *value)
 static int dropin_write(const struct dropin *d, const char *library, const char *const variable[])
 {
 	char fresh[sizeof(d->path) + 8];
+	int ret = 0;
 	FILE *f;
 
 	(void)snprintf(fresh, sizeof(fresh), "%s.new", d->path); /* fits */
@@ -168,13 +169,15 @@ static int dropin_write(const struct dropin *d, const char *library, const char 
 	for (size_t i = 0; variable[i]; i++)
 		if (getenv(variable[i]))
 			put_variable(f, variable[i], getenv(variable[i]));
-	if ((fchmod(fileno(f), 0644) < 0) | (fclose(f) == EOF) || rename(fresh, d->path) < 0) {
-		int err = errno;
-
+	if (fchmod(fileno(f), 0644) < 0)
+		ret = -errno;
+	if (fclose(f) == EOF && ret == 0)
+		ret = -errno;
+	if (ret == 0 && rename(fresh, d->path) < 0)
+		ret = -errno;
+	if (ret < 0)
 		(void)unlink(fresh); /* of no use */
-		return -err;
-	}
-	return 0;
+	return ret;
 }
 
 static int fail(const char *path)
