@@ -140,11 +140,14 @@ static int connect_begin(struct file *f, int fd, int nc, const struct sockaddr *
 	return ret < 0 ? ret : -EINPROGRESS;
 }
 
+/* Begun and ended; a program that does not wait hears of that as if it had gone on meanwhile. */
 static int connect_whole(struct file *f, int nc, const struct sockaddr *addr, socklen_t len,
 			 bool nonblock)
 {
 	int ret = connect_briefly(nc, addr, len), pollfd;
 
+	if (ret == 0 && nonblock)
+		(void)connect_outcome(nc, 0); /* not told yet */
 	if (ret < 0)
 		return ret;
 	pollfd = pollfd_of(nc);
@@ -152,9 +155,10 @@ static int connect_whole(struct file *f, int nc, const struct sockaddr *addr, so
 		return pollfd;
 	(void)nc_fcntl(nc, F_SETFL, nonblock ? O_NONBLOCK : 0); /* known to it */
 	ret = file_become_virtual(f, nc, pollfd, nonblock);
-	if (ret == 0)
-		way_say("connect", addr, len, NULL);
-	return ret;
+	if (ret < 0)
+		return ret;
+	way_say("connect", addr, len, NULL);
+	return nonblock ? -EINPROGRESS : 0;
 }
 
 static int connect_new(struct file *f, int fd, const struct sockaddr *addr, socklen_t len,

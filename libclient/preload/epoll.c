@@ -157,21 +157,37 @@ static uint32_t events_of(const struct epoll_event *event)
 	return event->events & 0xffffu;
 }
 
-int set_add(struct set *set, int epfd, int nc, const struct epoll_event *event)
+/* With `lock` held. */
+static int queue_have(struct set *set, int epfd)
 {
-	struct nc_cq *cq;
-	int ret = 0;
+	struct nc_cq *cq = set_queue(set);
 
-	lock_take(&set->lock);
-	cq = set_queue(set);
 	if (set->kernel)
-		ret = -ENOTSUP;
-	if (ret == 0 && cq && cq_dead(cq) && !cq_in_use(cq)) {
-		ret = queue_drop(set, epfd) ? 0 : -EMFILE;
+		return -ENOTSUP;
+	if (cq && cq_dead(cq) && !cq_in_use(cq)) {
+		if (!queue_drop(set, epfd))
+			return -EMFILE;
 		cq = NULL;
 	}
-	if (ret == 0 && !cq)
-		ret = queue_create(set, epfd);
+	return cq ? 0 : queue_create(set, epfd);
+}
+
+int set_prepare(struct set *set, int epfd)
+{
+	int ret;
+
+	lock_take(&set->lock);
+	ret = queue_have(set, epfd);
+	lock_release(&set->lock);
+	return ret;
+}
+
+int set_add(struct set *set, int epfd, int nc, const struct epoll_event *event)
+{
+	int ret;
+
+	lock_take(&set->lock);
+	ret = queue_have(set, epfd);
 	if (ret == 0)
 		ret = cq_add(set_queue(set), nc, events_of(event), flags_of(event),
 			     event->data.u64);

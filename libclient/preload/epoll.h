@@ -70,6 +70,8 @@ void set_leave(struct set *set);
  * Puts virtual socket @nc into the queue of @set, which is made if there is none. 0, or -errno: it
  * must go to the kernel's epoll @epfd. */
 int set_add(struct set *set, int epfd, int nc, const struct epoll_event *event);
+/* Makes the queue if there is none: set_add will find it. 0, or -errno: there can be none. */
+int set_prepare(struct set *set, int epfd);
 int set_modify(struct set *set, int nc, const struct epoll_event *event);
 int set_remove(struct set *set, int nc);
 /* Wakes one who sleeps without a queue, if there is any: he is to see @cq. */

@@ -64,11 +64,23 @@ static bool thread_start(void)
 	return ret == 0;
 }
 
+bool pending_fits(const struct file *f, struct set *set, int epfd)
+{
+	bool fits;
+
+	if (!set || !set_enter(set))
+		return false;
+	fits = (!f->watch || (!f->watch->next && f->watch->set == set)) &&
+	       set_prepare(set, epfd) == 0;
+	set_leave(set);
+	return fits;
+}
+
 bool pending_possible(const struct file *f)
 {
 	const struct file_watch *w = f->watch;
 
-	return !uring_in_use() && (!w || (!w->next && w->set && !w->set->kernel));
+	return !uring_in_use() && (!w || pending_fits(f, w->set, w->epfd));
 }
 
 static const struct sockaddr *address_of(const struct pending *p)

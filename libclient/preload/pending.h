@@ -40,6 +40,8 @@ static inline bool file_pending(const struct file *f)
 
 /* A connect of @f, a KERNEL file named by @fd, could be pending: nobody but us would tell of it. */
 bool pending_possible(const struct file *f);
+/* @f could be watched by @set, named by @epfd, while it is pending: by its queue. */
+bool pending_fits(const struct file *f, struct set *set, int epfd);
 /* Begins one, before @f becomes virtual with @nc. -EMFILE, -ENOMEM, -EAGAIN (no thread). */
 int pending_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, socklen_t len);
 /* It came to nothing: @f did not become virtual, or has lost its last descriptor. */

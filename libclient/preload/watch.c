@@ -307,12 +307,6 @@ static int epoll_ctl_virtual(struct file *f, struct set *set, int epfd, int op, 
 	return -1;
 }
 
-/* Of a pending file only a queue of ours may tell: its first, and one there can be. */
-static bool pending_fits(const struct file *f, const struct set *set)
-{
-	return set && !set->kernel && !f->watch;
-}
-
 EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	struct epoll_event none = { 0 };
@@ -321,7 +315,7 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	int pollfd, ret;
 
 	if (f && file_pending(f)) {
-		if (op == EPOLL_CTL_ADD && !pending_fits(f, set_of(epfd)))
+		if (op == EPOLL_CTL_ADD && (f->watch || !pending_fits(f, set_of(epfd), epfd)))
 			pending_await(f);
 		(void)file_virtual(fd); /* settles */
 		f = file_of(fd);

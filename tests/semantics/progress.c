@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -157,6 +158,38 @@ static void progress_in_a_nested_epoll(void)
 	talk(&p);
 }
 
+/* More epolls than ncd has queues for: some are left to the kernel. */
+static void progress_beside_many_epolls(void)
+{
+	struct sockaddr_in to;
+	struct ends e = ends_open();
+	struct pair p;
+	int last = -1, early;
+
+	for (uint32_t i = 0; i < 20; i++) {
+		struct ends more = ends_open();
+		struct epoll_event ev = { .events = EPOLLIN, .data.u32 = i };
+
+		last = epoll_create1(0);
+		if (epoll_ctl(last, EPOLL_CTL_ADD, more.c, &ev) < 0)
+			fact("epoll_ctl: %s", strerrorname_np(errno));
+	}
+	CALL(send(e.c, "x", 1, 0));
+	p = begun(&to);
+	watch(last, p.fd, EPOLLOUT, 11);
+	fact_event(last, WAIT_MS);
+	talk(&p);
+	/* Registered before it connects. */
+	p = pair_listening(&to);
+	early = epoll_create1(0);
+	watch(early, p.fd, EPOLLOUT | EPOLLET, 12);
+	fact_event(early, 0);
+	set_nonblocking(p.fd, true);
+	CALL(begin(p.fd, &to));
+	fact_event(early, WAIT_MS);
+	talk(&p);
+}
+
 static void *waiter(void *arg)
 {
 	struct epoll_event e = { 0 };
@@ -295,6 +328,7 @@ const struct sem_case cases_progress[] = {
 	FAR_CASE(progress_registered_before),
 	FAR_CASE(progress_in_two_epolls),
 	FAR_CASE(progress_in_a_nested_epoll),
+	FAR_CASE(progress_beside_many_epolls),
 	FAR_CASE(progress_while_another_waits),
 	FAR_CASE(progress_asked_by_calls),
 	FAR_CASE(progress_of_a_copy),
