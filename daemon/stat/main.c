@@ -38,7 +38,7 @@ static const char usage[] =
 	"  (none)    summary\n"
 	"  workers   threads: where they run, what they moved, how they waited\n"
 	"  channels  TCP connections to peers: class, lane, state, bytes, round trip\n"
-	"  sockets   virtual sockets as ss(8) shows them; -l listening only, -a all\n"
+	"  sockets   as ss(8): virtual ones, and those left to kernel TCP; -l listening, -a all\n"
 	"  clients   attached applications\n"
 	"  errors    what was refused, dropped or broken, if anything\n"
 	"\n"

@@ -45,6 +45,22 @@ static struct {
 
 static void *thread_run(void *arg);
 
+/* A handler that closes a pending socket must not find a lock held by its own thread. */
+static void take(struct lock *l, sigset_t *old)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, old); /* cannot fail */
+	lock_take(l);
+}
+
+static void release(struct lock *l, const sigset_t *old)
+{
+	lock_release(l);
+	(void)pthread_sigmask(SIG_SETMASK, old, NULL); /* cannot fail */
+}
+
 static bool thread_start(void)
 {
 	pthread_attr_t attr;
@@ -99,6 +115,7 @@ int pending_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, s
 {
 	struct pending *p = len <= sizeof(p->addr) ? calloc(1, sizeof(*p)) : NULL;
 	bool idle;
+	sigset_t old;
 
 	if (!p)
 		return -ENOMEM;
@@ -112,11 +129,11 @@ int pending_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, s
 	p->until_ns = clock_now_ns() + PENDING_NS;
 	p->len = len;
 	memcpy(&p->addr, addr, len);
-	lock_take(&list.lock);
+	take(&list.lock, &old);
 	if (!list.running)
 		list.running = thread_start();
 	if (!list.running) {
-		lock_release(&list.lock);
+		release(&list.lock, &old);
 		spare_close(p);
 		return -EAGAIN;
 	}
@@ -124,7 +141,7 @@ int pending_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, s
 	list.first = p;
 	idle = list.idle;
 	list.idle = false;
-	lock_release(&list.lock);
+	release(&list.lock, &old);
 	/* Relaxed, both: the file's kind orders it, or its lock. */
 	atomic_fetch_add_explicit(&pending_nr, 1, memory_order_relaxed);
 	atomic_store_explicit(&f->pending, p, memory_order_relaxed);
@@ -162,8 +179,9 @@ static void pending_end(struct file *f, struct pending *p)
 void pending_drop(struct file *f)
 {
 	struct pending *p;
+	sigset_t old;
 
-	lock_take(&f->lock);
+	take(&f->lock, &old);
 	p = pending_of(f);
 	if (p) {
 		/* Who gave up before us has learnt it as well. */
@@ -171,7 +189,7 @@ void pending_drop(struct file *f)
 			way_learn(address_of(p), p->len, -ETIMEDOUT, LEFT_PEER_DOWN);
 		pending_end(f, p);
 	}
-	lock_release(&f->lock);
+	release(&f->lock, &old);
 }
 
 /* All descriptors of @f, which are the spare's now, are shown as the kernel's. */
@@ -249,12 +267,13 @@ static bool settle(struct file *f, bool late)
 {
 	int err = errno, nc;
 	bool gone;
+	sigset_t old;
 
 	if (!file_hold(f)) /* it has just been closed */
 		return true;
-	lock_take(&f->lock);
+	take(&f->lock, &old);
 	gone = settle_locked(f, late, &nc);
-	lock_release(&f->lock);
+	release(&f->lock, &old);
 	if (nc >= 0)
 		(void)nc_close(nc); /* it never was anything */
 	file_let_go(f);
@@ -266,12 +285,13 @@ bool pending_settle(struct file *f)
 {
 	struct pending *p;
 	bool due;
+	sigset_t old;
 
 	/* Most looks find no answer: those cost no syscall. */
-	lock_take(&f->lock);
+	take(&f->lock, &old);
 	p = pending_of(f);
 	due = !p || connect_outcome(p->nc, 0) != -EINPROGRESS || clock_now_ns() >= p->until_ns;
-	lock_release(&f->lock);
+	release(&f->lock, &old);
 	return due && settle(f, false);
 }
 
@@ -279,12 +299,13 @@ void pending_await(struct file *f)
 {
 	int err = errno, nc = -1;
 	struct pending *p;
+	sigset_t old;
 
-	lock_take(&f->lock);
+	take(&f->lock, &old);
 	p = pending_of(f);
 	if (p)
 		nc = p->nc;
-	lock_release(&f->lock);
+	release(&f->lock, &old);
 	if (nc < 0)
 		return;
 	(void)connect_outcome(nc, clock_now_ns() + PENDING_NS); /* settle asks */
@@ -296,12 +317,13 @@ void pending_await(struct file *f)
 static struct file *pending_find(int nc)
 {
 	struct file *found = NULL;
+	sigset_t old;
 
-	lock_take(&list.lock);
+	take(&list.lock, &old);
 	for (struct pending *p = list.first; p && !found; p = p->next)
 		if (p->nc == nc)
 			found = p->file;
-	lock_release(&list.lock);
+	release(&list.lock, &old);
 	return found;
 }
 
@@ -332,13 +354,14 @@ int pending_strip(struct nc_cq *cq, struct nc_event *events, int n)
 void pending_option(struct file *f, int level, int name, const void *val, socklen_t len)
 {
 	struct pending *p;
+	sigset_t old;
 
-	lock_take(&f->lock);
+	take(&f->lock, &old);
 	p = pending_of(f);
 	if (p)
 		(void)real()->setsockopt(p->spare, level, name, val,
 					 len); /* the virtual one has judged it */
-	lock_release(&f->lock);
+	release(&f->lock, &old);
 }
 
 /* ---- the thread ---- */

@@ -131,4 +131,54 @@ l = socket.create_server(('${address[here]}', 8102)); c = l.accept(); l.accept()
 	left here no_listener "${address[here]}:8102" || fail "the child's is not shown any more"
 }
 
+# --require: what ncd cannot carry fails, if a peer is meant.
+case_run_required() { # quick
+	needs python3
+	local status
+	config here
+	config there
+	(on here "$OUT/ncd-run" --require true >"$dir/run.log" 2>&1)
+	status=$?
+	[ $status -eq 1 ] || fail "without ncd: status $status"
+	grep -q 'is ncd running?' "$dir/run.log" || fail "it does not say why"
+	start here
+	start there
+	connected
+	background there plain "${python[@]}" "import socket
+l = socket.create_server(('${address[there]}', 8111))
+held = [l.accept() for i in range(9)]"
+	background there server "${ncd_run[@]}" "${python[@]}" "import socket
+l = socket.create_server(('${address[there]}', 8112))
+held = [l.accept() for i in range(9)]"
+	expect 10 tcp_listens there 8111
+	expect 10 listens there 8112
+	[ -z "$namespaces" ] || ip -n here addr add 10.79.1.9/32 dev lo || fail "ip addr add"
+	(on here "${limit[@]}" "$OUT/ncd-run" --require --class latency "${python[@]}" '
+import errno, select, socket, subprocess, sys
+there, ncd_stat, strange = sys.argv[1:]
+try:
+    socket.create_connection((there, 8111))
+    sys.exit("a plain server was reached")
+except ConnectionRefusedError: pass
+s = socket.socket()
+s.setblocking(False)
+assert s.connect_ex((there, 8111)) in (errno.EINPROGRESS, errno.ECONNREFUSED)
+p = select.poll()
+p.register(s, select.POLLOUT)
+assert p.poll(10000)
+assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (0, errno.ECONNREFUSED)
+try:
+    s.send(b"x")
+    sys.exit("a plain server was reached")
+except OSError: pass
+c = socket.create_connection((there, 8112))
+assert " lat " in subprocess.run([ncd_stat, "sockets"], capture_output=True, text=True).stdout
+if strange: # no peer is meant
+    l = socket.create_server((strange, 8113))
+    socket.create_connection((strange, 8113))
+print("well")' "${address[there]}" "$OUT/ncd-stat" "${namespaces:+10.79.1.9}" >"$dir/client.log" 2>&1 </dev/null) ||
+		fail "the client ended with status $?"
+	grep -qx well "$dir/client.log" || fail "the client is not well"
+}
+
 run_case "$@"
