@@ -198,6 +198,21 @@ static void a_failed_dial_is_what_connect_hears(void **state)
 	assert_int_equal(engine_connect(r->host[0].engine, &args, r->now_ns, &more), -EHOSTUNREACH);
 }
 
+static void a_peer_is_down_while_no_channel_to_it_is_up(void **state)
+{
+	struct rig *r = *state;
+	struct address self = rig_address(0), peer = rig_address(1), other = rig_address(9);
+	const struct engine *e = r->host[0].engine;
+
+	assert_true(engine_peer_down(e, &peer));
+	assert_false(engine_peer_down(e, &self)); /* it needs none */
+	assert_false(engine_peer_down(e, &other));
+	rig_up(r, 0, CLASS_LATENCY);
+	assert_false(engine_peer_down(e, &peer));
+	rig_cut(r, 0);
+	assert_true(engine_peer_down(e, &peer));
+}
+
 static void unread_bytes_at_close_reset_the_peer(void **state)
 {
 	struct rig *r = *state;
@@ -738,6 +753,7 @@ int main(void)
 		CASE(nobody_listening_is_refused),
 		CASE(an_unknown_address_is_unreachable),
 		CASE(a_failed_dial_is_what_connect_hears),
+		CASE(a_peer_is_down_while_no_channel_to_it_is_up),
 		CASE(unread_bytes_at_close_reset_the_peer),
 		CASE(a_killed_writer_delivers_what_it_wrote_and_then_resets),
 		CASE(words_of_an_application_that_make_no_sense_are_refused),
