@@ -1,17 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker_idle.c - what a worker does while there is nothing to do: it spins for a while, then
- * sleeps.
- *
- * The spin's budget follows what the idle times turn out to be (as the kernel's halt_poll does): it
- * grows when a slightly longer spin would have met the work, and shrinks to nothing when the work
- * came much later. Between looks the core is offered to others; if they took it, twice, spinning
- * only keeps them away from it, and the worker sleeps at once.
- *
- * If one took it for as long as a time slice, that is nobody who answers but somebody who computes.
- * Who yields to such a one waits for a slice, milliseconds (and since Linux 6.18 gives up as much
- * of its own share), while who sleeps and is woken goes first. So for a time there is no spinning,
- * each time for longer.
+ * worker_idle.c - what a worker does while there is nothing to do: it spins for a while (idle.h),
+ * then sleeps.
  */
 #include <sched.h>
 
@@ -21,71 +11,7 @@
 #include "port_state.h"
 #include "worker_state.h"
 
-#define BUDGET_START_NS 10000u
-#define BUDGET_LEAST_NS 5000u
-#define SLOW_YIELD_NS   20000u
-#define SLOW_YIELDS     2u
-#define SLICE_NS        700000u /* shortest time slice of a kernel; who serves us answers sooner */
-#define SHY_LEAST_NS    10000000u
-#define SHY_MOST_NS     1000000000u
 #define PENDING_WAIT_NS 1000000u /* full completion queues: nobody tells when there is room */
-
-/* Somebody computes on this core. */
-static void shy_away(struct idle *i, uint64_t now_ns)
-{
-	/* Not for long since the last time: it is the same one. */
-	if (now_ns - i->shy_until_ns < i->shy_ns)
-		i->shy_ns *= 2;
-	else
-		i->shy_ns = SHY_LEAST_NS;
-	if (i->shy_ns > SHY_MOST_NS)
-		i->shy_ns = SHY_MOST_NS;
-	i->shy_until_ns = now_ns + i->shy_ns;
-	i->crowded = true;
-}
-
-bool idle_spins(struct idle *i, uint64_t now_ns)
-{
-	if (!i->since_ns) {
-		i->since_ns = now_ns;
-		i->slow_yields = 0;
-		i->crowded = now_ns < i->shy_until_ns;
-	}
-	return !i->crowded && now_ns - i->since_ns < i->budget_ns;
-}
-
-void idle_yielded(struct idle *i, uint64_t away_ns, uint64_t now_ns)
-{
-	if (away_ns >= SLICE_NS)
-		shy_away(i, now_ns);
-	else if (away_ns < SLOW_YIELD_NS)
-		i->slow_yields = 0;
-	else if (++i->slow_yields >= SLOW_YIELDS)
-		i->crowded = true;
-}
-
-void idle_ends(struct idle *i, uint64_t most_ns, uint64_t now_ns)
-{
-	uint64_t idle_ns;
-
-	if (!i->since_ns)
-		return;
-	idle_ns = now_ns - i->since_ns;
-	i->since_ns = 0;
-	if (i->crowded) {
-		i->budget_ns /= 2;
-	} else if (idle_ns <= i->budget_ns) {
-		return;
-	} else if (idle_ns < most_ns) {
-		i->budget_ns = i->budget_ns ? i->budget_ns * 2 : BUDGET_START_NS;
-		if (i->budget_ns > most_ns)
-			i->budget_ns = most_ns;
-	} else {
-		i->budget_ns /= 2;
-	}
-	if (i->budget_ns < BUDGET_LEAST_NS)
-		i->budget_ns = 0;
-}
 
 static void spin(struct worker *w)
 {

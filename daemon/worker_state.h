@@ -17,6 +17,7 @@
 #include "ncd/ring.h"
 
 #include "core/engine.h"
+#include "idle.h"
 #include "io.h"
 #include "worker.h"
 #include "worker_cmd.h"
@@ -43,16 +44,6 @@ struct door {
 	bool event_written; /* since control was last woken */
 	/* both */
 	alignas(NCD_CACHE_LINE) _Atomic uint32_t need_wakeup;
-};
-
-/* How long to spin before sleeping: worker_idle.c. */
-struct idle {
-	uint64_t since_ns;  /* start of this idle time, 0: busy */
-	uint64_t budget_ns; /* to spin */
-	uint32_t slow_yields;
-	bool crowded;       /* others want the core */
-	uint64_t shy_until_ns; /* no spinning at all before: somebody computes on the core */
-	uint64_t shy_ns;       /* for how long, the last time */
 };
 
 struct worker {
@@ -130,16 +121,7 @@ uint32_t worker_commands(struct worker *w);
 /* Peers that said GOAWAY, or need another channel, are told to control, once. */
 void worker_peers_news(struct worker *w);
 
-/* worker_idle.c: what a worker does while nothing is to be done; first the decisions, on times
- * alone. */
-
-/* Nothing was done: true if it spins on (offers the core to others and looks again). */
-bool idle_spins(struct idle *i, uint64_t now_ns);
-/* Others, who were offered the core, have used it for @away_ns. */
-void idle_yielded(struct idle *i, uint64_t away_ns, uint64_t now_ns);
-/* Something was done; a spin may never last longer than @most_ns. */
-void idle_ends(struct idle *i, uint64_t most_ns, uint64_t now_ns);
-
+/* worker_idle.c */
 /* Nothing to do: spins a little, or sleeps. */
 void worker_idle(struct worker *w);
 /* Something was done again. */

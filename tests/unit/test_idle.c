@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_worker_idle.c - Goal: a worker spins where that pays, never beside somebody who computes.
+ * test_idle.c - Goal: a worker spins where that pays, never beside somebody who computes.
  * Method: the decisions on times that are made up.
  */
 #include "../ncd_test.h"
 
-#include "worker_state.h"
+#include "idle.h"
 
 #define US   UINT64_C(1000)
 #define MS   UINT64_C(1000000)
