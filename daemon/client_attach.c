@@ -85,7 +85,7 @@ static int client_build(struct client *c, int doorbell[NCD_WORKERS_MAX])
 	uint32_t i;
 	int r;
 
-	r = region_create(ctl->workers->nr, ctl->slots, &c->layout, &c->segment0);
+	r = region_create(ctl->workers->nr, ctl->slots, 0, &c->layout, &c->segment0);
 	if (r < 0)
 		return r;
 	for (i = 0; i < ctl->workers->nr; i++) {

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ncd/copy_abi.h"
 #include "ncd/ring.h"
 
 static uint64_t page_up(uint64_t bytes)
@@ -17,7 +18,8 @@ static uint64_t page_up(uint64_t bytes)
 	return (bytes + NCD_PAGE - 1) & ~(uint64_t)(NCD_PAGE - 1);
 }
 
-uint64_t region_layout(struct region_shm *ret_layout, uint32_t workers, uint32_t slots)
+uint64_t region_layout(struct region_shm *ret_layout, uint32_t workers, uint32_t slots,
+		       uint32_t copy_workers)
 {
 	struct region_shm l = {
 		.magic = SHM_MAGIC,
@@ -25,12 +27,14 @@ uint64_t region_layout(struct region_shm *ret_layout, uint32_t workers, uint32_t
 		.workers = workers,
 		.listeners = NCD_LISTENERS_MAX,
 		.slots = slots,
+		.copy_workers = copy_workers,
 	};
 
 	l.qp_off = page_up(sizeof(l));
 	l.listener_off = page_up(l.qp_off + NCD_QP_NR * sizeof(struct qp_shm));
 	l.left_off = page_up(l.listener_off + l.listeners * sizeof(struct listener_shm));
-	l.port_off = page_up(l.left_off + LEFT_TABLE_BYTES);
+	l.copy_off = page_up(l.left_off + LEFT_TABLE_BYTES);
+	l.port_off = page_up(l.copy_off + copy_area_bytes(copy_workers));
 
 	/* Queues begin on pages of their own, so that those never used take no memory. */
 	l.sq_off = page_up(sizeof(struct port_shm));
@@ -73,10 +77,10 @@ err_close:
 	return ret;
 }
 
-int region_create(uint32_t workers, uint32_t slots, struct region_shm *ret_layout,
-		  struct region_map *ret_map)
+int region_create(uint32_t workers, uint32_t slots, uint32_t copy_workers,
+		  struct region_shm *ret_layout, struct region_map *ret_map)
 {
-	uint64_t bytes = region_layout(ret_layout, workers, slots);
+	uint64_t bytes = region_layout(ret_layout, workers, slots, copy_workers);
 	int ret = region_map_create("ncd-region", bytes, ret_map);
 
 	if (ret == 0)

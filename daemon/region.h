@@ -23,9 +23,11 @@ struct region_map {
 
 /*
  * Lays out segment 0 for @workers ports (1..NCD_WORKERS_MAX) of @slots slots each (a power of two,
- * 2..NCD_SOCKETS_MAX): fills *ret_layout, the daemon's private copy. Returns segment 0's bytes.
+ * 2..NCD_SOCKETS_MAX), with queues to @copy_workers (0..NCD_COPY_WORKERS_MAX): fills *ret_layout,
+ * the daemon's private copy. Returns segment 0's bytes.
  */
-uint64_t region_layout(struct region_shm *ret_layout, uint32_t workers, uint32_t slots);
+uint64_t region_layout(struct region_shm *ret_layout, uint32_t workers, uint32_t slots,
+		       uint32_t copy_workers);
 
 /*
  * Creates a memfd of @bytes (rounded up to pages), seals its size, maps it. Untouched pages take no
@@ -34,8 +36,8 @@ uint64_t region_layout(struct region_shm *ret_layout, uint32_t workers, uint32_t
 int region_map_create(const char *name, uint64_t bytes, struct region_map *ret_map);
 
 /* Segment 0: the above, with *ret_layout as region_layout and its copy written at the start. */
-int region_create(uint32_t workers, uint32_t slots, struct region_shm *ret_layout,
-		  struct region_map *ret_map);
+int region_create(uint32_t workers, uint32_t slots, uint32_t copy_workers,
+		  struct region_shm *ret_layout, struct region_map *ret_map);
 
 /* Closes the descriptor, keeps the mapping: of one that has been passed on and holds no rings. */
 void region_close_fd(struct region_map *map);

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "copy.h"
 #include "ncclient.h"
 
 #define HANDSHAKE_SECONDS 10
@@ -23,7 +24,8 @@
 /* What came with WELCOME. */
 struct welcome {
 	struct ctl_welcome msg;
-	int fd[1 + NCD_WORKERS_MAX]; /* segment 0, then a doorbell for each worker */
+	int fd[1 + NCD_WORKERS_MAX + NCD_COPY_WORKERS_MAX]; /* segment 0, then doorbells: of the
+							     * workers, of the copy workers */
 	uint32_t fd_nr;
 };
 
@@ -164,7 +166,7 @@ static bool layout_good(const struct region_shm *l, const struct ctl_welcome *w)
 	    w->default_worker >= l->workers || w->addr_nr > 8)
 		return false;
 	if (l->slots < 2 || l->slots > NCD_SOCKETS_MAX || (l->slots & (l->slots - 1)) != 0 ||
-	    l->listeners > NCD_LISTENERS_MAX)
+	    l->listeners > NCD_LISTENERS_MAX || l->copy_workers > NCD_COPY_WORKERS_MAX)
 		return false;
 	return fits(l->qp_off, sizeof(struct qp_shm), NCD_QP_NR, sizeof(struct qp_shm), l->bytes) &&
 	       fits(l->listener_off, sizeof(struct listener_shm), l->listeners,
@@ -172,6 +174,8 @@ static bool layout_good(const struct region_shm *l, const struct ctl_welcome *w)
 	       fits(l->left_off, NCD_CACHE_LINE, 1 + NCD_LEFT_MAX, sizeof(struct left_shm),
 		    l->bytes) &&
 	       l->left_off % NCD_PAGE == 0 &&
+	       fits(l->copy_off, copy_area_bytes(l->copy_workers), 1,
+		    copy_area_bytes(l->copy_workers), l->bytes) &&
 	       fits(l->port_off, l->port_bytes, l->workers, sizeof(struct port_shm), l->bytes) &&
 	       fits(l->sq_off, l->sq_bytes, NCD_QP_NR, ring_bytes(NCD_SQ_ENTRIES), l->port_bytes) &&
 	       fits(l->cq_off, l->cq_bytes, NCD_QP_NR, ring_bytes(NCD_CQ_ENTRIES), l->port_bytes) &&
@@ -310,6 +314,7 @@ static void attachment_destroy(struct attachment *att)
 	}
 	free(att->port);
 	free(att->listener_owner);
+	copier_destroy(att->copier);
 	for (uint32_t i = 0; i < NCD_SEGMENTS_MAX; i++) {
 		if (!att->segment[i].base)
 			continue;
@@ -319,6 +324,22 @@ static void attachment_destroy(struct attachment *att)
 	if (att->ctl_fd >= 0)
 		close(att->ctl_fd);
 	free(att);
+}
+
+/* The descriptors behind those of the workers. */
+static int copier_attach(struct attachment *att, struct welcome *w)
+{
+	int *fd = &w->fd[1 + att->layout.workers];
+
+	if (att->layout.copy_workers == 0)
+		return 0;
+	att->copier = copier_create(att->segment[0].base + att->layout.copy_off,
+				    att->layout.copy_workers, fd);
+	if (!att->copier)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < att->layout.copy_workers; i++)
+		fd[i] = -1;
+	return 0;
 }
 
 /* Takes over the descriptors of @w one by one, marking them -1 there. */
@@ -333,7 +354,8 @@ static int attachment_fill(struct attachment *att, struct welcome *w)
 		return ret;
 	w->fd[0] = -1;
 	memcpy(&att->layout, att->segment[0].base, sizeof(att->layout));
-	if (!layout_good(&att->layout, &w->msg) || w->fd_nr != 1 + att->layout.workers)
+	if (!layout_good(&att->layout, &w->msg) || 
+	    w->fd_nr != 1 + att->layout.workers + att->layout.copy_workers)
 		return -EPROTO;
 	att->default_worker = w->msg.default_worker;
 	att->addr_nr = w->msg.addr_nr;
@@ -351,6 +373,9 @@ static int attachment_fill(struct attachment *att, struct welcome *w)
 		if (ret < 0)
 			return ret;
 	}
+	ret = copier_attach(att, w);
+	if (ret < 0)
+		return ret;
 	att->listener_owner = calloc(att->layout.listeners + 1, sizeof(*att->listener_owner));
 	return att->listener_owner ? cqs_init(att) : -ENOMEM;
 }

@@ -28,6 +28,7 @@
 #include "lock.h"
 
 struct nc_sock;
+struct copier;
 struct attachment;
 
 /* Where this process meets one worker. */
@@ -88,6 +89,7 @@ struct attachment {
 	uint64_t port_nr;         /* layout.workers */
 	struct app_port *port;
 	struct listener_shm *listener;
+	struct copier *copier; /* copy.h; NULL: no copy workers */
 	struct segment segment[NCD_SEGMENTS_MAX];
 	_Atomic uint32_t segment_seq; /* ++ per arrival; a private futex */
 

@@ -9,6 +9,7 @@
  */
 #include <pthread.h>
 
+#include "copy.h"
 #include "process.h"
 #include "sock.h"
 
@@ -22,6 +23,7 @@ static void child_close_attachment(struct attachment *att)
 	close(att->ctl_fd);
 	for (uint64_t i = 0; i < att->port_nr; i++)
 		close(att->port[i].doorbell_fd);
+	copier_close_fds(att->copier);
 	for (uint32_t i = 0; i < NCD_SEGMENTS_MAX; i++)
 		if (att->segment[i].base)
 			close(att->segment[i].fd);

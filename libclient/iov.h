@@ -39,6 +39,23 @@ static inline int iov_cursor_init(struct iov_cursor *c, const struct iovec *iov,
 	return 0;
 }
 
+/* How much lies in one place from here on, and where; there must be something. */
+static inline size_t iov_contiguous(struct iov_cursor *c, uint8_t **ret_at)
+{
+	while (c->off == c->iov->iov_len) {
+		c->iov++;
+		c->off = 0;
+	}
+	*ret_at = (uint8_t *)c->iov->iov_base + c->off;
+	return c->iov->iov_len - c->off;
+}
+
+/* Goes on behind @bytes of that. */
+static inline void iov_skip(struct iov_cursor *c, size_t bytes)
+{
+	c->off += bytes;
+}
+
 /* The next @bytes; there must be as many. */
 static inline void iov_gather(struct iov_cursor *c, uint8_t *to, size_t bytes)
 {

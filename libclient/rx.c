@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "copy.h"
 #include "iov.h"
 #include "ncclient.h"
 #include "sock.h"
@@ -233,8 +234,55 @@ static ssize_t rx_peek(struct nc_sock *s, struct iov_cursor *to, size_t len, int
 	return bytes;
 }
 
+/* As tx_put_large: up to @bytes, which are there; *ret_done of them are released. */
+static int rx_get_large(struct nc_sock *s, struct iov_cursor *to, size_t bytes, size_t *ret_done)
+{
+	struct copy_run run = { .s = s,
+				.way = COPY_OUT,
+				.ring = s->rx.base,
+				.ring_bytes = s->rx.bytes,
+				.at = rx_place(s),
+				.segment = s->rx.segment,
+				.publish = rx_release };
+	size_t done, n = iov_contiguous(to, &run.user);
+
+	if (n > bytes)
+		n = bytes;
+	if (n > COPY_RUN_MAX)
+		n = COPY_RUN_MAX;
+	if (copy_wanted(s->att, n)) {
+		run.bytes = n;
+		done = copy_run(&run);
+	} else {
+		if (n > run.ring_bytes / 4)
+			n = run.ring_bytes / 4;
+		if (n > run.ring_bytes - run.at)
+			n = run.ring_bytes - run.at;
+		done = copy_here(COPY_OUT, run.ring + run.at, run.user, n);
+		if (done > 0)
+			rx_release(s, done);
+	}
+	iov_skip(to, done);
+	*ret_done = done;
+	return done < n ? -EFAULT : 0;
+}
+
+/* The same of any other call. By quarters, so that credit goes out while the rest is copied. */
+static int rx_get(struct nc_sock *s, struct iov_cursor *to, size_t bytes, int flags,
+		  size_t *ret_done)
+{
+	if (bytes > s->rx.bytes / 4)
+		bytes = s->rx.bytes / 4;
+	if (!(flags & MSG_TRUNC))
+		rx_copy(s, to, bytes);
+	rx_release(s, bytes);
+	*ret_done = bytes;
+	return 0;
+}
+
 static ssize_t rx_take(struct nc_sock *s, struct iov_cursor *to, size_t len, int flags, bool wait)
 {
+	bool large = !(flags & MSG_TRUNC) && copy_wanted(s->att, len);
 	uint64_t until_ns = 0;
 	size_t done = 0;
 	ssize_t ret = 0;
@@ -248,13 +296,11 @@ static ssize_t rx_take(struct nc_sock *s, struct iov_cursor *to, size_t len, int
 		ret = (ssize_t)rx_available(s, piece);
 		if ((size_t)ret < piece)
 			piece = (size_t)ret;
-		/* By quarters, so that credit goes out while the rest is copied. */
-		if (piece > s->rx.bytes / 4)
-			piece = s->rx.bytes / 4;
-		if (!(flags & MSG_TRUNC))
-			rx_copy(s, to, piece);
-		rx_release(s, piece);
+		ret = large ? rx_get_large(s, to, piece, &piece)
+			    : rx_get(s, to, piece, flags, &piece);
 		done += piece;
+		if (ret < 0)
+			break;
 		if (!(flags & MSG_WAITALL) && s->rx.tail_seen == rx_head(sock_slot(s)))
 			break;
 	}

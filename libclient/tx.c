@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "copy.h"
 #include "iov.h"
 #include "ncclient.h"
 #include "sock.h"
@@ -201,13 +202,56 @@ static void tx_copy(struct nc_sock *s, struct iov_cursor *from, size_t bytes)
 	iov_gather(from, s->tx.base, bytes - first);
 }
 
+/*
+ * Of a large call: up to @bytes, for which there is room, by copy workers too where that pays; all
+ * of it so that a wrong address is told. 0, or -EFAULT; *ret_done bytes are published.
+ */
+static int tx_put_large(struct nc_sock *s, struct iov_cursor *from, size_t bytes, size_t *ret_done)
+{
+	struct copy_run run = { .s = s,
+				.way = COPY_IN,
+				.ring = s->tx.base,
+				.ring_bytes = tx_ring_bytes(s),
+				.at = tx_place(s),
+				.segment = s->tx.segment,
+				.publish = tx_publish };
+	size_t done, n = iov_contiguous(from, &run.user);
+
+	if (n > bytes)
+		n = bytes;
+	if (copy_wanted(s->att, n)) {
+		run.bytes = n;
+		done = copy_run(&run);
+	} else {
+		if (n > TX_PIECE_BYTES)
+			n = TX_PIECE_BYTES;
+		if (n > run.ring_bytes - run.at)
+			n = run.ring_bytes - run.at;
+		done = copy_here(COPY_IN, run.ring + run.at, run.user, n);
+		if (done > 0)
+			tx_publish(s, done);
+	}
+	iov_skip(from, done);
+	*ret_done = done;
+	return done < n ? -EFAULT : 0;
+}
+
+/* The same of any other call. */
+static int tx_put(struct nc_sock *s, struct iov_cursor *from, size_t bytes)
+{
+	tx_copy(s, from, bytes);
+	tx_publish(s, bytes);
+	return 0;
+}
+
 static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flags)
 {
 	struct nc_sock *s = sock_find(number);
 	uint64_t until_ns = 0;
 	size_t done = 0;
 	ssize_t ret = 0;
-	bool wait;
+	bool wait, large;
+	size_t most;
 
 	if (!s)
 		return -EBADF;
@@ -223,8 +267,10 @@ static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flag
 		ret = tx_check(s);
 		ret = ret == -EAGAIN ? 0 : ret;
 	}
+	large = copy_wanted(s->att, len);
+	most = large ? COPY_RUN_MAX : TX_PIECE_BYTES;
 	while (done < len) {
-		size_t piece = len - done < TX_PIECE_BYTES ? len - done : TX_PIECE_BYTES;
+		size_t piece = len - done < most ? len - done : most;
 
 		ret = tx_wait_room(s, piece, wait, &until_ns);
 		if (ret < 0)
@@ -232,9 +278,10 @@ static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flag
 		if ((size_t)ret < piece)
 			piece = (size_t)ret;
 		tx_rebase(s);
-		tx_copy(s, from, piece);
-		tx_publish(s, piece);
+		ret = large ? tx_put_large(s, from, piece, &piece) : tx_put(s, from, piece);
 		done += piece;
+		if (ret < 0)
+			break;
 	}
 	if (done > 0)
 		tx_show_full(s);

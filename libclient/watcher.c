@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "attach.h"
+#include "copy.h"
 #include "cq.h"
 #include "process.h"
 
@@ -90,6 +91,7 @@ static void *watcher_run(void *arg)
 	/* DEAD, setting end. */
 	atomic_fetch_add_explicit(&att->segment_seq, 1, memory_order_seq_cst);
 	futex_wake_private(&att->segment_seq, INT_MAX);
+	copier_dead(att->copier);
 	process_wake_sockets(att);
 	cq_wake_all(att);
 	attachment_put(att);

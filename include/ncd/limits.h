@@ -28,6 +28,11 @@
 #define NCD_SEGMENTS_MAX  256   /* memfds of one region; ENOBUFS */
 #define NCD_SOCKETS_MAX   (1u << 20) /* virtual sockets of one client and worker */
 
+/* Copy workers. */
+#define NCD_COPY_WORKERS_MAX 16 /* config error beyond */
+#define NCD_COPY_PIECES      64 /* of one client, under way; beyond: the caller copies */
+#define NCD_COPY_PIECE_MAX   (1u << 20) /* bytes; longer: that client is detached */
+
 /* Rings: powers of two, so that offset & (size - 1) is the place of a byte. */
 #define NCD_RING_MIN (4u << 10)
 #define NCD_RING_MAX (64u << 20)

@@ -15,7 +15,9 @@
  *   | qp_shm[NCD_QP_NR]                    |       | blocks handed out by the    |
  *   | listener_shm[listeners]              |       | worker that owns the        |
  *   | left_table_shm, left_shm[left]       |       | segment; named in slot_shm  |
- *   +--------------------------------------+       +-----------------------------+
+ *   | pieces and queues of copy workers,   |       +-----------------------------+
+ *   | if there are any: copy_abi.h         |
+ *   +--------------------------------------+
  *   | port of worker 0: port_shm           |
  *   |   NCD_QP_NR submission queues        |
  *   |   NCD_QP_NR completion queues        |   A port is where the application meets one worker.
@@ -109,8 +111,12 @@ struct region_shm {
 	uint64_t slot_off;   /* slot_shm[slots] */
 	/* Of segment 0 again: left_table_shm, then NCD_LEFT_MAX rows. Whole pages, of their own. */
 	uint64_t left_off;
+	uint64_t copy_off;     /* copy_abi.h */
+	uint32_t copy_workers; /* 0: this application's calls copy by themselves */
+	uint32_t pad;
 };
-_Static_assert(sizeof(struct region_shm) == 128, "shm ABI");
+_Static_assert(sizeof(struct region_shm) == 144, "shm ABI");
+_Static_assert(offsetof(struct region_shm, copy_off) == 128, "shm ABI");
 
 /* One per queue pair: where its thread sleeps. The queues themselves are in each port. */
 struct qp_shm {

@@ -128,7 +128,7 @@ static void attach(struct fuzz *f, struct app *a)
 	uint8_t *base;
 
 	*a = (struct app){ 0 };
-	if (region_create(1, SLOTS, &a->layout, &a->seg[0]) < 0)
+	if (region_create(1, SLOTS, 0, &a->layout, &a->seg[0]) < 0)
 		abort();
 	a->segments = 1;
 	cfg.segment0 = a->seg[0].base;

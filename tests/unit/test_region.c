@@ -9,20 +9,22 @@
 #include <unistd.h>
 
 #include "../ncd_test.h"
+#include "ncd/copy_abi.h"
 #include "ncd/ring.h"
 #include "region.h"
 
 static void parts_follow_each_other_without_overlap(void **state)
 {
 	struct region_shm l;
-	uint64_t bytes = region_layout(&l, 3, 1024);
+	uint64_t bytes = region_layout(&l, 3, 1024, 2);
 
 	(void)state;
 	assert_int_equal(bytes, l.bytes);
 	assert_true(l.magic == SHM_MAGIC && l.version == SHM_VERSION);
 	assert_true(l.qp_off >= sizeof(l));
 	assert_true(l.listener_off >= l.qp_off + NCD_QP_NR * sizeof(struct qp_shm));
-	assert_true(l.port_off >= l.listener_off + l.listeners * sizeof(struct listener_shm));
+	assert_true(l.copy_off >= l.listener_off + l.listeners * sizeof(struct listener_shm));
+	assert_true(l.port_off >= l.copy_off + copy_area_bytes(2));
 	assert_true(l.sq_off >= sizeof(struct port_shm));
 	assert_true(l.sq_bytes >= ring_bytes(NCD_SQ_ENTRIES));
 	assert_true(l.cq_bytes >= ring_bytes(NCD_CQ_ENTRIES));
@@ -43,7 +45,8 @@ static void the_largest_layout_costs_almost_no_memory(void **state)
 	struct stat st;
 
 	(void)state;
-	assert_int_equal(region_create(NCD_WORKERS_MAX, NCD_SOCKETS_MAX, &l, &m), 0);
+	assert_int_equal(region_create(NCD_WORKERS_MAX, NCD_SOCKETS_MAX, NCD_COPY_WORKERS_MAX, &l,
+				       &m), 0);
 	assert_memory_equal(m.base, &l, sizeof(l));
 	assert_int_equal(fstat(m.fd, &st), 0);
 	assert_int_equal(st.st_size, l.bytes);

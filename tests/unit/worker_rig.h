@@ -225,7 +225,7 @@ static inline void rig_client(struct rig *r, int host)
 	struct port_config cfg = { .worker = 0, .pid = 1, .region_max = 64u << 20 };
 	uint8_t *base;
 
-	assert_int_equal(region_create(1, RIG_SLOTS, &h->layout, &h->seg[0]), 0);
+	assert_int_equal(region_create(1, RIG_SLOTS, 0, &h->layout, &h->seg[0]), 0);
 	h->segments = 1;
 	h->doorbell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	cfg.segment0 = h->seg[0].base;
