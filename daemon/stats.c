@@ -46,6 +46,7 @@ static struct stats_head stats_layout(const struct stats_shape *shape)
 		.pid = (uint32_t)getpid(),
 		.start_realtime_ns = clock_realtime_ns(),
 		.worker_nr = shape->workers,
+		.copy_nr = shape->copy_workers,
 		.channel_nr = shape->channels,
 		.client_nr = shape->clients,
 		.socket_nr = (uint32_t)sockets,
@@ -53,6 +54,7 @@ static struct stats_head stats_layout(const struct stats_shape *shape)
 	};
 
 	h.worker_off = table_place(&end, h.worker_nr, sizeof(struct stats_worker));
+	h.copy_off = table_place(&end, h.copy_nr, sizeof(struct stats_copy));
 	h.channel_off = table_place(&end, h.channel_nr, sizeof(struct stats_channel));
 	h.client_off = table_place(&end, h.client_nr, sizeof(struct stats_client));
 	h.socket_off = table_place(&end, sockets, sizeof(struct stats_socket));
@@ -154,6 +156,13 @@ struct stats_worker *stats_worker_entry(struct stats *s, uint32_t worker)
 	void *table = stats_at(s, s->head->worker_off);
 
 	return (struct stats_worker *)table + worker;
+}
+
+struct stats_copy *stats_copy_entry(struct stats *s, uint32_t copy_worker)
+{
+	void *table = stats_at(s, s->head->copy_off);
+
+	return (struct stats_copy *)table + copy_worker;
 }
 
 struct stats_socket *stats_worker_sockets(struct stats *s, uint32_t worker)

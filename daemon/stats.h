@@ -20,6 +20,7 @@
 
 struct stats_shape {
 	uint32_t workers, streams; /* streams of one worker */
+	uint32_t copy_workers;
 	uint32_t channels, clients, listeners;
 	uint32_t left; /* sockets left to kernel TCP, of all clients */
 };
@@ -46,6 +47,7 @@ void stats_state(struct stats *s, const char *state);
 void stats_count(counter64 *counter);
 
 struct stats_worker *stats_worker_entry(struct stats *s, uint32_t worker);
+struct stats_copy *stats_copy_entry(struct stats *s, uint32_t copy_worker);
 /* The table of one worker, by stream index. */
 struct stats_socket *stats_worker_sockets(struct stats *s, uint32_t worker);
 

@@ -76,6 +76,25 @@ const struct field *worker_fields(void)
 	return list;
 }
 
+const struct field *copy_fields(void)
+{
+	static const struct field list[] = {
+		{ COUNTER(stats_copy, pieces) },
+		{ COUNTER(stats_copy, bytes_in) },
+		{ COUNTER(stats_copy, bytes_out) },
+		{ REASON(stats_copy, copy_faults,
+			 "large calls with an address that is not the application's (EFAULT)") },
+		{ REASON(stats_copy, copy_refused,
+			 "pieces of applications that copy workers may not reach (any more)") },
+		{ REASON(stats_copy, copy_errors, "applications detached: their pieces lied") },
+		{ COUNTER(stats_copy, sleeps) },
+		{ COUNTER(stats_copy, busy_ns) },
+		{ .name = NULL },
+	};
+
+	return list;
+}
+
 const struct field *channel_fields(void)
 {
 	static const struct field list[] = {

@@ -24,6 +24,7 @@ struct field {
 /* Each list ends with a NULL name. */
 const struct field *head_fields(void);
 const struct field *worker_fields(void);
+const struct field *copy_fields(void);
 const struct field *channel_fields(void);
 const struct field *client_fields(void);
 const struct field *socket_fields(void);

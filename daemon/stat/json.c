@@ -125,6 +125,17 @@ static void put_workers(struct json *j, const struct view *v)
 		put_close(j, '}');
 	}
 	put_close(j, ']');
+	put_open(j, "copy_workers", '[');
+	for (uint32_t i = 0; i < v->now->head.copy_nr; i++) {
+		const struct stats_copy *c = &v->now->copy[i];
+
+		put_open(j, NULL, '{');
+		put_u64(j, "copy_worker", i);
+		put_u64(j, "cpu", c->cpu);
+		put_fields(j, v, copy_fields(), v->before ? &v->before->copy[i] : NULL, c);
+		put_close(j, '}');
+	}
+	put_close(j, ']');
 }
 
 static void put_channels(struct json *j, const struct view *v)
@@ -245,6 +256,9 @@ static void put_errors(struct json *j, const struct view *v)
 	for (const struct field *f = worker_fields(); f->name; f++)
 		if (f->reason && view_workers_sum(&totals, f->offset))
 			put_u64(j, f->name, view_workers_sum(&totals, f->offset));
+	for (const struct field *f = copy_fields(); f->name; f++)
+		if (f->reason && view_copy_sum(&totals, f->offset))
+			put_u64(j, f->name, view_copy_sum(&totals, f->offset));
 	put_close(j, '}');
 }
 

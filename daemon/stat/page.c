@@ -59,6 +59,7 @@ static int check_head(struct stats_head *h, uint64_t file_bytes, const char *pat
 	}
 	if (h->bytes > file_bytes ||
 	    !inside(h, h->worker_off, h->worker_nr, sizeof(struct stats_worker)) ||
+	    !inside(h, h->copy_off, h->copy_nr, sizeof(struct stats_copy)) ||
 	    !inside(h, h->channel_off, h->channel_nr, sizeof(struct stats_channel)) ||
 	    !inside(h, h->client_off, h->client_nr, sizeof(struct stats_client)) ||
 	    !inside(h, h->socket_off, h->socket_nr, sizeof(struct stats_socket))) {

@@ -139,11 +139,13 @@ int sample_take(const char *path, struct sample *ret_sample, char ret_why[PAGE_W
 	s.head = pg.head;
 	s.health = health_of(&s.head, s.now_ns);
 	s.worker = calloc(s.head.worker_nr ? s.head.worker_nr : 1, sizeof(*s.worker));
-	if (!s.worker) {
+	s.copy = calloc(s.head.copy_nr ? s.head.copy_nr : 1, sizeof(*s.copy));
+	if (!s.worker || !s.copy) {
 		err = -ENOMEM;
 		goto out;
 	}
 	page_copy(&pg, s.head.worker_off, s.worker, s.head.worker_nr * sizeof(*s.worker));
+	page_copy(&pg, s.head.copy_off, s.copy, s.head.copy_nr * sizeof(*s.copy));
 	for (uint32_t i = 0; i < s.head.worker_nr; i++)
 		s.worker[i].backend[sizeof(s.worker[i].backend) - 1] = '\0';
 	err = take_tables(&pg, &s);
@@ -161,6 +163,7 @@ out:
 void sample_free(struct sample *s)
 {
 	free(s->worker);
+	free(s->copy);
 	free(s->channel);
 	free(s->client);
 	free(s->socket);
@@ -170,5 +173,6 @@ void sample_free(struct sample *s)
 bool sample_comparable(const struct sample *before, const struct sample *now)
 {
 	return before->head.start_realtime_ns == now->head.start_realtime_ns &&
-	       before->head.pid == now->head.pid && before->head.worker_nr == now->head.worker_nr;
+	       before->head.pid == now->head.pid && before->head.worker_nr == now->head.worker_nr &&
+	       before->head.copy_nr == now->head.copy_nr;
 }

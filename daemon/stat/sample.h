@@ -42,6 +42,7 @@ struct sample {
 	struct stats_head head;
 	enum health health;
 	struct stats_worker *worker; /* head.worker_nr */
+	struct stats_copy *copy;     /* head.copy_nr */
 	struct channel_row *channel;
 	uint32_t channels;
 	struct client_row *client;

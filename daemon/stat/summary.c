@@ -45,6 +45,17 @@ static void workers_line(const struct view *v)
 		quantity_count(busy, a), quantity_count(sleeps, b), v->before ? " a second" : "");
 }
 
+static void copy_line(const struct view *v)
+{
+	uint64_t in = view_copy_sum(v, offsetof(struct stats_copy, bytes_in));
+	uint64_t out = view_copy_sum(v, offsetof(struct stats_copy, bytes_out));
+	char a[QUANTITY_BYTES], b[QUANTITY_BYTES];
+
+	fprintf(v->out, "  copying   %u worker%s, %sB in, %sB out%s\n", v->now->head.copy_nr,
+		v->now->head.copy_nr == 1 ? "" : "s", quantity_bytes(in, a), quantity_bytes(out, b),
+		v->before ? " a second" : "");
+}
+
 static void channels_line(const struct view *v)
 {
 	uint32_t latency = 0, throughput = 0, peers = 0;
@@ -89,15 +100,15 @@ static void bytes_line(const struct view *v, const char *what, size_t bytes, siz
 /* How many of the counters that mean trouble are not zero. */
 static uint32_t reasons(const struct view *v)
 {
+	const struct view totals = { .now = v->now };
 	uint32_t n = 0;
 
 	for (const struct field *f = head_fields(); f->name; f++)
 		n += f->reason && field_value(f, &v->now->head) > 0;
-	for (const struct field *f = worker_fields(); f->name; f++) {
-		const struct view totals = { .now = v->now };
-
+	for (const struct field *f = worker_fields(); f->name; f++)
 		n += f->reason && view_workers_sum(&totals, f->offset) > 0;
-	}
+	for (const struct field *f = copy_fields(); f->name; f++)
+		n += f->reason && view_copy_sum(&totals, f->offset) > 0;
 	return n;
 }
 
@@ -108,6 +119,8 @@ void view_summary(const struct view *v)
 
 	daemon_line(v);
 	workers_line(v);
+	if (h->copy_nr > 0)
+		copy_line(v);
 	channels_line(v);
 	sockets_line(v);
 	bytes_line(v, "sent", offsetof(struct stats_worker, bytes_sent),
@@ -151,6 +164,9 @@ int view_errors(const struct view *v)
 	for (const struct field *f = worker_fields(); f->name; f++)
 		if (f->reason)
 			error_row(&t, f, view_workers_sum(v, f->offset));
+	for (const struct field *f = copy_fields(); f->name; f++)
+		if (f->reason)
+			error_row(&t, f, view_copy_sum(v, f->offset));
 	if (t.rows == 0 && t.err == 0)
 		fprintf(v->out, "nothing has been refused, dropped or broken\n");
 	else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tables.c - workers, channels, sockets and clients, a line each.
+ * tables.c - workers, copy workers, channels, sockets and clients, a line each.
  */
 #include <arpa/inet.h>
 
@@ -34,6 +34,37 @@ static uint64_t age(const struct view *v, const counter64 *since)
 	return v->now->now_ns > counter(since) ? v->now->now_ns - counter(since) : 0;
 }
 
+static int copy_workers(const struct view *v)
+{
+	static const char *const title[] = { "COPY",   "CPU",    "PIECES", "IN",   "OUT",
+					     "FAULTS", "REFUSED", "SLEEPS", "BUSY", NULL };
+	static const char *const title_rate[] = { "COPY",     "CPU",      "PIECES/s", "IN/s",  "OUT/s",
+						  "FAULTS/s", "REFUSE/s", "SLEEP/s",  "BUSY%", NULL };
+	struct table t;
+
+	table_start(&t, v->before ? title_rate : title);
+	for (uint32_t i = 0; i < v->now->head.copy_nr; i++) {
+		const struct stats_copy *c = &v->now->copy[i];
+		const struct stats_copy *b = v->before ? &v->before->copy[i] : NULL;
+		uint64_t busy = view_rate(v, b ? &b->busy_ns : NULL, &c->busy_ns);
+
+		table_row(&t);
+		table_format(&t, 0, "%u", i);
+		table_format(&t, 1, "%u", c->cpu);
+		set_count(&t, 2, view_rate(v, b ? &b->pieces : NULL, &c->pieces));
+		set_bytes(&t, 3, view_rate(v, b ? &b->bytes_in : NULL, &c->bytes_in));
+		set_bytes(&t, 4, view_rate(v, b ? &b->bytes_out : NULL, &c->bytes_out));
+		set_count(&t, 5, view_rate(v, b ? &b->copy_faults : NULL, &c->copy_faults));
+		set_count(&t, 6, view_rate(v, b ? &b->copy_refused : NULL, &c->copy_refused));
+		set_count(&t, 7, view_rate(v, b ? &b->sleeps : NULL, &c->sleeps));
+		if (v->before)
+			table_format(&t, 8, "%.0f", (double)busy / 1e7);
+		else
+			set_ns(&t, 8, busy);
+	}
+	return table_print(&t, v->out);
+}
+
 static int workers(const struct view *v)
 {
 	static const char *const title[] = { "WORKER", "CPU",      "-BACKEND", "STREAMS",
@@ -43,6 +74,7 @@ static int workers(const struct view *v)
 						  "SENT/s",  "RECV/s",  "FRO/s",    "FRI/s",
 						  "CALLS/s", "SLEEP/s", "SPIN%",    NULL };
 	struct table t;
+	int err;
 
 	table_start(&t, v->before ? title_rate : title);
 	for (uint32_t i = 0; i < v->now->head.worker_nr; i++) {
@@ -69,7 +101,8 @@ static int workers(const struct view *v)
 		else
 			set_ns(&t, 10, spun);
 	}
-	return table_print(&t, v->out);
+	err = table_print(&t, v->out);
+	return err < 0 || v->now->head.copy_nr == 0 ? err : copy_workers(v);
 }
 
 static int channels(const struct view *v)

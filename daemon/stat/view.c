@@ -49,6 +49,23 @@ uint64_t view_workers_sum(const struct view *v, size_t offset)
 	return rate(v, v->before ? sum(v->before, offset) : 0, sum(v->now, offset));
 }
 
+static uint64_t copy_sum(const struct sample *s, size_t offset)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < s->head.copy_nr; i++) {
+		const void *at = (const uint8_t *)&s->copy[i] + offset;
+
+		n += counter(at);
+	}
+	return n;
+}
+
+uint64_t view_copy_sum(const struct view *v, size_t offset)
+{
+	return rate(v, v->before ? copy_sum(v->before, offset) : 0, copy_sum(v->now, offset));
+}
+
 static int by_place(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b; /* every row starts with its place */

@@ -44,6 +44,8 @@ int view_errors(const struct view *v);
 uint64_t view_rate(const struct view *v, const counter64 *before, const counter64 *now);
 /* Sums one field of stats_worker over all workers, as a rate in an interval view. */
 uint64_t view_workers_sum(const struct view *v, size_t offset);
+/* The same of stats_copy, over all copy workers. */
+uint64_t view_copy_sum(const struct view *v, size_t offset);
 double view_seconds(const struct view *v);
 
 /* The same entry in the sample before, or NULL: new since. */

@@ -9,7 +9,8 @@
  *   must belong together (names, addresses).
  * Trust: readers check magic, version, sizes; the daemon never reads the file back.
  *
- *   | stats_head | stats_worker[workers] | stats_channel[] | stats_client[] | stats_socket[] |
+ *   | stats_head | stats_worker[] | stats_copy[] | stats_channel[] | stats_client[] |
+ *   | stats_socket[] |
  */
 #ifndef NCD_STATS_ABI_H
 #define NCD_STATS_ABI_H
@@ -33,6 +34,9 @@ struct stats_head { /* control */
 	uint32_t channel_nr; /* entries in the table, used or not */
 	uint32_t client_nr;
 	uint32_t socket_nr;
+	uint32_t copy_nr;
+	uint32_t pad;
+	uint64_t copy_off;
 	uint64_t worker_off; /* bytes from the start of the file */
 	uint64_t channel_off;
 	uint64_t client_off;
@@ -87,6 +91,19 @@ struct stats_worker { /* that worker */
 	counter64 region_errors; /* clients detached because their region lied */
 	counter64 no_memory;    /* streams refused: region_max reached */
 	counter64 io_calls;     /* syscalls for I/O */
+};
+
+struct stats_copy { /* that copy worker */
+	uint32_t cpu;
+	uint32_t pad;
+	counter64 pieces;       /* copied whole */
+	counter64 bytes_in;     /* from applications to rings */
+	counter64 bytes_out;    /* from rings to applications */
+	counter64 copy_faults;  /* pieces that ended in memory the application has not */
+	counter64 copy_refused; /* pieces whose application the kernel does not let us reach */
+	counter64 copy_errors;  /* applications detached: their pieces or queues lied */
+	counter64 sleeps;
+	counter64 busy_ns;
 };
 
 enum stats_use { STATS_FREE = 0, STATS_USED = 1 };

@@ -29,6 +29,7 @@
 struct page_file {
 	struct stats_head head;
 	struct stats_worker worker[WORKERS];
+	struct stats_copy copy[1];
 	struct stats_channel channel[CHANNELS];
 	struct stats_client client[CLIENTS];
 	struct stats_socket socket[8];
@@ -57,6 +58,8 @@ static void fill_head(struct stats_head *h)
 	h->start_realtime_ns = now_ns(CLOCK_REALTIME);
 	h->heartbeat_ns = now_ns(CLOCK_MONOTONIC);
 	h->worker_nr = WORKERS;
+	h->copy_nr = 1;
+	h->copy_off = offsetof(struct page_file, copy);
 	h->channel_nr = CHANNELS;
 	h->client_nr = CLIENTS;
 	h->socket_nr = SOCKETS;
@@ -80,6 +83,8 @@ static void fill(struct page_file *p)
 	strcpy(p->worker[1].backend, "epoll");
 	p->worker[0].bytes_sent = 3u << 20;
 	p->worker[1].bytes_sent = 1u << 20;
+	p->copy[0].cpu = 7;
+	p->copy[0].bytes_in = 5u << 20;
 	p->channel[2].use = STATS_USED;
 	p->channel[2].seq = 2;
 	strcpy(p->channel[2].peer, "west");
@@ -262,6 +267,8 @@ static void workers_and_clients_have_a_line_each(void **state)
 	assert_int_equal(stat_run(f, "workers"), 0);
 	assert_says(f, "io_uring");
 	assert_says(f, "epoll");
+	assert_says(f, "COPY");
+	assert_says(f, "5.00M");
 	assert_int_equal(stat_run(f, "clients"), 0);
 	assert_says(f, "4242");
 	assert_says(f, "redis");
@@ -277,13 +284,15 @@ static void errors_lists_only_what_is_not_zero(void **state)
 	f->page.head.hello_garbage = 7;
 	f->page.worker[0].frame_errors = 2;
 	f->page.worker[1].frame_errors = 3;
+	f->page.copy[0].copy_faults = 4;
 	save(f);
 	assert_int_equal(stat_run(f, "errors"), 0);
 	assert_says(f, "7 hello_garbage");
 	assert_says(f, "5 frame_errors");
+	assert_says(f, "4 copy_faults");
 	assert_not_says(f, "dial_failures");
 	assert_int_equal(stat_run(f, ""), 0);
-	assert_says(f, "2 kinds counted");
+	assert_says(f, "3 kinds counted");
 }
 
 static void json_has_every_counter_by_name(void **state)
@@ -298,6 +307,8 @@ static void json_has_every_counter_by_name(void **state)
 	assert_says(f, "\"program\":\"a\\\"\\\\\\u001b\\u00ff\"");
 	assert_int_equal(stat_run(f, "--json workers"), 0);
 	assert_says(f, "\"bytes_sent\":3145728");
+	assert_says(f, "\"copy_workers\":[{\"copy_worker\":0,\"cpu\":7,");
+	assert_says(f, "\"bytes_in\":5242880");
 	assert_int_equal(stat_run(f, "--json channels"), 0);
 	assert_says(f, "\"rtt_ns\":53100");
 	assert_int_equal(stat_run(f, "--json sockets"), 0);
