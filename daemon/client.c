@@ -13,11 +13,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* True while a copy worker has hold of its memory and its region. */
+static bool client_copies(const struct client *c)
+{
+	return c->copy && copy_workers_hold(c->ctl->copy_workers, c->copy);
+}
+
 void client_free(struct client *c)
 {
 	uint32_t i;
 
 	assert(c->commands == 0);
+	/* Held up in there for good: ncd is about to end, and that frees it. */
+	if (client_copies(c))
+		goto out;
+	copy_client_destroy(c->copy);
 	if (c->event)
 		event_free(c->event);
 	if (c->fd >= 0)
@@ -32,6 +42,7 @@ void client_free(struct client *c)
 	client_left_hide(c);
 	if (c->stats)
 		stats_hide(&c->stats->use);
+out:
 	*c->link = c->next;
 	if (c->next)
 		c->next->link = c->link;
@@ -43,7 +54,7 @@ void client_reap(struct client *c)
 {
 	uint32_t i;
 
-	if (c->state != CLIENT_LEAVING || c->commands > 0)
+	if (c->state != CLIENT_LEAVING || c->commands > 0 || client_copies(c))
 		return;
 	for (i = 0; i < c->ctl->workers->nr; i++)
 		if (c->in_worker[i])
@@ -67,6 +78,24 @@ static void client_listeners_hide(struct client *c)
 			stats_hide(&c->listener[i].stats->use);
 }
 
+/*
+ * The application takes the end of the connection for the end of all that the daemon does: so not
+ * while a copy worker has hold of its memory.
+ */
+static void client_hang_up(struct client *c)
+{
+	if (c->fd < 0 || client_copies(c))
+		return;
+	(void)close(c->fd); /* the peer sees the end; nothing else to learn */
+	c->fd = -1;
+}
+
+void client_copy_ended(struct client *c)
+{
+	client_hang_up(c);
+	client_reap(c);
+}
+
 void client_end(struct client *c, const char *reason)
 {
 	struct control *ctl = c->ctl;
@@ -78,8 +107,9 @@ void client_end(struct client *c, const char *reason)
 		 reason);
 	event_free(c->event);
 	c->event = NULL;
-	(void)close(c->fd); /* the peer sees the end; nothing else to learn */
-	c->fd = -1;
+	if (c->copy && c->state == CLIENT_ATTACHED)
+		copy_workers_remove(ctl->copy_workers, c->copy);
+	client_hang_up(c);
 	if (c->state == CLIENT_GREETING) {
 		ctl->greeting--;
 		client_free(c);
@@ -116,14 +146,14 @@ bool client_send(struct client *c, const void *msg, size_t bytes, const int *fds
 {
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE((NCD_WORKERS_MAX + 1) * sizeof(int))];
+		char room[CMSG_SPACE(CLIENT_FDS_SENT_MAX * sizeof(int))];
 	} ctrl = { .room = { 0 } };
 	/* sendmsg() only reads it; the cast loses a const that iovec cannot carry. */
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)msg, .iov_len = bytes };
 	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *cmsg = &ctrl.align;
 
-	assert(fd_nr <= NCD_WORKERS_MAX + 1);
+	assert(fd_nr <= CLIENT_FDS_SENT_MAX);
 	if (fd_nr > 0) {
 		cmsg->cmsg_level = SOL_SOCKET;
 		cmsg->cmsg_type = SCM_RIGHTS;
@@ -348,6 +378,8 @@ void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes)
 	}
 	c->segment_nr++;
 	c->segment_bytes += map->bytes;
+	if (c->copy)
+		copy_client_segment(c->copy, map->base, map->bytes);
 	if (c->stats)
 		atomic_store_explicit(&c->stats->region_bytes, c->segment_bytes + c->segment0.bytes,
 				      memory_order_relaxed); /* relaxed: a counter */

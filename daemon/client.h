@@ -28,6 +28,7 @@
 #define CLIENT_GREETING_MAX  64 /* connections that have not said HELLO; more wait */
 #define CLIENT_MESSAGES_TURN 32
 #define CLIENT_FDS_MAX       4    /* received with one message; one is ever allowed */
+#define CLIENT_FDS_SENT_MAX  (1 + NCD_WORKERS_MAX + NCD_COPY_WORKERS_MAX)
 #define CLIENT_GROUPS_MAX    1024 /* looked at for [access] group */
 #define SEGMENT_BYTES_FIRST  (64ull << 20)
 #define SEGMENT_BYTES_LAST   (1ull << 30)
@@ -70,6 +71,7 @@ struct client {
 	struct worker_cmd *remove[NCD_WORKERS_MAX]; /* made early: leaving must not fail */
 	uint32_t commands;                          /* that are under way */
 	uint32_t claims;                            /* in the port table */
+	struct copy_client *copy; /* NULL: its calls copy by themselves */
 	struct client_listener listener[NCD_LISTENERS_MAX];
 
 	/* Its rows of ncd-stat for what it left to kernel TCP; client_left.c. */
@@ -110,6 +112,8 @@ void client_command_back(struct client *c, uint32_t worker, const struct worker_
 /* Frees @c if it is leaving and nobody uses it any more. */
 void client_reap(struct client *c);
 void client_gone(struct client *c, uint32_t worker);
+/* Of one that is leaving: goes on with that if copy workers have let go of it. May free @c. */
+void client_copy_ended(struct client *c);
 void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes);
 
 /* client_attach.c: judges a HELLO. False: @c has ended. */

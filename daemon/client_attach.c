@@ -78,6 +78,44 @@ static bool client_refuse(struct client *c, int error, const char *why)
 	return false;
 }
 
+/* How many copy workers may serve @c: all, with *ret_mem_fd for its memory, or none. */
+static uint32_t client_copy_workers(struct client *c, int *ret_mem_fd)
+{
+	struct control *ctl = c->ctl;
+	int r = 0;
+
+	if (ctl->copy_workers == NULL || ctl->copy_workers->nr == 0)
+		return 0;
+	/* The kernel looks at more, and each time; this is for a clear word in the log. */
+	if (c->uid != getuid() || c->gid != getgid())
+		r = -EPERM;
+	if (r == 0)
+		r = copy_memory_open(c->pid, ret_mem_fd);
+	if (r == 0)
+		return ctl->copy_workers->nr;
+	log_limited(ctl->log, &ctl->limit_copy, LOG_LEVEL_NOTICE,
+		    "client %d (%s) of user %u copies its large calls itself: copy workers may not "
+		    "reach its memory: %s",
+		    (int)c->pid, c->program, (unsigned int)c->uid,
+		    c->uid != getuid() ? "ncd runs as another user" : strerror(-r));
+	return 0;
+}
+
+/* Makes its region, with queues to copy workers if they may serve it. 0 or -errno. */
+static int client_region(struct client *c)
+{
+	struct control *ctl = c->ctl;
+	int mem_fd = -1, r;
+	uint32_t copy_nr = client_copy_workers(c, &mem_fd);
+
+	r = region_create(ctl->workers->nr, ctl->slots, copy_nr, &c->layout, &c->segment0);
+	if (r == 0 && copy_nr > 0)
+		r = copy_client_create(c, c->pid, mem_fd, c->segment0.base, &c->layout, &c->copy);
+	if (r < 0 && mem_fd >= 0)
+		(void)close(mem_fd); /* was only read */
+	return r;
+}
+
 /* Makes region, doorbells and ports. 0 or -errno; what was made is freed with @c. */
 static int client_build(struct client *c, int doorbell[NCD_WORKERS_MAX])
 {
@@ -85,7 +123,7 @@ static int client_build(struct client *c, int doorbell[NCD_WORKERS_MAX])
 	uint32_t i;
 	int r;
 
-	r = region_create(ctl->workers->nr, ctl->slots, 0, &c->layout, &c->segment0);
+	r = client_region(c);
 	if (r < 0)
 		return r;
 	for (i = 0; i < ctl->workers->nr; i++) {
@@ -155,8 +193,8 @@ static bool client_welcome(struct client *c, const int doorbell[NCD_WORKERS_MAX]
 		.segment_bytes = c->segment0.bytes,
 		.addr_nr = ctl->config->addresses.nr,
 	};
-	int fds[NCD_WORKERS_MAX + 1];
-	uint32_t i;
+	int fds[CLIENT_FDS_SENT_MAX];
+	uint32_t i, fd_nr = 0;
 
 	for (i = 0; i < ctl->workers->nr; i++) {
 		add[i] = command_create(CMD_CLIENT_ADD);
@@ -174,16 +212,21 @@ static bool client_welcome(struct client *c, const int doorbell[NCD_WORKERS_MAX]
 	c->state = CLIENT_ATTACHED;
 	stats_count(&ctl->stats->head->attach_accepted);
 	client_stats(c);
-	fds[0] = c->segment0.fd;
+	/* Fails where there are no more descriptors to watch: then it copies by itself. */
+	if (c->copy)
+		(void)copy_workers_add(ctl->copy_workers, c->copy);
+	fds[fd_nr++] = c->segment0.fd;
 	for (i = 0; i < ctl->workers->nr; i++) {
-		fds[i + 1] = doorbell[i];
+		fds[fd_nr++] = doorbell[i];
 		c->in_worker[i] = true;
 		client_post(c, i, add[i]);
 	}
+	for (i = 0; c->copy && i < c->copy->queue_nr; i++)
+		fds[fd_nr++] = c->copy->queue[i].doorbell_fd;
 	welcome.default_worker = c->default_worker;
 	for (i = 0; i < welcome.addr_nr; i++)
 		memcpy(welcome.addr[i], ctl->config->addresses.address[i].byte, 16);
-	if (!client_send(c, &welcome, sizeof(welcome), fds, ctl->workers->nr + 1))
+	if (!client_send(c, &welcome, sizeof(welcome), fds, fd_nr))
 		return false;
 	region_close_fd(&c->segment0);
 	log_line(ctl->log, LOG_LEVEL_DEBUG, "client %d (%s) of user %u attached", (int)c->pid,

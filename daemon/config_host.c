@@ -141,20 +141,42 @@ uint32_t config_workers(const struct config *c, int ret_cpu[NCD_WORKERS_MAX])
 	return nr;
 }
 
-static int resolve_cores(const struct config *c, char error[CONFIG_ERROR_BYTES])
+/* That this process may use all cores of @key. */
+static int cores_try(const struct config *c, const char *key, const struct config_cores *cores,
+		     const char *instead, char error[CONFIG_ERROR_BYTES])
 {
 	cpu_set_t allowed;
 	uint32_t i;
 
-	if (c->cores.choice != CORES_LIST || sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+	if (cores->choice != CORES_LIST || sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
 		return 0;
-	for (i = 0; i < c->cores.nr; i++)
-		if (c->cores.cpu[i] >= CPU_SETSIZE || !CPU_ISSET(c->cores.cpu[i], &allowed))
-			return config_key_fail(c, "workers", "cores", error,
+	for (i = 0; i < cores->nr; i++)
+		if (cores->cpu[i] >= CPU_SETSIZE || !CPU_ISSET(cores->cpu[i], &allowed))
+			return config_key_fail(c, "workers", key, error,
 					       "%" PRIu32
 					       ": is not a core that this process may use; see "
-					       "'nproc' and 'lscpu', or give 'auto'",
-					       c->cores.cpu[i]);
+					       "'nproc' and 'lscpu', or give '%s'",
+					       cores->cpu[i], instead);
+	return 0;
+}
+
+static int resolve_cores(const struct config *c, char error[CONFIG_ERROR_BYTES])
+{
+	int r = cores_try(c, "cores", &c->cores, "auto", error);
+	uint32_t i, j;
+
+	if (r == 0)
+		r = cores_try(c, "copy_cores", &c->copy_cores, "none", error);
+	if (r < 0)
+		return r;
+	for (i = 0; i < c->copy_cores.nr; i++)
+		for (j = 0; c->cores.choice == CORES_LIST && j < c->cores.nr; j++)
+			if (c->copy_cores.cpu[i] == c->cores.cpu[j])
+				return config_key_fail(
+					c, "workers", "copy_cores", error,
+					"%" PRIu32 ": is also a core of [workers] cores, and one "
+						   "core does one of both; give another, or 'none'",
+					c->copy_cores.cpu[i]);
 	return 0;
 }
 

@@ -47,7 +47,8 @@ static const struct config_key keys[] = {
 	  .value = "info" },
 
 	{ "workers", "cores", KIND_CORES, false, FIELD(cores), .value = "auto" },
-	{ "workers", "copy_cores", KIND_NO_CORES, false, FIELD(copy_cores), .value = "" },
+	{ "workers", "copy_cores", KIND_COPY_CORES, false, FIELD(copy_cores),
+	  .value = "none" },
 	{ "workers", "spin_us", KIND_NUMBER, false, FIELD(spin_us), 0, 1000000, .value = "200" },
 	{ "workers", "io", KIND_CHOICE, false, FIELD(io), .choices = io_choices, .value = "auto" },
 

@@ -21,7 +21,7 @@ enum config_kind {
 	KIND_NAMES,     /* struct config_names */
 	KIND_PORTS,     /* struct config_ports */
 	KIND_CORES,     /* struct config_cores */
-	KIND_NO_CORES,  /* struct config_cores, which must be none */
+	KIND_COPY_CORES, /* struct config_cores, a list; none by default */
 };
 
 struct config_choice {

@@ -270,27 +270,24 @@ static bool core_is_listed(const struct config_cores *c, uint64_t cpu)
 	return false;
 }
 
-static int cores_read(const char *text, struct config_cores *field, char why[CONFIG_WHY_BYTES])
+/* A list of at most @most cores. @else_word is what stands for no list. */
+static int core_list_read(const char *text, uint32_t most, const char *else_word,
+			  struct config_cores *field, char why[CONFIG_WHY_BYTES])
 {
 	struct config_cores c = { .choice = CORES_LIST };
 	uint64_t first = 0, last = 0;
 	char item[ITEM_BYTES];
 	int r;
 
-	if (strcmp(text, "auto") == 0) {
-		*field = (struct config_cores){ .choice = CORES_AUTO };
-		return 0;
-	}
 	while ((r = item_next(&text, item)) > 0) {
 		if (range_read(item, 0, 65535, &first, &last) < 0)
 			return wrong(why,
-				     "'%s' is no core; give 'auto' or a list of cores such as "
+				     "'%s' is no core; give '%s' or a list of cores such as "
 				     "2,3 or 4-7: one worker on each",
-				     item);
+				     item, else_word);
 		for (; first <= last; first++) {
-			if (c.nr == NCD_WORKERS_MAX)
-				return wrong(why, "has too many cores; at most %d",
-					     NCD_WORKERS_MAX);
+			if (c.nr == most)
+				return wrong(why, "has too many cores; at most %" PRIu32, most);
 			/* Two workers that spin on one core would only be in each other's way. */
 			if (core_is_listed(&c, first))
 				return wrong(why, "core %" PRIu64 " is given twice; remove one",
@@ -299,10 +296,25 @@ static int cores_read(const char *text, struct config_cores *field, char why[CON
 		}
 	}
 	if (r < 0 || c.nr == 0)
-		return wrong(why, "names no cores; give 'auto' or a list of cores such as 2,3 or "
-				  "4-7: one worker on each");
+		return wrong(why,
+			     "names no cores; give '%s' or a list of cores such as 2,3 or 4-7: one "
+			     "worker on each",
+			     else_word);
 	*field = c;
 	return 0;
+}
+
+static int cores_read(const struct config_key *key, const char *text, struct config_cores *field,
+		      char why[CONFIG_WHY_BYTES])
+{
+	bool copy = key->kind == KIND_COPY_CORES;
+
+	if (strcmp(text, copy ? "none" : "auto") == 0) {
+		*field = (struct config_cores){ .choice = copy ? CORES_LIST : CORES_AUTO };
+		return 0;
+	}
+	return core_list_read(text, copy ? NCD_COPY_WORKERS_MAX : NCD_WORKERS_MAX,
+			      copy ? "none" : "auto", field, why);
 }
 
 int config_value_read(const struct config_key *key, const char *text, void *field,
@@ -325,12 +337,8 @@ int config_value_read(const struct config_key *key, const char *text, void *fiel
 	case KIND_PORTS:
 		return ports_read(text, field, why);
 	case KIND_CORES:
-		return cores_read(text, field, why);
-	case KIND_NO_CORES:
-		if (*text == '\0' || strcmp(text, "0") == 0)
-			return 0;
-		return wrong(why, "is not yet possible: this version has no copy workers; remove "
-				  "the key or set it to 0");
+	case KIND_COPY_CORES:
+		return cores_read(key, text, field, why);
 	}
 	return wrong(why, "has no known kind");
 }
@@ -383,6 +391,8 @@ static void list_write(const struct config_key *key, const void *field,
 				   ports->range[i].last);
 	} else if (cores->choice == CORES_AUTO) {
 		item_write(out, &used, "auto");
+	} else if (cores->nr == 0) {
+		item_write(out, &used, "none");
 	} else {
 		for (i = 0; i < cores->nr; i++)
 			item_write(out, &used, "%u", cores->cpu[i]);
@@ -415,9 +425,8 @@ const char *config_value_write(const struct config_key *key, const void *field,
 	case KIND_NAMES:
 	case KIND_PORTS:
 	case KIND_CORES:
+	case KIND_COPY_CORES:
 		list_write(key, field, out);
-		break;
-	case KIND_NO_CORES:
 		break;
 	}
 	return out;

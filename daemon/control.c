@@ -134,6 +134,27 @@ void control_fini(struct control *ctl)
 	ctl->ports = NULL;
 }
 
+void control_copy_event(struct control *ctl)
+{
+	struct client *c, *next;
+
+	for (c = ctl->clients; c; c = next) {
+		const char *why = NULL;
+
+		next = c->next;
+		if (c->copy)
+			/* Relaxed: the eventfd was read. */
+			why = atomic_load_explicit(&c->copy->bad, memory_order_relaxed);
+		if (c->state == CLIENT_ATTACHED && why) {
+			log_limited(ctl->log, &ctl->limit_region, LOG_LEVEL_WARNING,
+				    "client %d (%s) is detached: %s", (int)c->pid, c->program, why);
+			client_end(c, why);
+		} else if (c->state == CLIENT_LEAVING) {
+			client_copy_ended(c);
+		}
+	}
+}
+
 void control_event(struct control *ctl, uint32_t worker, const struct worker_event *ev)
 {
 	struct port *port = ev->type == EVT_DONE ? ev->cmd->port : ev->port;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "copy_workers.h"
 #include "log.h"
 #include "port_table.h"
 #include "stats.h"
@@ -28,6 +29,7 @@ struct control {
 	struct log *log;
 	struct stats *stats;
 	struct workers *workers;
+	struct copy_workers *copy_workers; /* NULL: there are none */
 	const struct config *config; /* replaced by a reload */
 	const uint8_t *port_class;   /* [65536] */
 	uint32_t slots; /* of a port: twice what `sockets` was at start, a power of 2 */
@@ -39,7 +41,7 @@ struct control {
 	uint32_t attached, greeting;
 	uint32_t load[NCD_WORKERS_MAX]; /* clients that were told to go there first */
 	bool leaving;
-	struct log_limit limit_garbage, limit_refused, limit_accept, limit_region;
+	struct log_limit limit_garbage, limit_refused, limit_accept, limit_region, limit_copy;
 };
 
 /*
@@ -62,6 +64,8 @@ void control_abandon(struct control *ctl);
 /* Frees all clients. */
 void control_fini(struct control *ctl);
 
+/* A copy worker has let go of a client, or has found one bad. */
+void control_copy_event(struct control *ctl);
 /* The workers' answers and wishes that concern clients. */
 void control_event(struct control *ctl, uint32_t worker, const struct worker_event *ev);
 

@@ -156,6 +156,7 @@ static int start_stats(struct daemon *d, uint32_t workers, char error[CONFIG_ERR
 	const struct stats_shape shape = {
 		.workers = workers,
 		.streams = engine_streams(d->config),
+		.copy_workers = d->config->copy_cores.nr,
 		.channels = STATS_CHANNELS,
 		.clients = NCD_CLIENTS_MAX,
 		.listeners = STATS_LISTENERS,
@@ -224,6 +225,39 @@ static int start_workers(struct daemon *d, char error[CONFIG_ERROR_BYTES])
 	return 0;
 }
 
+static void copy_event(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	control_copy_event(&d->control);
+}
+
+static int start_copy_workers(struct daemon *d, char error[CONFIG_ERROR_BYTES])
+{
+	const struct config_cores *cores = &d->config->copy_cores;
+	uint32_t i;
+	int r;
+
+	if (cores->nr == 0)
+		return 0;
+	r = copy_workers_init(&d->copy_workers, d->base, copy_event, d);
+	if (r < 0)
+		return fail(r, "cannot prepare the copy workers", error);
+	for (i = 0; i < cores->nr; i++) {
+		r = copy_workers_start(&d->copy_workers, (int)cores->cpu[i], d->config->spin_us,
+				       stats_copy_entry(&d->stats, i));
+		if (r < 0) {
+			(void)snprintf(error, CONFIG_ERROR_BYTES,
+				       "copy worker %" PRIu32
+				       " cannot start: %s; see [workers] copy_cores",
+				       i, strerror(-r));
+			return r;
+		}
+	}
+	d->control.copy_workers = &d->copy_workers;
+	return 0;
+}
+
 static int start_outside(struct daemon *d, char error[CONFIG_ERROR_BYTES])
 {
 	int r = control_socket_open(&d->socket, d->config->socket, error);
@@ -239,13 +273,20 @@ static int start_outside(struct daemon *d, char error[CONFIG_ERROR_BYTES])
 	r = peers_listen(&d->peers, error);
 	if (r < 0)
 		return r;
-	return privilege_drop(d->config, d->socket.directory_made ? d->socket.path : NULL, error);
+	r = privilege_drop(d->config, d->socket.directory_made ? d->socket.path : NULL, error);
+	if (r < 0 || d->config->copy_cores.nr == 0)
+		return r;
+	/* Before there is any other thread: each has its own. */
+	r = privilege_ptrace(false);
+	return r < 0 ? fail(r, "cannot give up CAP_SYS_PTRACE", error) : 0;
 }
 
 static int start_inside(struct daemon *d, char error[CONFIG_ERROR_BYTES])
 {
 	int r = start_workers(d, error);
 
+	if (r == 0)
+		r = start_copy_workers(d, error);
 	if (r < 0)
 		return r;
 	r = peers_init(&d->peers);
@@ -297,9 +338,12 @@ int daemon_start(struct daemon *d, struct config *config, bool config_named,
 	if (r < 0)
 		return r;
 	log_line(&d->log, LOG_LEVEL_INFO,
-		 "ncd %s at %s, socket %s, %" PRIu32 " worker%s, %" PRIu32 " peer%s", NCD_RELEASE,
+		 "ncd %s at %s, socket %s, %" PRIu32 " worker%s, %" PRIu32
+		 " copy worker%s, %" PRIu32 " peer%s",
+		 NCD_RELEASE,
 		 endpoint_format(&config->addresses.address[0], (uint16_t)config->port, where),
-		 d->socket.path, d->workers.nr, d->workers.nr == 1 ? "" : "s", config->peer_nr - 1,
+		 d->socket.path, d->workers.nr, d->workers.nr == 1 ? "" : "s", d->copy_workers.nr,
+		 d->copy_workers.nr == 1 ? "" : "s", config->peer_nr - 1,
 		 config->peer_nr == 2 ? "" : "s");
 	peers_dial(&d->peers);
 	daemon_status(d);
@@ -318,12 +362,14 @@ void daemon_fini(struct daemon *d)
 	struct event *const events[] = { d->second, d->watchdog, d->drain };
 	uint32_t i;
 
+	copy_workers_stop(&d->copy_workers);
 	workers_stop(&d->workers);
 	control_abandon(&d->control);
 	workers_cancel(&d->workers);
 	control_fini(&d->control);
 	peers_fini(&d->peers);
 	workers_fini(&d->workers);
+	copy_workers_fini(&d->copy_workers);
 	if (d->stats.head)
 		stats_state(&d->stats, "stopped");
 	stats_fini(&d->stats);

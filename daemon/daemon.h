@@ -11,6 +11,7 @@
 #include "config.h"
 #include "control.h"
 #include "control_socket.h"
+#include "copy_workers.h"
 #include "log.h"
 #include "peers.h"
 #include "stats.h"
@@ -32,6 +33,7 @@ struct daemon {
 	struct control_socket socket;
 	struct stats stats;
 	struct workers workers;
+	struct copy_workers copy_workers;
 	struct peers peers;
 	struct control control;
 	uint8_t port_class[65536]; /* enum stream_class by port, from [class] */
@@ -39,6 +41,8 @@ struct daemon {
 
 	uint64_t turns[NCD_WORKERS_MAX]; /* at the last look of the watchdog */
 	bool hung[NCD_WORKERS_MAX];      /* said so in the log */
+	bool moved[NCD_WORKERS_MAX];     /* to other cores, and said so */
+	bool copy_moved[NCD_COPY_WORKERS_MAX];
 	char status[128];                /* last told to systemd */
 
 	bool draining;

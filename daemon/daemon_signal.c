@@ -177,6 +177,33 @@ void daemon_status(struct daemon *d)
 	notify_status("%s", status);
 }
 
+static void core_look(struct daemon *d, const char *what, uint32_t index, uint32_t cpu,
+		      bool *moved, bool placed)
+{
+	if (!placed && !*moved)
+		log_line(&d->log, LOG_LEVEL_WARNING,
+			 "%s %" PRIu32 " has lost core %" PRIu32
+			 " (it is offline, or taken away) and runs on others",
+			 what, index, cpu);
+	else if (placed && *moved)
+		log_line(&d->log, LOG_LEVEL_NOTICE, "%s %" PRIu32 " has core %" PRIu32 " again",
+			 what, index, cpu);
+	*moved = !placed;
+}
+
+/* The kernel moves the threads of a core that is taken away; that must not go unnoticed. */
+static void cores_look(struct daemon *d)
+{
+	uint32_t i;
+
+	for (i = 0; i < d->workers.nr; i++)
+		core_look(d, "worker", i, stats_worker_entry(&d->stats, i)->cpu, &d->moved[i],
+			  worker_placed(d->workers.worker[i]));
+	for (i = 0; i < d->copy_workers.nr; i++)
+		core_look(d, "copy worker", i, stats_copy_entry(&d->stats, i)->cpu,
+			  &d->copy_moved[i], copy_worker_placed(d->copy_workers.worker[i]));
+}
+
 static void daemon_second(int fd, short what, void *ctx)
 {
 	struct daemon *d = ctx;
@@ -187,6 +214,7 @@ static void daemon_second(int fd, short what, void *ctx)
 	atomic_store_explicit(&d->stats.head->heartbeat_ns, clock_monotonic_ns(),
 			      memory_order_relaxed);
 	control_second(&d->control);
+	cores_look(d);
 	daemon_status(d);
 }
 

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <numa.h>
-#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 
@@ -19,6 +18,15 @@ int pin_thread(int cpu)
 	CPU_ZERO(&set);
 	CPU_SET((size_t)cpu, &set);
 	return -pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+bool pin_holds(pthread_t thread, int cpu)
+{
+	cpu_set_t set;
+
+	if (cpu < 0 || pthread_getaffinity_np(thread, sizeof(set), &set) != 0)
+		return true;
+	return CPU_COUNT(&set) == 1 && CPU_ISSET((size_t)cpu, &set);
 }
 
 int pin_node(int cpu)

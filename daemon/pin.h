@@ -8,10 +8,14 @@
 #ifndef NCD_PIN_H
 #define NCD_PIN_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Binds the calling thread to @cpu. Returns 0 or -errno (-EINVAL: no such core, or not allowed). */
 int pin_thread(int cpu);
+/* True if @thread runs on @cpu and nowhere else, or need not (@cpu < 0). */
+bool pin_holds(pthread_t thread, int cpu);
 /* NUMA node of @cpu, or -1 if that does not matter here (one node, no NUMA, @cpu < 0). */
 int pin_node(int cpu);
 /* @bytes of zeroed, page-aligned memory, preferably on @node (-1: anywhere); pages are taken when

@@ -24,6 +24,19 @@ static int capabilities_keep(void)
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
+int privilege_ptrace(bool on)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	data[0].effective &= ~(1u << CAP_SYS_PTRACE);
+	if (on)
+		data[0].effective |= data[0].permitted & 1u << CAP_SYS_PTRACE;
+	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
 /* The directory of @path, which this process has made. */
 static void directory_give(const char *path, uid_t uid, gid_t gid)
 {

@@ -15,4 +15,13 @@
  */
 int privilege_drop(const struct config *c, const char *made_for, char error[CONFIG_ERROR_BYTES]);
 
+/*
+ * CAP_SYS_PTRACE, if this process has it, is in effect for this thread and those that it starts, or
+ * is not. With copy workers it is not: the kernel then lets them into the memory of those programs
+ * only that are of ncd's own user and group. They must not lend it to applications, which may exec
+ * a setuid program, or die and leave their number to another process, at any instruction.
+ * 0 or -errno.
+ */
+int privilege_ptrace(bool on);
+
 #endif /* NCD_PRIVILEGE_H */

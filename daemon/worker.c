@@ -250,3 +250,8 @@ uint64_t worker_turns(const struct worker *w, bool *ret_sleeping)
 	*ret_sleeping = atomic_load_explicit(&w->sleeping, memory_order_relaxed);
 	return atomic_load_explicit(&w->turns, memory_order_relaxed);
 }
+
+bool worker_placed(const struct worker *w)
+{
+	return pin_holds(w->thread, w->cfg.cpu);
+}

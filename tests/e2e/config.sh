@@ -29,7 +29,9 @@ case_wrong_configs() { # quick
 	bad '[buffers]\nsend = 3M' '2: send = 3M: is not a power of two'
 	bad '[workers]\nio = aio' '2: io = aio: is none of the choices; take one of auto'
 	bad '[workers]\ncores = 4095' '2: [workers] cores = 4095: is not a core that'
-	bad '[workers]\ncopy_cores = 1' '2: copy_cores = 1: is not yet possible'
+	bad '[workers]\ncores = 0\ncopy_cores = 0' '3: [workers] copy_cores = 0: is also a core of'
+	bad '[workers]\ncopy_cores = 9999' '2: [workers] copy_cores = 9999: is not a core that'
+	bad '[workers]\ncopy_cores = auto' "2: copy_cores = auto: 'auto' is no core; give 'none'"
 	bad '[host]\naddress = localhost' "2: address = localhost: 'localhost' is not an address"
 	bad '[host]\naddress = 192.0.2.77' '2: [host] address = 192.0.2.77: is not an address of this'
 	bad '[peer a]\nport = 1' '1: [peer a] has no address; add address'

@@ -134,7 +134,9 @@ static void mistakes_are_named_with_line_value_and_remedy(void **state)
 	bad("[workers]\ncores = ,\n", "names no cores");
 	bad("[workers]\ncores = 0,0\n", "t.conf:2: cores = 0,0: core 0 is given twice; remove one");
 	bad("[workers]\ncores = 1-3,2\n", "core 2 is given twice");
-	bad("[workers]\ncopy_cores = 3\n", "copy_cores = 3: is not yet possible");
+	bad("[workers]\ncopy_cores =\n", "copy_cores = : names no cores; give 'none'");
+	bad("[workers]\ncopy_cores = auto\n", "copy_cores = auto: 'auto' is no core; give 'none'");
+	bad("[workers]\ncopy_cores = 0-16\n", "copy_cores = 0-16: has too many cores; at most 16");
 	bad("[host]\naddress = localhost\n", "'localhost' is not an address");
 	bad("[host]\naddress = 0.0.0.0\n", "'0.0.0.0' stands for any address");
 	bad("[host]\naddress = ::1, ::1\n", "'::1' is given twice");
@@ -255,7 +257,7 @@ static void the_sample_file_has_every_key_with_its_default(void **state)
 				continue;
 			seen++;
 			line[strcspn(line, "\n")] = '\0';
-			if (keys[i].kind == KIND_ADDRESSES || keys[i].kind == KIND_NO_CORES)
+			if (keys[i].kind == KIND_ADDRESSES)
 				continue;
 			assert_string_equal(line + strlen(want) + (line[strlen(want)] == ' '),
 					    keys[i].value);
