@@ -62,7 +62,9 @@ static void layout(struct fake *f)
 	l->qp_off = NCD_PAGE;
 	l->listener_off = l->qp_off + page_up(NCD_QP_NR * sizeof(struct qp_shm));
 	l->left_off = l->listener_off + page_up(l->listeners * sizeof(struct listener_shm));
-	l->port_off = l->left_off + LEFT_TABLE_BYTES;
+	l->copy_off = l->left_off + LEFT_TABLE_BYTES;
+	l->copy_workers = f->cfg.copy_workers;
+	l->port_off = l->copy_off + page_up(copy_area_bytes(l->copy_workers));
 	l->sq_off = NCD_PAGE;
 	l->sq_bytes = page_up(ring_bytes(NCD_SQ_ENTRIES));
 	l->cq_off = l->sq_off + NCD_QP_NR * l->sq_bytes;
@@ -153,6 +155,9 @@ static void region_create(struct fake *f)
 	f->segment_fd = memfd_map(FAKE_SEGMENT_BYTES, &f->segment);
 	f->own_segment = f->segment;
 	memcpy(f->base, &f->layout, sizeof(f->layout));
+	for (uint32_t i = 0; i < f->cfg.copy_workers; i++)
+		ring_init(&f->copy[i], copy_area_queue(f->base + f->layout.copy_off, i)->ring,
+			  NCD_COPY_PIECES);
 	memset(f->sq, 0, sizeof(f->sq));
 	memset(f->cq, 0, sizeof(f->cq));
 	memset(f->accept, 0, sizeof(f->accept));
@@ -204,7 +209,7 @@ void fake_adopt(struct fake *f, uint8_t *segment0, uint8_t *segment1)
 
 static void send_with_fds(struct fake *f, const void *msg, size_t bytes, const int *fds, size_t nr)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * (1 + FAKE_WORKERS))] = { 0 };
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * (1 + FAKE_WORKERS + FAKE_COPY_WORKERS))] = { 0 };
 	struct iovec iov = { NULL, bytes };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	char copy[sizeof(union ctl_message)];
@@ -245,7 +250,7 @@ static void welcome(struct fake *f)
 				   .segment_bytes = f->layout.bytes,
 				   .addr_nr = 1 };
 	struct region_shm *shm = (struct region_shm *)(void *)f->base;
-	int fds[1 + FAKE_WORKERS];
+	int fds[1 + FAKE_WORKERS + FAKE_COPY_WORKERS];
 
 	msg.addr[0][10] = msg.addr[0][11] = 0xff;
 	msg.addr[0][12] = 127;
@@ -274,7 +279,9 @@ static void welcome(struct fake *f)
 	fds[0] = f->region_fd;
 	for (uint32_t i = 0; i < f->cfg.workers; i++)
 		fds[1 + i] = f->doorbell[i];
-	send_with_fds(f, &msg, sizeof(msg), fds, 1 + f->cfg.workers);
+	for (uint32_t i = 0; i < f->cfg.copy_workers; i++)
+		fds[1 + f->cfg.workers + i] = f->copy_doorbell[i];
+	send_with_fds(f, &msg, sizeof(msg), fds, 1 + f->cfg.workers + f->cfg.copy_workers);
 }
 
 static void hello(struct fake *f)
@@ -410,6 +417,8 @@ struct fake *fake_start(const struct fake_config *cfg)
 	pthread_mutex_init(&f->lock, NULL);
 	for (uint32_t i = 0; i < f->cfg.workers; i++)
 		f->doorbell[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	for (uint32_t i = 0; i < f->cfg.copy_workers; i++)
+		f->copy_doorbell[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	n = snprintf(f->dir, sizeof(f->dir), "/tmp/ncd-fake.XXXXXX");
 	assert_true(n > 0 && mkdtemp(f->dir));
@@ -468,6 +477,10 @@ void fake_stop(struct fake *f)
 		eventfd_write(f->wake_fd, 1);
 		pthread_join(f->pump, NULL);
 	}
+	if (f->copying) {
+		atomic_store(&f->copy_stop, true);
+		pthread_join(f->copier, NULL);
+	}
 	pthread_mutex_lock(&f->lock);
 	f->stopping = true;
 	pthread_mutex_unlock(&f->lock);
@@ -478,6 +491,8 @@ void fake_stop(struct fake *f)
 	close(f->listen_fd);
 	for (uint32_t i = 0; i < f->cfg.workers; i++)
 		close(f->doorbell[i]);
+	for (uint32_t i = 0; i < f->cfg.copy_workers; i++)
+		close(f->copy_doorbell[i]);
 	close(f->wake_fd);
 	n = snprintf(path, sizeof(path), "%s/sock", f->dir);
 	assert_true(n > 0);

@@ -42,6 +42,7 @@ struct fake_config {
 	uint32_t workers;    /* 0: 1 */
 	uint32_t slots;      /* 0: 64 */
 	uint32_t ring_bytes; /* 0: 16 KiB */
+	uint32_t copy_workers;
 	enum fake_fault fault;
 };
 
@@ -106,6 +107,18 @@ void fake_sleep(struct fake *f, uint32_t worker);
 void fake_await_doorbell(struct fake *f, uint32_t worker);
 /* Waits until the thread that waits on queue pair @qp has armed its doorbell. */
 void fake_await_qp(struct fake *f, uint32_t qp);
+
+/* ---- as copy workers ---- */
+
+/* Takes the next piece that is posted to any of them: true, and its number. */
+bool fake_copy_take(struct fake *f, uint32_t *ret_piece);
+/* Copies a piece that was taken, as far as memory goes; or with @error nothing. It is done then. */
+void fake_copy_finish(struct fake *f, uint32_t piece, int error);
+/* True if the library has no piece under way. */
+bool fake_copy_idle(struct fake *f);
+/* From now on a thread takes and finishes pieces; how many so far. */
+void fake_copy_start(struct fake *f);
+uint32_t fake_copied(struct fake *f);
 
 /* ---- by itself ---- */
 

@@ -10,12 +10,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "ncd/copy_abi.h"
 #include "ncd/doorbell.h"
 #include "ncd/ring.h"
 
 #include "fake_daemon.h"
 
 #define FAKE_WORKERS       4
+#define FAKE_COPY_WORKERS  4
 #define FAKE_LISTENERS     8
 #define FAKE_SEGMENT_BYTES (256u << 20)
 
@@ -61,6 +63,13 @@ struct fake {
 	uint16_t listener_port[FAKE_LISTENERS];
 	int listener_pollfd[FAKE_LISTENERS];
 	int cqfd[NCD_QP_NR];
+	/* As copy workers; the area is used through the fake's own mapping. */
+	struct ring copy[FAKE_COPY_WORKERS];
+	int copy_doorbell[FAKE_COPY_WORKERS];
+	pthread_t copier;
+	bool copying;
+	_Atomic bool copy_stop;
+	_Atomic uint32_t copied; /* pieces */
 };
 
 struct port_shm *fake_port(struct fake *f, uint32_t worker);

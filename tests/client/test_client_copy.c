@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_client_copy.c - Goal: large calls give the same bytes, in order, and return the same,
+ * whether copy workers take pieces of them, do not, refuse, fault, or die meanwhile.
+ * Method: the fake daemon's copy workers, by hand where the order of things matters.
+ */
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "client_test.h"
+#include "ncd/copy_abi.h"
+
+#define LARGE  (1u << 20) /* and the rings of these tests */
+#define PIECE  (128u << 10)
+#define PAGE   4096u
+
+static int start_copying(void **state)
+{
+	*state = fresh(&(struct fake_config){ .ring_bytes = LARGE, .copy_workers = 2 });
+	return 0;
+}
+
+static void *memory(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(p != MAP_FAILED);
+	return p;
+}
+
+/* Sends and takes @rounds times @bytes, wherever in the ring that begins. */
+static void sends_arrive(struct fake *f, size_t bytes, int rounds)
+{
+	uint8_t *out = memory(LARGE), *in = memory(LARGE);
+	struct fake_slot p;
+	int s = connected(f, &p);
+	uint64_t at = 0;
+
+	for (int i = 0; i < rounds; i++) {
+		/* One byte stays, so that the ring is not begun anew. */
+		pattern_fill(out, bytes, at);
+		assert_int_equal(nc_send(s, out, bytes, 0), bytes);
+		assert_int_equal(fake_take(f, p, in, i == 0 ? bytes - 1 : bytes),
+				 i == 0 ? bytes - 1 : bytes);
+		pattern_check(in, bytes - 1, i == 0 ? at : at - 1);
+		at += bytes;
+		fake_drain(f);
+		assert_true(fake_copy_idle(f));
+	}
+	closed(f, s);
+	(void)munmap(out, LARGE);
+	(void)munmap(in, LARGE);
+}
+
+static void receives_arrive(struct fake *f, size_t bytes, int rounds)
+{
+	uint8_t *out = memory(LARGE), *in = memory(LARGE);
+	struct fake_slot p;
+	int s = connected(f, &p);
+	uint64_t at = 0;
+
+	for (int i = 0; i < rounds; i++) {
+		pattern_fill(out, bytes, at);
+		assert_int_equal(fake_put(f, p, out, bytes), bytes);
+		assert_int_equal(nc_recv(s, in, bytes, i % 2 ? MSG_WAITALL : 0), bytes);
+		pattern_check(in, bytes, at);
+		at += bytes;
+		fake_drain(f);
+		assert_true(fake_copy_idle(f));
+	}
+	closed(f, s);
+	(void)munmap(out, LARGE);
+	(void)munmap(in, LARGE);
+}
+
+static void copy_workers_take_their_share(void **state)
+{
+	struct fake *f = *state;
+
+	fake_copy_start(f);
+	for (int i = 0; i < 20 && fake_copied(f) == 0; i++)
+		sends_arrive(f, 900001, 50);
+	assert_true(fake_copied(f) > 0);
+	sends_arrive(f, 256u << 10, 9);
+	receives_arrive(f, 900001, 9);
+	receives_arrive(f, LARGE, 9);
+}
+
+static void without_an_answer_the_caller_copies_all(void **state)
+{
+	sends_arrive(*state, 900001, 20);
+	receives_arrive(*state, 900001, 20);
+	sends_arrive(*state, LARGE - 1, 200); /* the queues are full of what was taken back */
+}
+
+static void small_calls_post_nothing(void **state)
+{
+	struct fake *f = *state;
+	uint32_t piece;
+
+	sends_arrive(f, (256u << 10) - 1, 9);
+	receives_arrive(f, (256u << 10) - 1, 9);
+	assert_false(fake_copy_take(f, &piece));
+}
+
+static size_t taken_so_far(struct fake *f, struct fake_slot p, uint8_t *in)
+{
+	return fake_take(f, p, in, LARGE);
+}
+
+/* Runs @c until a piece of it is taken, and not before the caller came to it. */
+static uint32_t call_with_piece(struct fake *f, struct fake_slot p, struct call *c, uint8_t *in)
+{
+	uint32_t piece = UINT32_MAX;
+
+	for (;;) {
+		call_start(c);
+		for (int i = 0; i < 1000000 && piece == UINT32_MAX; i++)
+			if (!fake_copy_take(f, &piece))
+				piece = UINT32_MAX;
+		if (piece != UINT32_MAX)
+			return piece;
+		assert_int_equal(call_end(c), c->len);
+		for (size_t got = 0; got < c->len;)
+			got += fake_take(f, p, in, LARGE);
+	}
+}
+
+/* What lies behind a piece that is being copied is not sent before it. */
+static void bytes_are_published_in_order(void **state)
+{
+	struct fake *f = *state;
+	uint8_t *out = memory(LARGE), *in = memory(LARGE);
+	struct fake_slot p;
+	struct call c = { .run = run_send, .s = connected(f, &p), .buf = out, .len = LARGE };
+	uint32_t piece;
+	size_t got = 0;
+
+	pattern_fill(out, LARGE, 0);
+	piece = call_with_piece(f, p, &c, in);
+	/* All before it comes, and nothing else however long one waits. */
+	FAKE_AWAIT((got += taken_so_far(f, p, in + got)) >= PIECE);
+	for (int i = 0; i < 1000; i++)
+		got += taken_so_far(f, p, in + got);
+	assert_int_equal(got % PIECE, 0);
+	assert_true(got < LARGE);
+	fake_copy_finish(f, piece, 0);
+	FAKE_AWAIT((got += taken_so_far(f, p, in + got)) == LARGE);
+	assert_int_equal(call_end(&c), LARGE);
+	pattern_check(in, LARGE, 0);
+	fake_drain(f);
+	closed(f, c.s);
+	(void)munmap(out, LARGE);
+	(void)munmap(in, LARGE);
+}
+
+static void a_daemon_that_dies_with_a_piece_lets_the_caller_go(void **state)
+{
+	struct fake *f = *state;
+	uint8_t *out = memory(LARGE), *in = memory(LARGE);
+	struct fake_slot p;
+	struct call c = { .run = run_send, .s = connected(f, &p), .buf = out, .len = LARGE };
+
+	(void)call_with_piece(f, p, &c, in);
+	fake_hang_up(f);
+	/* What there was room for is in the ring, and lost with it; the next call hears of it. */
+	assert_int_equal(call_end(&c), LARGE);
+	FAKE_AWAIT(nc_send(c.s, out, LARGE, MSG_DONTWAIT) == -ECONNRESET);
+	assert_int_equal(nc_close(c.s), 0);
+	(void)munmap(out, LARGE);
+	(void)munmap(in, LARGE);
+}
+
+static void who_is_refused_copies_and_asks_no_more(void **state)
+{
+	struct fake *f = *state;
+	uint8_t *out = memory(LARGE), *in = memory(LARGE);
+	struct fake_slot p;
+	struct call c = { .run = run_send, .s = connected(f, &p), .buf = out, .len = LARGE };
+	uint32_t piece;
+
+	pattern_fill(out, LARGE, 0);
+	piece = call_with_piece(f, p, &c, in);
+	fake_copy_finish(f, piece, -EPERM);
+	assert_int_equal(call_end(&c), LARGE);
+	assert_int_equal(fake_take(f, p, in, LARGE), LARGE);
+	pattern_check(in, LARGE, 0);
+	while (fake_copy_take(f, &piece))
+		fake_copy_finish(f, piece, 0);
+	assert_int_equal(nc_send(c.s, out, LARGE, 0), LARGE);
+	assert_false(fake_copy_take(f, &piece));
+	assert_int_equal(fake_take(f, p, in, LARGE), LARGE);
+	pattern_check(in, LARGE, 0);
+	fake_drain(f);
+	closed(f, c.s);
+	(void)munmap(out, LARGE);
+	(void)munmap(in, LARGE);
+}
+
+/* A buffer that ends at @end: behind it there is no memory. */
+static void faults(struct fake *f, size_t end)
+{
+	uint8_t *out = memory(LARGE), *in = memory(LARGE);
+	struct fake_slot p;
+	int s = connected(f, &p);
+
+	pattern_fill(out, LARGE, 0);
+	memcpy(in, out, LARGE);
+	assert_int_equal(munmap(out + end, LARGE - end), 0);
+	assert_int_equal(nc_send(s, out, LARGE, 0), end ? (long)end : -EFAULT);
+	assert_int_equal(nc_send(s, out + end, LARGE - end, 0), -EFAULT);
+	if (end) {
+		memset(in, 0, LARGE);
+		assert_int_equal(fake_take(f, p, in, LARGE), end);
+		pattern_check(in, end, 0);
+	}
+	assert_int_equal(fake_take(f, p, in, LARGE), 0);
+	/* The way back: what did not find its place can be read elsewhere. */
+	pattern_fill(in, LARGE, 7);
+	assert_int_equal(fake_put(f, p, in, LARGE), LARGE);
+	assert_int_equal(nc_recv(s, out, LARGE, MSG_WAITALL), end ? (long)end : -EFAULT);
+	if (end)
+		pattern_check(out, end, 7);
+	assert_int_equal(nc_recv(s, in, LARGE - end, MSG_WAITALL), LARGE - end);
+	pattern_check(in, LARGE - end, 7 + end);
+	assert_true(fake_copy_idle(f));
+	fake_drain(f);
+	closed(f, s);
+	if (end)
+		(void)munmap(out, end);
+	(void)munmap(in, LARGE);
+}
+
+static void faults_everywhere(struct fake *f)
+{
+	faults(f, 0);
+	faults(f, PAGE);
+	faults(f, PIECE - PAGE);
+	faults(f, PIECE);
+	faults(f, 5 * PIECE + 3 * PAGE);
+	faults(f, LARGE / 2);
+}
+
+static void a_wrong_address_is_an_error_after_what_was_right(void **state)
+{
+	faults_everywhere(*state);
+	fake_copy_start(*state);
+	for (int i = 0; i < 4; i++)
+		faults_everywhere(*state);
+}
+
+/* Many buffers, large and small, empty ones between. */
+static void lists_of_buffers_are_copied_as_they_come(void **state)
+{
+	struct fake *f = *state;
+	uint8_t *out = memory(LARGE), *in = memory(LARGE);
+	static const size_t part[] = { 0, 7, 300000, 0, 1, 400000, 5000, 300000, 0 };
+	struct iovec iov[9], back[9];
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 9 };
+	struct msghdr get = { .msg_iov = back, .msg_iovlen = 9 };
+	struct fake_slot p;
+	size_t len = 0;
+	int s = connected(f, &p);
+
+	fake_copy_start(f);
+	for (int i = 0; i < 9; i++) {
+		iov[i] = (struct iovec){ out + len, part[i] };
+		back[8 - i] = (struct iovec){ NULL, part[i] };
+		len += part[i];
+	}
+	pattern_fill(out, len, 0);
+	assert_int_equal(nc_sendmsg(s, &msg, 0), len);
+	assert_int_equal(fake_take(f, p, in, LARGE), len);
+	pattern_check(in, len, 0);
+	assert_int_equal(fake_put(f, p, in, len), len);
+	memset(out, 0, len);
+	for (size_t i = 0, at = 0; i < 9; at += back[i++].iov_len)
+		back[i].iov_base = out + at;
+	assert_int_equal(nc_recvmsg(s, &get, MSG_WAITALL), len);
+	pattern_check(out, len, 0);
+	fake_drain(f);
+	closed(f, s);
+	(void)munmap(out, LARGE);
+	(void)munmap(in, LARGE);
+}
+
+static void a_call_that_may_not_wait_takes_what_there_is(void **state)
+{
+	struct fake *f = *state;
+	uint8_t *out = memory(2 * LARGE);
+	struct fake_slot p;
+	int s = connected(f, &p);
+
+	fake_copy_start(f);
+	assert_int_equal(nc_recv(s, out, LARGE, MSG_DONTWAIT), -EAGAIN);
+	assert_int_equal(nc_send(s, out, 2 * LARGE, MSG_DONTWAIT), LARGE);
+	assert_int_equal(nc_send(s, out, LARGE, MSG_DONTWAIT), -EAGAIN);
+	fake_drain(f);
+	closed(f, s);
+	(void)munmap(out, 2 * LARGE);
+}
+
+/* Threads with a socket each, and one for two of them. */
+static long echo_large(struct call *c)
+{
+	uint8_t *out = memory(LARGE), *in = memory(LARGE);
+
+	for (uint64_t at = 0; at < 8 * (uint64_t)LARGE; at += LARGE) {
+		pattern_fill(out, LARGE, at);
+		assert_int_equal(nc_send(c->s, out, LARGE, 0), LARGE);
+		assert_int_equal(nc_recv(c->s, in, LARGE, MSG_WAITALL), LARGE);
+		pattern_check(in, LARGE, at);
+	}
+	(void)munmap(out, LARGE);
+	(void)munmap(in, LARGE);
+	return 0;
+}
+
+static void threads_share_the_copy_workers(void **state)
+{
+	struct fake *f = *state;
+	struct call c[4];
+
+	fake_pump_start(f);
+	fake_copy_start(f);
+	for (int i = 0; i < 4; i++) {
+		c[i] = (struct call){ .run = echo_large, .s = nc_socket(AF_INET, SOCK_STREAM, 0) };
+		assert_int_equal(connect_to(c[i].s, FAKE_ECHO_PORT), 0);
+		call_start(&c[i]);
+	}
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(call_end(&c[i]), 0);
+		assert_int_equal(nc_close(c[i].s), 0);
+	}
+}
+
+#define COPY_TEST(name) cmocka_unit_test_setup_teardown(name, start_copying, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		COPY_TEST(copy_workers_take_their_share),
+		COPY_TEST(without_an_answer_the_caller_copies_all),
+		COPY_TEST(small_calls_post_nothing),
+		COPY_TEST(bytes_are_published_in_order),
+		COPY_TEST(a_daemon_that_dies_with_a_piece_lets_the_caller_go),
+		COPY_TEST(who_is_refused_copies_and_asks_no_more),
+		COPY_TEST(a_wrong_address_is_an_error_after_what_was_right),
+		COPY_TEST(lists_of_buffers_are_copied_as_they_come),
+		COPY_TEST(a_call_that_may_not_wait_takes_what_there_is),
+		COPY_TEST(threads_share_the_copy_workers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
