@@ -20,13 +20,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "ncd/copy_abi.h"
 #include "ncd/ctl_proto.h"
 #include "ncd/ring.h"
 #include "ncd/shm_abi.h"
 
 #define STREAMS      12u
 #define WORDS_A_TURN 64u
-#define FDS_MAX      (1 + NCD_WORKERS_MAX)
+#define OWN_BYTES    (1u << 20)
+#define OWN_ALONE    (1ull << 30)
+#define FDS_MAX      (1 + NCD_WORKERS_MAX + NCD_COPY_WORKERS_MAX)
 
 struct memory {
 	uint64_t *word;
@@ -38,11 +41,12 @@ struct hostile {
 	uint8_t addr[16];
 	uint16_t port;
 	int ctl;
-	int bell[NCD_WORKERS_MAX];
-	uint32_t workers;
+	int bell[NCD_WORKERS_MAX + NCD_COPY_WORKERS_MAX];
+	uint32_t workers, bells;
 	struct region_shm layout; /* as it was before we wrote over it */
 	struct memory memory[NCD_SEGMENTS_MAX];
 	uint32_t memory_nr;
+	uint8_t *own; /* what copy workers may write to, with nothing near it */
 	unsigned long attached, thrown_out;
 };
 
@@ -60,11 +64,11 @@ static void leave(struct hostile *h)
 {
 	for (uint32_t i = 0; i < h->memory_nr; i++)
 		(void)munmap(h->memory[i].word, h->memory[i].bytes);
-	for (uint32_t i = 0; i < h->workers; i++)
+	for (uint32_t i = 0; i < h->bells; i++)
 		(void)close(h->bell[i]);
 	if (h->ctl >= 0)
 		(void)close(h->ctl);
-	h->memory_nr = h->workers = 0;
+	h->memory_nr = h->workers = h->bells = 0;
 	h->ctl = -1;
 }
 
@@ -99,9 +103,10 @@ static int receive(struct hostile *h, union ctl_message *m, int flags)
 		nr = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 		memcpy(fd, CMSG_DATA(c), (size_t)nr * sizeof(int));
 	}
-	if (m->head.type == CTL_WELCOME && nr == (int)m->welcome.workers + 1) {
+	if (m->head.type == CTL_WELCOME && nr > (int)m->welcome.workers) {
 		h->workers = m->welcome.workers;
-		memcpy(h->bell, fd + 1, h->workers * sizeof(int));
+		h->bells = (uint32_t)nr - 1;
+		memcpy(h->bell, fd + 1, h->bells * sizeof(int));
 		if (map(h, fd[0], m->welcome.segment_bytes) < 0)
 			return -ENOMEM;
 		memcpy(&h->layout, h->memory[0].word, sizeof(h->layout));
@@ -137,6 +142,17 @@ static int attach(struct hostile *h)
 	return 0;
 }
 
+static int own_create(struct hostile *h)
+{
+	uint8_t *p = mmap(NULL, 2 * OWN_ALONE, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED || mprotect(p + OWN_ALONE, OWN_BYTES, PROT_READ | PROT_WRITE) < 0)
+		return -errno;
+	h->own = p + OWN_ALONE;
+	return 0;
+}
+
 static void *at(struct hostile *h, uint64_t off)
 {
 	return (char *)h->memory[0].word + off;
@@ -156,7 +172,7 @@ static void ring_bells(struct hostile *h)
 {
 	uint64_t one = 1;
 
-	for (uint32_t i = 0; i < h->workers; i++)
+	for (uint32_t i = 0; i < h->bells; i++)
 		if (write(h->bell[i], &one, sizeof(one)) < 0)
 			return; /* full: it rings already */
 }
@@ -204,7 +220,7 @@ static uint64_t *place(struct hostile *h)
 
 	if (next(h) & 1) /* a slot of the daemon's half */
 		slot += h->layout.slots / 2;
-	switch (next(h) % 8) {
+	switch (next(h) % 9) {
 	case 0:
 	case 1:
 	case 2: /* a slot that is in use */
@@ -217,7 +233,14 @@ static uint64_t *place(struct hostile *h)
 		off = port + next(h) % 4096 +
 		      (next(h) & 1 ? h->layout.cq_off : h->layout.accept_off);
 		break;
-	case 5: /* header, queue pairs, listeners */
+	case 5: /* pieces and queues of copy workers */
+		if (h->layout.copy_workers > 0) {
+			off = h->layout.copy_off +
+			      next(h) % copy_area_bytes(h->layout.copy_workers);
+			break;
+		}
+		/* fall through */
+	case 6: /* header, queue pairs, listeners */
 		off = next(h) % h->layout.port_off;
 		break;
 	default: /* anywhere, in any segment */
@@ -242,6 +265,30 @@ static uint64_t value(struct hostile *h, uint64_t old)
 		return (next(h) % 64) << 32 | next(h) % 64;
 	default:
 		return old ^ 1ull << next(h) % 64;
+	}
+}
+
+/* Pieces that look good: of memory that is ours, of none, of all there is. */
+static void post_copies(struct hostile *h)
+{
+	uint8_t *area = at(h, h->layout.copy_off);
+
+	for (uint32_t i = 0; i < 8 && h->layout.copy_workers > 0; i++) {
+		uint32_t nr = (uint32_t)next(h) % NCD_COPY_PIECES;
+		struct copy_piece_shm *p = &copy_area_pieces(area)[nr];
+		struct ring_shm *q = (struct ring_shm *)(void *)copy_area_queue(area, 0)->ring;
+		uint32_t tail;
+
+		p->way = COPY_IN + (uint32_t)next(h) % 2;
+		p->segment = next(h) % 16 ? 1 : (uint32_t)next(h) % 4;
+		p->bytes = 1 + (uint32_t)next(h) % (next(h) % 16 ? 1u << 18 : 1u << 21);
+		p->off = next(h) % (next(h) % 16 ? 1ull << 25 : 1ull << 31);
+		p->address = next(h) % 2 ? (uintptr_t)h->own + next(h) % OWN_BYTES : next(h);
+		/* PIECE, PUBLISH, application ends. */
+		atomic_store_explicit(&p->state, COPY_POSTED, memory_order_release);
+		tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+		q->word[tail % NCD_COPY_PIECES] = next(h) % 16 ? nr : next(h) % 100;
+		atomic_store_explicit(&q->tail, tail + 1, memory_order_release);
 	}
 }
 
@@ -274,6 +321,8 @@ static unsigned long scribble(struct hostile *h, unsigned long rounds)
 
 			atomic_store_explicit(p, value(h, old), memory_order_relaxed);
 		}
+		if (next(h) % 4 == 0)
+			post_copies(h);
 		ring_bells(h);
 		if (next(h) % 64 == 0)
 			ask_nonsense(h);
@@ -291,7 +340,7 @@ int main(int argc, char **argv)
 	unsigned long rounds;
 	int r = 0;
 
-	if (argc != 5 || inet_pton(AF_INET, argv[3], h.addr + 12) != 1)
+	if (own_create(&h) < 0 || argc != 5 || inet_pton(AF_INET, argv[3], h.addr + 12) != 1)
 		return 2;
 	memset(h.addr + 10, 0xff, 2);
 	h.random = strtoull(argv[1], NULL, 10);

@@ -140,5 +140,11 @@ case_hostile_two_workers() {
 	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
 	channels=6 hostile_at here $'[workers]\ncores = 0,1'
 }
+case_hostile_copies() { # quick
+	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
+	hostile_at here $'[workers]\ncores = 0\ncopy_cores = 1'
+	[ "$(number here workers pieces)" -gt 0 ] || grep -q 'copies its large calls itself' \
+		"$dir/here.log" || fail "nothing was copied"
+}
 
 run_case "$@"
