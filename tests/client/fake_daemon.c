@@ -127,6 +127,12 @@ struct fake_flow *fake_flow(struct fake *f, struct fake_slot s)
 /* The private ends of all queues, kept over a change of the mapping. */
 static void queues_point(struct fake *f)
 {
+	for (uint32_t i = 0; i < f->cfg.copy_workers; i++) {
+		f->copy[i].shm = (struct ring_shm *)(void *)copy_area_queue(
+					 f->base + f->layout.copy_off, i)
+					 ->ring;
+		f->copy[i].capacity = NCD_COPY_PIECES;
+	}
 	for (uint32_t w = 0; w < f->cfg.workers; w++) {
 		for (uint32_t q = 0; q < NCD_QP_NR; q++) {
 			f->sq[w][q].shm =
@@ -155,9 +161,7 @@ static void region_create(struct fake *f)
 	f->segment_fd = memfd_map(FAKE_SEGMENT_BYTES, &f->segment);
 	f->own_segment = f->segment;
 	memcpy(f->base, &f->layout, sizeof(f->layout));
-	for (uint32_t i = 0; i < f->cfg.copy_workers; i++)
-		ring_init(&f->copy[i], copy_area_queue(f->base + f->layout.copy_off, i)->ring,
-			  NCD_COPY_PIECES);
+	memset(f->copy, 0, sizeof(f->copy));
 	memset(f->sq, 0, sizeof(f->sq));
 	memset(f->cq, 0, sizeof(f->cq));
 	memset(f->accept, 0, sizeof(f->accept));

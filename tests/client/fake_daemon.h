@@ -43,6 +43,7 @@ struct fake_config {
 	uint32_t slots;      /* 0: 64 */
 	uint32_t ring_bytes; /* 0: 16 KiB */
 	uint32_t copy_workers;
+	bool copy_plain; /* by memcpy, which TSan sees: no buffer may have holes */
 	enum fake_fault fault;
 };
 
