@@ -9,7 +9,6 @@
  */
 #include "copy.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -19,7 +18,7 @@
 
 #define PIECE_BYTES (128u << 10)
 #define PARTS_MAX   (COPY_RUN_MAX / PIECE_BYTES + 1) /* one more: cut at the end of the ring */
-#define SPINS       40u /* looks at a piece before sleeping on it: some us */
+#define SPINS       2000u /* looks at a piece before sleeping on it: a few us */
 #define NO_PIECE    UINT32_MAX
 _Static_assert(PIECE_BYTES <= NCD_COPY_PIECE_MAX, "the daemon takes it");
 
@@ -173,10 +172,9 @@ static uint32_t piece_await(struct attachment *att, struct copy_piece_shm *p)
 
 		if (state != COPY_TAKEN && state != COPY_WAITED)
 			return state;
-		if (spins < SPINS) {
-			(void)sched_yield(); /* the copy worker may want this core */
+		/* Without yielding: beside a program that computes that costs a time slice. */
+		if (spins < SPINS)
 			continue;
-		}
 		if (attachment_dead(att))
 			return COPY_LOST;
 		piece_sleep(att, p);
