@@ -362,13 +362,12 @@ static int thread_start(struct copy_worker *w)
 
 int copy_worker_start(const struct copy_worker_config *cfg, struct copy_worker **ret_worker)
 {
-	size_t bytes = (sizeof(struct copy_worker) + NCD_CACHE_LINE - 1) & ~(size_t)(NCD_CACHE_LINE - 1);
-	struct copy_worker *w = aligned_alloc(NCD_CACHE_LINE, bytes);
+	struct copy_worker *w = aligned_alloc(alignof(struct copy_worker), sizeof(*w));
 	int r;
 
 	if (w == NULL)
 		return -ENOMEM;
-	memset(w, 0, bytes);
+	memset(w, 0, sizeof(*w));
 	w->cfg = *cfg;
 	w->stop_fd = -1;
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

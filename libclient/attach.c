@@ -354,7 +354,7 @@ static int attachment_fill(struct attachment *att, struct welcome *w)
 		return ret;
 	w->fd[0] = -1;
 	memcpy(&att->layout, att->segment[0].base, sizeof(att->layout));
-	if (!layout_good(&att->layout, &w->msg) || 
+	if (!layout_good(&att->layout, &w->msg) ||
 	    w->fd_nr != 1 + att->layout.workers + att->layout.copy_workers)
 		return -EPROTO;
 	att->default_worker = w->msg.default_worker;

@@ -52,7 +52,8 @@ struct copy_run {
 	void (*publish)(struct nc_sock *s, uint64_t bytes);
 };
 
-/* Of @area, the part of segment 0; @doorbell_fd: one each, the copier's on success. NULL: no memory. */
+/* Of @area, the part of segment 0; @doorbell_fd: one for each of @nr copy workers, the copier's on
+ * success. NULL: out of memory. */
 struct copier *copier_create(uint8_t *area, uint32_t nr, const int *doorbell_fd);
 /* NULL is allowed. */
 void copier_destroy(struct copier *cp);

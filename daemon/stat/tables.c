@@ -36,10 +36,11 @@ static uint64_t age(const struct view *v, const counter64 *since)
 
 static int copy_workers(const struct view *v)
 {
-	static const char *const title[] = { "COPY",   "CPU",    "PIECES", "IN",   "OUT",
+	static const char *const title[] = { "COPY",   "CPU",     "PIECES", "IN",   "OUT",
 					     "FAULTS", "REFUSED", "SLEEPS", "BUSY", NULL };
-	static const char *const title_rate[] = { "COPY",     "CPU",      "PIECES/s", "IN/s",  "OUT/s",
-						  "FAULTS/s", "REFUSE/s", "SLEEP/s",  "BUSY%", NULL };
+	static const char *const title_rate[] = { "COPY",     "CPU",      "PIECES/s", "IN/s",
+						  "OUT/s",    "FAULTS/s", "REFUSE/s", "SLEEP/s",
+						  "BUSY%",    NULL };
 	struct table t;
 
 	table_start(&t, v->before ? title_rate : title);

@@ -69,7 +69,7 @@ _Static_assert(offsetof(struct copy_piece_shm, off) == 16, "shm ABI");
 _Static_assert(offsetof(struct copy_piece_shm, error) == 36, "shm ABI");
 
 struct copy_queue_shm {
-	alignas(NCD_CACHE_LINE) _Atomic uint32_t need_wakeup; /* both; DOORBELL of that copy worker */
+	alignas(NCD_CACHE_LINE) _Atomic uint32_t need_wakeup; /* both; DOORBELL */
 	alignas(NCD_CACHE_LINE) uint8_t ring[960]; /* ring.h with NCD_COPY_PIECES words */
 };
 _Static_assert(sizeof(struct copy_queue_shm) == 1024, "shm ABI");

@@ -25,8 +25,8 @@
 
 enum ctl_type {
 	CTL_HELLO = 1, /* app: struct ctl_hello */
-	CTL_WELCOME,   /* daemon: struct ctl_welcome; segment 0, eventfd of each worker, then of each
-			* copy worker that region_shm counts */
+	CTL_WELCOME,   /* daemon: struct ctl_welcome; segment 0, eventfd of each worker, then of
+			* each copy worker that region_shm counts */
 	CTL_REFUSED,   /* daemon: struct ctl_refused, then the connection ends */
 	CTL_BIND,      /* app: struct ctl_addr; claims a local address and port */
 	CTL_UNBIND,    /* app: struct ctl_addr */

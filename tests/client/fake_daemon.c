@@ -213,7 +213,7 @@ void fake_adopt(struct fake *f, uint8_t *segment0, uint8_t *segment1)
 
 static void send_with_fds(struct fake *f, const void *msg, size_t bytes, const int *fds, size_t nr)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * (1 + FAKE_WORKERS + FAKE_COPY_WORKERS))] = { 0 };
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * FAKE_FDS)] = { 0 };
 	struct iovec iov = { NULL, bytes };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	char copy[sizeof(union ctl_message)];
@@ -254,7 +254,7 @@ static void welcome(struct fake *f)
 				   .segment_bytes = f->layout.bytes,
 				   .addr_nr = 1 };
 	struct region_shm *shm = (struct region_shm *)(void *)f->base;
-	int fds[1 + FAKE_WORKERS + FAKE_COPY_WORKERS];
+	int fds[FAKE_FDS];
 
 	msg.addr[0][10] = msg.addr[0][11] = 0xff;
 	msg.addr[0][12] = 127;

@@ -18,6 +18,7 @@
 
 #define FAKE_WORKERS       4
 #define FAKE_COPY_WORKERS  4
+#define FAKE_FDS           (1 + FAKE_WORKERS + FAKE_COPY_WORKERS) /* with WELCOME */
 #define FAKE_LISTENERS     8
 #define FAKE_SEGMENT_BYTES (256u << 20)
 

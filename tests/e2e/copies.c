@@ -69,7 +69,7 @@ static bool good(const uint8_t *buf, size_t bytes, uint64_t from)
 static int stream_to(const char *address, const char *port)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET,
-				  .sin_port = htons((uint16_t)atoi(port)) };
+				  .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
 	int r, s = nc_socket(AF_INET, SOCK_STREAM, 0);
 
 	if (s < 0)
@@ -84,7 +84,7 @@ static int stream_to(const char *address, const char *port)
 static int stream_from(const char *port)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET,
-				  .sin_port = htons((uint16_t)atoi(port)) };
+				  .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
 	int l = nc_socket(AF_INET, SOCK_STREAM, 0), s;
 
 	if (l < 0 || nc_bind(l, (struct sockaddr *)&in, sizeof(in)) < 0 || nc_listen(l, 1) < 0)

@@ -87,7 +87,7 @@ static void addresses_that_wrap_are_lies(void **state)
 /* Runs a piece that is good by the check. */
 static int run(struct rig *r, uint32_t way, uint64_t address, uint32_t bytes, uint32_t *ret_copied)
 {
-	const struct copy_job job = { .way = way, .segment = 1, .bytes = bytes, .address = address };
+	const struct copy_job job = { way, 1, bytes, 0, address };
 	uint8_t *ring;
 
 	*ret_copied = UINT32_MAX;

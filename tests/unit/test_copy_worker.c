@@ -195,7 +195,8 @@ static void a_piece_is_copied_by_one_or_taken_back(void **state)
 				eventfd_write(r->client->queue[1].doorbell_fd, 1);
 		}
 		piece = post_as(r, &q, i % NCD_COPY_PIECES, &job);
-		if (i % 3 == 0 && atomic_compare_exchange_strong(&piece->state, &posted, COPY_FREE)) {
+		if (i % 3 == 0 &&
+		    atomic_compare_exchange_strong(&piece->state, &posted, COPY_FREE)) {
 			back++;
 			/* Until its word is taken: the queue is not to be filled. */
 			AWAIT(atomic_load(&q.shm->head) == q.own);
@@ -440,7 +441,7 @@ static pid_t thread_of(const char *name)
 		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
 		f = fopen(path, "r");
 		if (f && fgets(comm, sizeof(comm), f) && strncmp(comm, name, strlen(name)) == 0)
-			found = (pid_t)atoi(e->d_name);
+			found = (pid_t)strtol(e->d_name, NULL, 10);
 		if (f)
 			fclose(f);
 	}
