@@ -104,35 +104,38 @@ static void deactivate(struct copy_worker *w, uint32_t index)
 	w->active[index / 64] &= ~bit;
 }
 
+static void store(counter64 *at, uint64_t value)
+{
+	/* Relaxed: readers expect each counter for itself. */
+	atomic_store_explicit(at, value, memory_order_relaxed);
+}
+
+static void stats_write(const struct copy_worker *w)
+{
+	struct stats_copy *s = w->cfg.stats;
+
+	if (s == NULL)
+		return;
+	store(&s->pieces, w->pieces);
+	store(&s->bytes_in, w->bytes_in);
+	store(&s->bytes_out, w->bytes_out);
+	store(&s->copy_faults, w->faults);
+	store(&s->copy_refused, w->refused);
+	store(&s->copy_errors, w->errors);
+	store(&s->sleeps, w->sleeps);
+	store(&s->busy_ns, w->busy_ns);
+}
+
 static void client_bad(struct copy_worker *w, struct copy_client *c, const char *why)
 {
 	w->errors++;
+	stats_write(w);
 	/* Relaxed: static text, and the eventfd orders it. */
 	atomic_store_explicit(&c->bad, why, memory_order_relaxed);
 	tell(w->cfg.event_fd);
 }
 
 /* ---- one piece ---- */
-
-static void stats_write(const struct copy_worker *w)
-{
-	struct stats_copy *s = w->cfg.stats;
-	const struct {
-		counter64 *at;
-		uint64_t value;
-	} list[] = {
-		{ &s->pieces, w->pieces },       { &s->bytes_in, w->bytes_in },
-		{ &s->bytes_out, w->bytes_out }, { &s->copy_faults, w->faults },
-		{ &s->copy_refused, w->refused }, { &s->copy_errors, w->errors },
-		{ &s->sleeps, w->sleeps },       { &s->busy_ns, w->busy_ns },
-	};
-
-	if (s == NULL)
-		return;
-	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
-		/* Relaxed: readers expect each counter for itself. */
-		atomic_store_explicit(list[i].at, list[i].value, memory_order_relaxed);
-}
 
 static void count(struct copy_worker *w, const struct copy_job *job, uint32_t copied, int error)
 {
