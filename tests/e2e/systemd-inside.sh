@@ -127,6 +127,30 @@ foreign_stays() {
 	mkdir -p ${dropin%/*} && echo '[Service]' >$dropin
 	! ncd-run --enable plain && ! ncd-run --disable plain && [ "$(cat $dropin)" = '[Service]' ]
 }
+# Copy workers reach programs of ncd's own user, once the unit permits the calls.
+as_ncd() { setpriv --reuid=ncd --regid=ncd --clear-groups "$@"; }
+large_calls() {
+	local server status
+	as_ncd ncd-perf server --via ncd --port 9002 &
+	server=$!
+	until_true 10 listening 9002 &&
+		as_ncd timeout 20 ncd-perf stream --via ncd --to 127.0.0.1 --port 9002 \
+			--size 4194304 --seconds 1
+	status=$?
+	kill $server
+	wait $server
+	return $status
+}
+pieces() { ncd-stat --json workers | sed -n 's/.*"pieces":\([0-9]*\).*/\1/p'; }
+copies_permitted() {
+	[ "$(nproc)" -ge 2 ] || { echo "needs two cores"; return 0; }
+	printf '[workers]\ncores = 0\ncopy_cores = 1\n' >>/etc/ncd.conf
+	systemctl restart ncd.service && large_calls && [ "$(pieces)" -eq 0 ] &&
+		journal_says 'copies its large calls itself.*Operation not permitted' || return 1
+	printf '[Service]\nSystemCallFilter=process_vm_readv process_vm_writev\n' \
+		>/etc/systemd/system/ncd.service.d/copy.conf
+	systemctl daemon-reload && systemctl restart ncd.service && large_calls && [ "$(pieces)" -gt 0 ]
+}
 stopped() { systemctl stop ncd.socket ncd.service && [ "$(show Result)" = success ] && ! active; }
 
 check "systemd-analyze verify finds nothing" verified
@@ -150,6 +174,7 @@ check "a hung worker is caught by the watchdog, ncd restarted" hung_worker_caugh
 check "works after the restart" works_again
 check "kill -9: restarted" killed_restarted
 check "works after the kill" works_again
+check "copy workers serve the own user, if the unit permits" copies_permitted
 check "stops in order" stopped
 echo "--- journal"
 journal | tail -n 40
