@@ -322,9 +322,9 @@ void copier_dead(struct copier *cp)
 		uint32_t was = COPY_WAITED;
 
 		/* DEAD, setting end: moved, so that who is about to sleep does not. */
-		if (atomic_compare_exchange_strong_explicit(state, &was, COPY_LOST,
-							    memory_order_seq_cst,
-							    memory_order_seq_cst))
-			futex_wake_shared(state);
+		atomic_compare_exchange_strong_explicit(state, &was, COPY_LOST,
+							memory_order_seq_cst, memory_order_seq_cst);
+		/* Any: the copy worker may have died between DONE and its wake. */
+		futex_wake_shared(state);
 	}
 }
