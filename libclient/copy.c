@@ -33,13 +33,17 @@ struct part {
 
 /* ---- by this thread ---- */
 
-/* The kernel copies within this process: what would be SIGSEGV is a short count. */
+/*
+ * The kernel copies within this process: what would be SIGSEGV is a short count. The ring is the
+ * remote side, so that the caller's memory may be of any kind: the local one is touched as by any
+ * system call, the remote one has to have pages that can be pinned.
+ */
 static ssize_t copy_checked(enum copy_way way, uint8_t *ring, uint8_t *user, size_t bytes)
 {
-	struct iovec local = { ring, bytes }, remote = { user, bytes };
+	struct iovec local = { user, bytes }, remote = { ring, bytes };
 
-	return way == COPY_IN ? process_vm_readv(getpid(), &local, 1, &remote, 1, 0)
-			      : process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+	return way == COPY_IN ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
+			      : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
 }
 
 size_t copy_here(enum copy_way way, uint8_t *ring, uint8_t *user, size_t bytes)
@@ -181,9 +185,13 @@ static uint32_t piece_await(struct attachment *att, struct copy_piece_shm *p)
 	}
 }
 
+/* What is left of it, by this thread. */
 static void part_copy(const struct copy_run *run, struct part *part)
 {
-	part->copied = (uint32_t)copy_here(run->way, part->ring, part->user, part->bytes);
+	uint32_t from = part->copied;
+
+	part->copied += (uint32_t)copy_here(run->way, part->ring + from, part->user + from,
+					    part->bytes - from);
 	part->done = true;
 }
 
@@ -198,18 +206,14 @@ static void part_await(struct copier *cp, const struct copy_run *run, struct par
 
 	piece_give(cp, part->piece);
 	part->piece = NO_PIECE;
-	if (state == COPY_DONE && error == -EFAULT && copied < part->bytes) {
-		part->copied = copied;
-		part->done = true;
-	} else if (state == COPY_DONE && error == 0) {
-		part->copied = part->bytes;
-		part->done = true;
-	} else {
-		if (state == COPY_DONE)
+	if (state == COPY_DONE) {
+		part->copied = copied < part->bytes ? copied : part->bytes;
+		if (error < 0 && error != -EFAULT)
 			/* Relaxed: a lone fact. */
 			atomic_store_explicit(&cp->off, true, memory_order_relaxed);
-		part_copy(run, part);
 	}
+	/* The rest: a copy worker faults, too, where memory is of a kind that it cannot reach. */
+	part_copy(run, part);
 }
 
 /* ---- the run ---- */

@@ -205,6 +205,32 @@ static void who_is_refused_copies_and_asks_no_more(void **state)
 	(void)munmap(in, LARGE);
 }
 
+/* Memory that only its own process can touch looks to a copy worker like none. */
+static void a_fault_of_a_copy_worker_is_looked_at_again(void **state)
+{
+	struct fake *f = *state;
+	uint8_t *out = memory(LARGE), *in = memory(LARGE);
+	struct fake_slot p;
+	struct call c = { .run = run_send, .s = connected(f, &p), .buf = out, .len = LARGE };
+	uint32_t piece;
+
+	pattern_fill(out, LARGE, 0);
+	piece = call_with_piece(f, p, &c, in);
+	fake_copy_finish(f, piece, -EFAULT);
+	assert_int_equal(call_end(&c), LARGE);
+	assert_int_equal(fake_take(f, p, in, LARGE), LARGE);
+	pattern_check(in, LARGE, 0);
+	fake_drain(f);
+	/* It is asked again. */
+	piece = call_with_piece(f, p, &c, in);
+	fake_copy_finish(f, piece, 0);
+	assert_int_equal(call_end(&c), LARGE);
+	fake_drain(f);
+	closed(f, c.s);
+	(void)munmap(out, LARGE);
+	(void)munmap(in, LARGE);
+}
+
 /* A buffer that ends at @end: behind it there is no memory. */
 static void faults(struct fake *f, size_t end)
 {
@@ -369,6 +395,7 @@ int main(void)
 		COPY_TEST(bytes_are_published_in_order),
 		COPY_TEST(a_daemon_that_dies_with_a_piece_lets_the_caller_go),
 		COPY_TEST(who_is_refused_copies_and_asks_no_more),
+		COPY_TEST(a_fault_of_a_copy_worker_is_looked_at_again),
 		COPY_TEST(a_wrong_address_is_an_error_after_what_was_right),
 		COPY_TEST(lists_of_buffers_are_copied_as_they_come),
 		COPY_TEST(a_call_that_may_not_wait_takes_what_there_is),
