@@ -17,7 +17,7 @@
 
 struct nc_sock;
 
-/* Calls below do not gain by it: a wake-up costs as much as half of this copied. */
+/* Calls that move less do not gain by it: a wake-up costs as much as half of this copied. */
 #define COPY_MIN_BYTES (256u << 10)
 /* Most that copy_run takes at once. */
 #define COPY_RUN_MAX   (4u << 20)

@@ -282,7 +282,7 @@ static int rx_get(struct nc_sock *s, struct iov_cursor *to, size_t bytes, int fl
 
 static ssize_t rx_take(struct nc_sock *s, struct iov_cursor *to, size_t len, int flags, bool wait)
 {
-	bool large = !(flags & MSG_TRUNC) && copy_wanted(s->att, len);
+	bool large = false;
 	uint64_t until_ns = 0;
 	size_t done = 0;
 	ssize_t ret = 0;
@@ -296,6 +296,9 @@ static ssize_t rx_take(struct nc_sock *s, struct iov_cursor *to, size_t len, int
 		ret = (ssize_t)rx_available(s, piece);
 		if ((size_t)ret < piece)
 			piece = (size_t)ret;
+		/* By what it moves: large buffers are also used for small messages. */
+		if (!large && !(flags & MSG_TRUNC))
+			large = copy_wanted(s->att, flags & MSG_WAITALL ? len - done : piece);
 		ret = large ? rx_get_large(s, to, piece, &piece)
 			    : rx_get(s, to, piece, flags, &piece);
 		done += piece;
