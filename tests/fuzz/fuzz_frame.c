@@ -128,7 +128,8 @@ static void receive(struct fuzz *f, uint32_t i, const uint8_t *from, size_t byte
 		}
 		if (got == 0)
 			abort();
-		if (engine_received(f->e, f->channel[i], got, f->now_ns) < 0)
+		if (engine_received(f->e, f->channel[i], got, f->now_ns) < 0 ||
+		    engine_channel_over(f->channel[i]))
 			channel_down(f, i);
 	}
 }
@@ -196,6 +197,8 @@ static void act_send(struct fuzz *f)
 	n = (size_t)take(f, 1);
 	n = n >= 200 || n > total ? total : n;
 	engine_sent(f->e, f->channel[i], n, f->now_ns + (sum & 1));
+	if (n < total)
+		(void)engine_channel_stuck(f->e, f->channel[i], f->now_ns);
 }
 
 static void act_connect(struct fuzz *f)
@@ -287,6 +290,8 @@ static void act_time(struct fuzz *f)
 
 static void act_peer(struct fuzz *f)
 {
+	uint32_t i;
+
 	switch (take(f, 1) % 8) {
 	case 0:
 		engine_peer_reset(f->e, 1, f->now_ns);
@@ -296,6 +301,15 @@ static void act_peer(struct fuzz *f)
 		break;
 	case 2:
 		engine_leave(f->e, f->now_ns);
+		break;
+	case 6:
+		(void)engine_peer_grows(f->e, 1);
+		engine_peer_grown(f->e, 1, take(f, 1) & 1, f->now_ns);
+		break;
+	case 7:
+		i = (uint32_t)take(f, 1) % CHANNELS;
+		if (f->channel[i])
+			engine_channel_extra(f->e, f->channel[i], f->now_ns);
 		break;
 	default:
 		channel_up(f, (uint32_t)take(f, 1) % CHANNELS);
@@ -338,7 +352,8 @@ static void set_up(struct fuzz *f)
 		.streams = STREAMS, .channels = CHANNELS, .listeners = 2, .frame_bytes = 8192,
 		.seed = 1, .ack_delay_ns = 1000, .ping_idle_ns = 1000000, .ping_dead_ns = 3000000,
 		.unreachable_ns = 10000000, .orphan_ns = 20000000, .rebase = true,
-		.port_low = 20000, .port_high = 20099,
+		.port_low = 20000, .port_high = 20099, .throughput = 1, .throughput_max = 3,
+		.look_ns = 1000,
 	};
 	struct address self = address(1), peer = address(2), any = { 0 };
 

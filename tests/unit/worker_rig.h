@@ -136,10 +136,10 @@ static inline void rig_pump(struct rig *r)
 	}
 }
 
-/* Lets time pass until @cond holds; fails after 20 s. */
+/* Lets time pass until @cond holds; fails after 60 s. */
 #define rig_until(r, cond)                                                                         \
 	do {                                                                                       \
-		uint64_t give_up = clock_monotonic_ns() + 20000000000ull;                          \
+		uint64_t give_up = clock_monotonic_ns() + 60000000000ull;                          \
 		rig_pump(r);                                                                       \
 		while (!(cond)) {                                                                  \
 			if (clock_monotonic_ns() > give_up)                                        \
