@@ -156,6 +156,33 @@ static void streams_outlive_a_channel(void **state)
 	free(r);
 }
 
+/* Both workers tell control that nothing was lost with it. */
+static void a_channel_that_is_not_needed_ends_without_a_loss(void **state)
+{
+	struct rig *r = malloc(sizeof(*r));
+	uint64_t got = 0;
+	uint32_t b;
+
+	rig_start(r, choice(state), 50);
+	r->extra = true;
+	rig_link(r, CLASS_THROUGHPUT, 1);
+	assert_int_equal(app_listen(r, 1, 80, 16), 0);
+	b = rig_connect(r, 3, 80);
+	both_ways(r, 3, b, MANY);
+	rig_until(r, r->host[0].drained == 1 && r->host[1].drained == 1);
+	assert_int_equal(r->host[0].dead, 1);
+	assert_int_equal(r->host[1].dead, 1);
+	rig_until(r, ({
+			  (void)app_write(&r->host[0], 3, 3, 2 * MANY);
+			  got = app_read(&r->host[1], b, 3);
+			  got == 2 * MANY;
+		  }));
+	rig_stop(r);
+	assert_int_equal(atomic_load(&r->host[0].stats.retransmits), 0);
+	assert_int_equal(atomic_load(&r->host[1].stats.retransmits), 0);
+	free(r);
+}
+
 static void memory_is_asked_for_once_and_refusal_reaches_the_application(void **state)
 {
 	struct rig *r = malloc(sizeof(*r));
@@ -324,6 +351,7 @@ int main(void)
 		EACH(a_host_reaches_itself),
 		EACH(last_bytes_of_a_killed_client_arrive_then_a_reset),
 		EACH(streams_outlive_a_channel),
+		EACH(a_channel_that_is_not_needed_ends_without_a_loss),
 		EACH(memory_is_asked_for_once_and_refusal_reaches_the_application),
 		EACH(slots_and_rings_are_used_again),
 		EACH(completions_name_the_sockets_that_are_ready),

@@ -60,7 +60,7 @@ struct rig_host {
 	} tx[RIG_SLOTS], rx[RIG_SLOTS]; /* the application's rings, by slot */
 	struct qp_shm *qp;
 	/* what control has heard */
-	uint32_t posted, done, dead, bad, gone;
+	uint32_t posted, done, dead, bad, gone, drained;
 	int result;
 	const char *reason;
 };
@@ -69,6 +69,7 @@ struct rig {
 	struct rig_host host[2];
 	struct link link[2][4];
 	uint32_t links;
+	bool extra; /* host 0 may take the next link away again */
 };
 
 static inline void rig_post(struct rig_host *h, struct worker_cmd *cmd)
@@ -114,6 +115,7 @@ static inline void rig_pump(struct rig *r)
 				break;
 			case EVT_CHANNEL_DEAD:
 				h->dead++;
+				h->drained += ev.drained;
 				close(ev.link->fd);
 				ev.link->fd = -1;
 				break;
@@ -205,6 +207,7 @@ static inline void rig_link(struct rig *r, enum stream_class class, uint16_t ind
 		struct worker_cmd cmd = { .type = CMD_CHANNEL_ADD, .link = l };
 
 		*l = (struct link){ .fd = fd[i], .peer = 1, .class = class, .index = index };
+		l->extra = r->extra && i == 0;
 		rig_command(r, i, &cmd);
 		assert_int_equal(r->host[i].result, 0);
 	}
@@ -259,6 +262,9 @@ static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
 				    .channels = 16,
 				    .listeners = 64,
 				    .frame_bytes = 256u << 10,
+				    .throughput = 1,
+				    .throughput_max = 3,
+				    .look_ns = 10000000,
 				    .seed = 7 + (uint64_t)i,
 				    .ack_delay_ns = 200000,
 				    .ping_idle_ns = 1000000000,
