@@ -156,6 +156,7 @@ enum left_why {
 	LEFT_NO_ROOM,     /* a limit is reached, or there is no memory */
 	LEFT_FAMILY,      /* IPV6_V6ONLY, or an address of the other family */
 	LEFT_BY_CLIENT,   /* accepted: the client came by kernel TCP */
+	LEFT_IN_USE,      /* another socket of ncd's has the port */
 	LEFT_WHY_END
 };
 

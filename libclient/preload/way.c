@@ -224,6 +224,8 @@ enum left_why way_why(int error)
 	case -ENOMEM:
 	case -ENOBUFS:
 		return LEFT_NO_ROOM;
+	case -EADDRINUSE:
+		return LEFT_IN_USE;
 	case -EAFNOSUPPORT:
 	case -EOPNOTSUPP:
 		return LEFT_FAMILY;
@@ -253,6 +255,8 @@ const char *way_why_text(enum left_why why)
 		return "its kind of address";
 	case LEFT_BY_CLIENT:
 		return "the client came by it";
+	case LEFT_IN_USE:
+		return "the port is in use at ncd";
 	case LEFT_OTHER:
 	case LEFT_WHY_END:
 		break;
