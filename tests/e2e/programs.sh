@@ -1,16 +1,14 @@
 #!/bin/bash
-# programs.sh - sourced by the run_* cases: programs as Debian has them under ncd-run, each as server
-# and as client, with the other side under ncd-run too, or plain.
+# programs.sh - sourced by cases of programs as Debian has them under ncd-run: each as server and as
+# client, with the other side under ncd-run too, or plain.
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/hosts.sh"
 
-large=$((120000000 / slow))
 needs() {
 	[ "$slow" = 1 ] || skip "a sanitizer's library cannot be loaded into Debian's programs"
 	command -v "$1" >/dev/null || skip "needs $1"
 }
 # A program that fails or lingers must not be taken for one that works.
 limit=(timeout --kill-after=2 $((25 * slow)))
-python=(python3 -c)
 ncd_run=("$OUT/ncd-run" --verbose)
 
 # How the two sides are started: "server client" of run and plain, in turn.
@@ -42,6 +40,8 @@ through() { # through WAY NAME...
 		[ -z "$said" ] || fail "ncd carried what only one side has"
 	fi
 }
+python=(python3 -c)
+
 # both_sides PORT SERVER-ARRAY CLIENT-ARRAY EXPECTED - the server on "there", the client here, in
 # all ways; the client must end well and print EXPECTED.
 both_sides() {

@@ -1,7 +1,9 @@
 #!/bin/bash
-# run_programs.sh - programs as Debian has them under ncd-run, in all ways; each case is short.
+# run_programs.sh - programs as Debian has them under ncd-run: each as server and as client, with the
+# other side under ncd-run too, or plain.
 . "$(dirname "$(readlink -f "$0")")/programs.sh"
 
+large=$((120000000 / slow))
 threaded_server='
 import socket, sys, threading
 def serve(c):
