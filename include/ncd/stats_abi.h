@@ -64,7 +64,7 @@ struct stats_head { /* control */
 	uint32_t lane_latency;
 	uint32_t lane_throughput;
 	uint32_t lane_max;
-	uint32_t pad;
+	uint32_t pad2;
 };
 
 struct stats_worker { /* that worker */

@@ -151,4 +151,36 @@ static inline struct ctl_hello rig_hello(void)
 	};
 }
 
+/* Receives one message; its descriptors are closed, and counted. -1: none is there. */
+static inline ssize_t receive(int fd, union ctl_message *msg, uint32_t *ret_fds)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(16 * sizeof(int))];
+	} ctrl;
+	struct iovec iov = { .iov_base = msg, .iov_len = sizeof(*msg) };
+	struct msghdr h = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &ctrl,
+			    .msg_controllen = sizeof(ctrl) };
+	ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&h) : NULL;
+	int one;
+
+	*ret_fds = 0;
+	for (; c && *ret_fds < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); (*ret_fds)++) {
+		memcpy(&one, CMSG_DATA(c) + *ret_fds * sizeof(int), sizeof(one));
+		close(one);
+	}
+	return n;
+}
+
+static inline bool has_ended(int fd)
+{
+	union ctl_message msg;
+	uint32_t fds;
+
+	return receive(fd, &msg, &fds) == 0;
+}
+
 #endif /* NCD_CONTROL_RIG_H */

@@ -5,13 +5,8 @@
  * applications on socketpairs, fake workers that answer when told.
  */
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
-#include <sched.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "../ncd_test.h"
@@ -29,38 +24,6 @@ static int rig_tear_down(void **state)
 {
 	rig_destroy(*state);
 	return 0;
-}
-
-/* Receives one message; its descriptors are closed, and counted. -1: none is there. */
-static ssize_t receive(int fd, union ctl_message *msg, uint32_t *ret_fds)
-{
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(16 * sizeof(int))];
-	} ctrl;
-	struct iovec iov = { .iov_base = msg, .iov_len = sizeof(*msg) };
-	struct msghdr h = { .msg_iov = &iov,
-			    .msg_iovlen = 1,
-			    .msg_control = &ctrl,
-			    .msg_controllen = sizeof(ctrl) };
-	ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&h) : NULL;
-	int one;
-
-	*ret_fds = 0;
-	for (; c && *ret_fds < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); (*ret_fds)++) {
-		memcpy(&one, CMSG_DATA(c) + *ret_fds * sizeof(int), sizeof(one));
-		close(one);
-	}
-	return n;
-}
-
-static bool has_ended(int fd)
-{
-	union ctl_message msg;
-	uint32_t fds;
-
-	return receive(fd, &msg, &fds) == 0;
 }
 
 static int attach(struct rig *r)
@@ -656,140 +619,6 @@ static void a_table_that_lies_is_shown_as_far_as_it_goes(void **state)
 	assert_int_equal(left_shown(r), 0);
 }
 
-/* ---- copy workers: real ones ---- */
-
-struct copy_rig {
-	struct rig *r;
-	struct copy_workers ws;
-	int fd; /* an application, which is this process */
-	struct copy_client *client;
-};
-
-static void copy_told(void *ctx)
-{
-	struct copy_rig *cr = ctx;
-
-	control_copy_event(&cr->r->control);
-}
-
-/* NULL: not allowed here. */
-static struct copy_rig *copy_rig_create(void)
-{
-	struct copy_rig *cr = calloc(1, sizeof(*cr));
-	struct ctl_hello hello = rig_hello();
-	union ctl_message msg;
-	uint32_t fds;
-
-	assert_non_null(cr);
-	cr->r = rig_create(SLOTS);
-	assert_int_equal(copy_workers_init(&cr->ws, cr->r->base, copy_told, cr), 0);
-	for (uint32_t i = 0; i < 2; i++)
-		assert_int_equal(copy_workers_start(&cr->ws, -1, 0, NULL), 0);
-	cr->r->control.copy_workers = &cr->ws;
-	cr->fd = rig_connect(cr->r);
-	assert_true(rig_send(cr->fd, &hello, sizeof(hello), NULL, 0) > 0);
-	rig_pump(cr->r);
-	assert_int_equal(receive(cr->fd, &msg, &fds), sizeof(msg.welcome));
-	cr->client = cr->r->control.clients->copy;
-	assert_int_equal(fds, 1 + RIG_WORKERS + (cr->client ? 2 : 0));
-	assert_int_equal(cr->r->control.clients->layout.copy_workers, cr->client ? 2 : 0);
-	return cr;
-}
-
-static void copy_rig_destroy(struct copy_rig *cr)
-{
-	close(cr->fd);
-	rig_pump(cr->r);
-	copy_workers_stop(&cr->ws);
-	assert_false(cr->ws.stuck);
-	rig_destroy(cr->r);
-	copy_workers_fini(&cr->ws);
-	free(cr);
-}
-
-static void copy_post(struct copy_rig *cr, uint32_t segment, uint8_t *at, uint32_t bytes)
-{
-	struct copy_queue_shm *q = cr->client->queue[0].shm;
-	struct copy_piece_shm *p = cr->client->piece;
-	struct ring ring;
-
-	p->way = COPY_IN;
-	p->segment = segment;
-	p->bytes = bytes;
-	p->off = 0;
-	p->address = (uintptr_t)at;
-	atomic_store(&p->state, COPY_POSTED);
-	ring_init(&ring, q->ring, NCD_COPY_PIECES);
-	assert_int_equal(ring_push(&ring, 0), 0);
-	assert_int_equal(eventfd_write(cr->client->queue[0].doorbell_fd, 1), 0);
-}
-
-static void copies_that_lie_end_that_client_only(void **state)
-{
-	struct copy_rig *cr = copy_rig_create();
-	uint8_t byte = 0;
-	int good;
-
-	(void)state;
-	if (cr->client) {
-		good = rig_connect(cr->r);
-		copy_post(cr, 1, &byte, 1); /* there is no segment yet */
-		while (!has_ended(cr->fd))
-			rig_pump(cr->r);
-		assert_false(has_ended(good));
-		close(good);
-	}
-	copy_rig_destroy(cr);
-}
-
-/* One page that is not there until it is given. -1: not allowed here. */
-static int page_without(uint8_t *at)
-{
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .range = { (uintptr_t)at, NCD_PAGE },
-				       .mode = UFFDIO_REGISTER_MODE_MISSING };
-
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) < 0 || ioctl(fd, UFFDIO_REGISTER, &reg) < 0)
-		return -1;
-	return fd;
-}
-
-/* The library takes the end of the connection for the end of all that is done to its memory. */
-static void the_connection_stays_while_its_memory_is_copied(void **state)
-{
-	struct copy_rig *cr = copy_rig_create();
-	struct ctl_head garbage = { .type = 4711 };
-	struct uffdio_zeropage zero = { .range = { .len = NCD_PAGE } };
-	uint8_t *page;
-	int fault_fd;
-
-	(void)state;
-	page = mmap(NULL, NCD_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_true(page != MAP_FAILED);
-	fault_fd = page_without(page);
-	if (cr->client && fault_fd >= 0) {
-		/* Any memory of ours does for a ring. */
-		copy_client_segment(cr->client, cr->client->queue[1].shm->ring, 64);
-		copy_post(cr, 1, page, 64);
-		while (atomic_load(&cr->client->piece->state) != COPY_TAKEN)
-			sched_yield();
-		assert_true(rig_send(cr->fd, &garbage, sizeof(garbage), NULL, 0) > 0);
-		rig_pump(cr->r);
-		assert_int_equal(cr->r->control.attached, 0);
-		assert_int_equal(cr->r->control.clients->state, CLIENT_LEAVING);
-		assert_false(has_ended(cr->fd));
-		zero.range.start = (uintptr_t)page;
-		assert_int_equal(ioctl(fault_fd, UFFDIO_ZEROPAGE, &zero), 0);
-		while (!has_ended(cr->fd))
-			rig_pump(cr->r);
-	}
-	if (fault_fd >= 0)
-		close(fault_fd);
-	(void)munmap(page, NCD_PAGE);
-	copy_rig_destroy(cr);
-}
-
 static void leaving_is_told_and_nobody_new_is_taken(void **state)
 {
 	struct ctl_hello hello = rig_hello();
@@ -848,8 +677,6 @@ int main(void)
 		RIG_TEST(a_region_that_lies_ends_that_client_only),
 		RIG_TEST(kernel_sockets_are_shown_until_they_are_gone),
 		RIG_TEST(a_table_that_lies_is_shown_as_far_as_it_goes),
-		cmocka_unit_test(copies_that_lie_end_that_client_only),
-		cmocka_unit_test(the_connection_stays_while_its_memory_is_copied),
 		RIG_TEST(leaving_is_told_and_nobody_new_is_taken),
 		RIG_TEST(everything_is_freed_with_requests_under_way),
 	};
