@@ -15,13 +15,13 @@
 
 #define RECLAIM_A_TURN 64
 
-static void upper_give(struct port *p, uint32_t slot)
+void upper_give(struct port *p, uint32_t slot)
 {
 	p->slot[slot].next = p->upper_free;
 	p->upper_free = slot;
 }
 
-static void slot_free(struct port *p, uint32_t slot)
+void slot_free(struct port *p, uint32_t slot)
 {
 	struct slot *sl = &p->slot[slot];
 
@@ -128,7 +128,8 @@ void port_remove(struct worker *w, struct port *p)
 		port_unpark_slot(p, p->parked_head);
 	for (struct flow *f = p->flows; f; f = next) {
 		next = f->next;
-		flow_release(w, f, p->bad, !(f->flags & FLOW_SHUTDOWN));
+		if (!(f->flags & FLOW_MOVE)) /* else it goes to another application */
+			flow_release(w, f, p->bad, !(f->flags & FLOW_SHUTDOWN));
 	}
 	io_watch_remove(w->io, &p->doorbell);
 }
@@ -152,7 +153,8 @@ static void flow_free(struct worker *w, struct flow *f)
 
 static bool port_gone(const struct port *p)
 {
-	return p->removed && p->flow_nr == 0 && !p->doorbell.lent && !p->active && !p->dirty;
+	return p->removed && p->flow_nr == 0 && p->retiring == 0 && !p->doorbell.lent &&
+	       !p->active && !p->dirty;
 }
 
 /* Ports whose last stream is done go back to control. */
@@ -177,12 +179,13 @@ static void ports_gone(struct worker *w)
 uint32_t ports_reclaim(struct worker *w)
 {
 	struct flow **at = &w->reclaim;
-	uint32_t did = ports_retire(w);
+	uint32_t did = ports_retire(w) + ports_move(w);
 
 	for (uint32_t nr = 0; *at && nr < RECLAIM_A_TURN; nr++) {
 		struct flow *f = *at;
 
-		if (f->flags & FLOW_RETIRE || ring_lent(w, &f->tx) || ring_lent(w, &f->rx)) {
+		if (f->flags & (FLOW_RETIRE | FLOW_MOVE) || ring_lent(w, &f->tx) ||
+		    ring_lent(w, &f->rx)) {
 			at = &f->reclaim_next;
 			continue;
 		}

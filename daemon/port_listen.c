@@ -18,6 +18,9 @@ static void accept_queue_reset(struct port *p, struct listener *l)
 	/* Relaxed, both: the answer by the control socket orders them. */
 	atomic_store_explicit(&l->accept.shm->tail, 0, memory_order_relaxed);
 	atomic_store_explicit(&l->accept.shm->head, 0, memory_order_relaxed);
+	/* Relaxed: as above. The bits of other workers are theirs. */
+	atomic_fetch_and_explicit(&p->listener_shm[l->number].elsewhere,
+				  ~((uint64_t)1 << p->cfg.worker), memory_order_relaxed);
 }
 
 int port_listen(struct worker *w, struct port *p, const struct worker_cmd *cmd)
@@ -44,16 +47,17 @@ int port_listen(struct worker *w, struct port *p, const struct worker_cmd *cmd)
 		.class = cmd->listen.class,
 		.addr = cmd->listen.addr,
 		.port_nr = cmd->listen.port,
+		.title = cmd->listen.title,
 	};
 	accept_queue_reset(p, l);
-	ret = engine_listen(w->engine, &l->addr, l->port_nr, l);
+	ret = group_join(w, l);
 	if (ret < 0)
 		l->used = false;
 	return ret;
 }
 
-/* Streams waiting to be accepted; -EPROTO if the application's index is impossible. */
-static int accept_waiting(const struct listener *l)
+/* Words in the queue; -EPROTO if the application's index is impossible. */
+static int accept_words(const struct listener *l)
 {
 	/* RECYCLE, producer end. */
 	uint32_t head = atomic_load_explicit(&l->accept.shm->head, memory_order_acquire);
@@ -62,20 +66,34 @@ static int accept_waiting(const struct listener *l)
 	return nr <= NCD_BACKLOG_MAX ? (int)nr : -EPROTO;
 }
 
+int listener_waiting(struct listener *l)
+{
+	int nr = accept_words(l);
+	int taken = nr < 0 ? 0 : (int)(l->taken_end - (l->accept.own - (uint32_t)nr));
+
+	if (taken <= 0) {
+		l->taken_end = l->accept.own - (uint32_t)(nr < 0 ? 0 : nr);
+		taken = 0;
+	}
+	return nr - taken;
+}
+
 bool listener_has_room(struct worker *w, struct listener *l)
 {
-	int nr = accept_waiting(l);
+	int words = accept_words(l);
 
-	if (nr < 0) {
+	if (words < 0) {
 		port_bad(w, l->port, "accept queue's head is impossible");
 		return false;
 	}
 	/* As listen(2) in Linux: one more than the backlog. */
-	return l->used && (uint32_t)nr + l->parked <= l->backlog;
+	return l->used && words < (int)NCD_BACKLOG_MAX &&
+	       (uint32_t)listener_waiting(l) + l->parked <= l->backlog;
 }
 
 void listener_push(struct worker *w, struct listener *l, struct flow *f)
 {
+	f->listener = l->number;
 	f->flags |= FLOW_ACCEPT;
 	f->accept_at = l->accept.own;
 	if (ring_push(&l->accept, f->slot) < 0) {
@@ -113,13 +131,15 @@ static void drop_waiting(struct worker *w, struct port *p, const struct listener
 
 int port_unlisten(struct worker *w, struct port *p, uint32_t number)
 {
-	struct listener *l;
+	struct listener *l, *member;
 
 	if (number >= NCD_LISTENERS_MAX || !p->listener[number].used)
 		return -EINVAL;
 	l = &p->listener[number];
-	engine_unlisten(w->engine, &l->addr, l->port_nr);
+	member = group_leave(w, l);
 	l->used = false;
+	if (member)
+		listener_hand_over(w, l, member);
 	drop_waiting(w, p, l);
 	pollfd_close(&l->pollfd);
 	return 0;

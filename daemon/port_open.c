@@ -54,9 +54,10 @@ static void fill_slot(const struct flow *f, uint32_t listener)
 	engine_stream_info(f->stream, &i);
 	/* Relaxed, all: STATE orders them. */
 	atomic_store_explicit(&shm->tx_head, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->rx_tail, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->rx_base, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->flags, 0, memory_order_relaxed);
+	/* Of one that comes from another queue, what has been received. */
+	atomic_store_explicit(&shm->rx_tail, stream_rx_contiguous(f->stream), memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_base, f->rx_base, memory_order_relaxed);
+	atomic_store_explicit(&shm->flags, f->shm_flags, memory_order_relaxed);
 	atomic_store_explicit(&shm->srtt_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->error, 0, memory_order_relaxed);
 	shm->tx_segment = f->tx.segment;
@@ -76,6 +77,28 @@ static void fill_slot(const struct flow *f, uint32_t listener)
 	memcpy(shm->peer_addr, i.remote.byte, sizeof(shm->peer_addr));
 }
 
+void flow_link(struct port *p, struct flow *f)
+{
+	f->port = p;
+	f->prev = NULL;
+	f->next = p->flows;
+	if (f->next)
+		f->next->prev = f;
+	p->flows = f;
+	p->flow_nr++;
+}
+
+void flow_unlink(struct port *p, struct flow *f)
+{
+	if (f->prev)
+		f->prev->next = f->next;
+	else
+		p->flows = f->next;
+	if (f->next)
+		f->next->prev = f->prev;
+	p->flow_nr--;
+}
+
 static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s)
 {
 	struct flow *f = &w->flow[stream_index(s)];
@@ -84,11 +107,7 @@ static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s
 	/* Its predecessor may still be in the list of the touched. */
 	*f = (struct flow){ .stream = s, .port = p, .slot = SLOT_NONE, .listener = UINT32_MAX,
 			    .flags = f->flags & FLOW_TOUCHED, .touched_next = f->touched_next };
-	f->next = p->flows;
-	if (f->next)
-		f->next->prev = f;
-	p->flows = f;
-	p->flow_nr++;
+	flow_link(p, f);
 	engine_stream_set_user(s, f);
 	return f;
 }
@@ -207,8 +226,7 @@ void port_open(struct worker *w, struct port *p, uint32_t slot)
 	}
 }
 
-/* A slot of the upper half, or SLOT_NONE. */
-static uint32_t upper_take(struct port *p)
+uint32_t upper_take(struct port *p)
 {
 	uint32_t slot = p->upper_free;
 
@@ -219,37 +237,15 @@ static uint32_t upper_take(struct port *p)
 	return p->upper_high < p->layout.slots ? p->upper_high++ : SLOT_NONE;
 }
 
-/* 0, -EAGAIN: no memory yet; another -errno: refuse it. */
-static int admit(struct worker *w, struct flow *f, bool least)
+void flow_present(struct worker *w, struct flow *f, struct listener *l, uint32_t slot)
 {
-	struct port *p = f->port;
-	struct listener *l = &p->listener[f->listener];
 	struct ring_wish wish = ring_wish(w, l->tx_bytes, l->rx_bytes);
-	struct ring_mem tx, rx;
 	struct slot_shm *shm;
-	uint32_t slot;
-	int ret;
 
-	if (!listener_has_room(w, l))
-		return -ENOBUFS;
-	ret = rings_take(w, p, &wish, least, &f->tx, &f->rx);
-	if (ret < 0)
-		return ret;
-	f->tx_most = wish.tx_most;
-	f->rx_most = wish.rx_most;
-	slot = upper_take(p);
-	if (slot == SLOT_NONE) {
-		arena_give(p->arena, &f->tx);
-		arena_give(p->arena, &f->rx);
-		return -ENOBUFS;
-	}
-	flow_put_in_slot(p, f, slot);
-	tx = ring_of(&f->tx);
-	rx = ring_of(&f->rx);
-	engine_stream_rings(f->stream, &tx, &rx, f);
-	if (l->class != CLASS_AUTO)
-		engine_stream_class(w->engine, f->stream, l->class);
-
+	flow_put_in_slot(l->port, f, slot);
+	/* One that comes from another queue may have larger ones. */
+	f->tx_most = wish.tx_most > f->tx.bytes ? wish.tx_most : f->tx.bytes;
+	f->rx_most = wish.rx_most > f->rx.bytes ? wish.rx_most : f->rx.bytes;
 	shm = f->shm;
 	/* The application's words still hold what the slot's last stream left; relaxed: STATE. */
 	atomic_store_explicit(&shm->tx_tail, 0, memory_order_relaxed);
@@ -262,30 +258,53 @@ static int admit(struct worker *w, struct flow *f, bool least)
 	atomic_store_explicit(&shm->rx_taken, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->rx_want, 0, memory_order_relaxed);
 	f->flags |= FLOW_OPEN;
-	fill_slot(f, f->listener);
+	fill_slot(f, l->number);
 	flow_stats_open(w, f);
 	/* STATE, daemon end. */
 	atomic_store_explicit(&shm->state, SLOT_OPEN, memory_order_release);
 	listener_push(w, l, f);
+}
+
+/* 0, -EAGAIN: no memory yet; another -errno: refuse it. */
+static int admit(struct worker *w, struct flow *f, bool least)
+{
+	struct port *p = f->port;
+	struct listener *l = &p->listener[f->listener];
+	struct ring_wish wish = ring_wish(w, l->tx_bytes, l->rx_bytes);
+	struct ring_mem tx, rx;
+	uint32_t slot;
+	int ret;
+
+	if (!listener_has_room(w, l))
+		return -ENOBUFS;
+	ret = rings_take(w, p, &wish, least, &f->tx, &f->rx);
+	if (ret < 0)
+		return ret;
+	slot = upper_take(p);
+	if (slot == SLOT_NONE) {
+		arena_give(p->arena, &f->tx);
+		arena_give(p->arena, &f->rx);
+		return -ENOBUFS;
+	}
+	tx = ring_of(&f->tx);
+	rx = ring_of(&f->rx);
+	engine_stream_rings(f->stream, &tx, &rx, f);
+	if (l->class != CLASS_AUTO)
+		engine_stream_class(w->engine, f->stream, l->class);
+	flow_present(w, f, l, slot);
 	return 0;
 }
 
 void flow_forget(struct port *p, struct flow *f)
 {
-	if (f->prev)
-		f->prev->next = f->next;
-	else
-		p->flows = f->next;
-	if (f->next)
-		f->next->prev = f->prev;
-	p->flow_nr--;
+	flow_unlink(p, f);
 	f->stream = NULL;
 }
 
 int port_incoming(void *ctx, struct stream *s, void *listener_user)
 {
 	struct worker *w = ctx;
-	struct listener *l = listener_user;
+	struct listener *l = group_pick(w, listener_user);
 	struct port *p = l->port;
 	struct flow *f;
 	int ret;

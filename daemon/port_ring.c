@@ -77,7 +77,7 @@ static uint32_t ring_first(const struct worker *w, const struct port *p, uint32_
 	return size < limit ? size : limit;
 }
 
-static void memory_ask(struct worker *w, struct port *p, uint64_t bytes)
+void rings_ask(struct worker *w, struct port *p, uint64_t bytes)
 {
 	struct worker_event ev = { .type = EVT_SEGMENT_WANTED, .port = p, .bytes = bytes };
 
@@ -100,7 +100,7 @@ int rings_take(struct worker *w, struct port *p, const struct ring_wish *wish, b
 	}
 	if (least)
 		return -ENOBUFS;
-	memory_ask(w, p, (uint64_t)tx_bytes + rx_bytes);
+	rings_ask(w, p, (uint64_t)tx_bytes + rx_bytes);
 	return -EAGAIN;
 }
 
@@ -118,7 +118,7 @@ bool ring_lent(const struct worker *w, const struct arena_block *b)
 	return b->base && engine_ring_lent(w->engine, b->base, b->bytes);
 }
 
-static void retire(struct worker *w, struct flow *f)
+void flow_retire(struct worker *w, struct flow *f)
 {
 	if (f->flags & FLOW_RETIRE)
 		return;
@@ -138,14 +138,14 @@ static void tx_taken(struct worker *w, struct flow *f)
 	f->tx_next = (struct arena_block){ 0 };
 	f->tx_bytes = f->tx.bytes;
 	f->tx_taken++;
-	retire(w, f);
+	flow_retire(w, f);
 }
 
 static void rx_left(struct worker *w, struct flow *f)
 {
 	f->rx_old = f->rx_prev;
 	f->rx_prev = (struct arena_block){ 0 };
-	retire(w, f);
+	flow_retire(w, f);
 }
 
 int flow_exchange(struct worker *w, struct flow *f, const char **ret_why)
@@ -204,7 +204,7 @@ static int ring_larger(struct worker *w, struct flow *f, uint32_t bytes, uint32_
 		f->grow_next = p->growing;
 		p->growing = f;
 	}
-	memory_ask(w, p, size);
+	rings_ask(w, p, size);
 	return -EAGAIN;
 }
 
@@ -310,15 +310,20 @@ static bool flow_may_grow(const struct flow *f)
 /* False while a channel names an old ring. */
 static bool retired(struct worker *w, struct flow *f)
 {
+	struct port *p = f->old_port ? f->old_port : f->port;
+
 	if (ring_lent(w, &f->tx_old) || ring_lent(w, &f->rx_old))
 		return false;
 	f->flags &= ~FLOW_RETIRE;
 	/* As in flow_free: what is on its way out of these pages stays what it was. */
 	if (f->tx_old.base && engine_stream_tx_exposed(f->stream))
 		arena_discard(&f->tx_old);
-	arena_give(f->port->arena, &f->tx_old);
-	arena_give(f->port->arena, &f->rx_old);
-	port_trim_later(w, f->port);
+	arena_give(p->arena, &f->tx_old);
+	arena_give(p->arena, &f->rx_old);
+	port_trim_later(w, p);
+	if (f->old_port)
+		f->old_port->retiring--;
+	f->old_port = NULL;
 	/* The next step had to wait for this. */
 	if (flow_may_grow(f))
 		flow_grow(w, f);

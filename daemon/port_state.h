@@ -46,6 +46,7 @@ struct slot {
 #define FLOW_EXCHANGE 0x200u /* a ring was given and is not taken, or the old one not left */
 #define FLOW_RETIRE   0x400u /* in worker.retire: old rings perhaps still lent */
 #define FLOW_GROW     0x800u /* in port.growing */
+#define FLOW_MOVE     0x1000u /* in worker.moving: taken back from an accept queue */
 
 struct flow {
 	struct stream *stream; /* NULL: unused */
@@ -73,6 +74,9 @@ struct flow {
 	struct flow *reclaim_next;
 	struct flow *touched_next;
 	struct flow *parked_next;
+	struct flow *move_next;
+	struct port *old_port; /* whose tx_old and rx_old are, if not its own */
+	uint64_t title;        /* FLOW_MOVE: of the group that it came to */
 	uint32_t listener;
 	uint32_t accept_at;
 };
@@ -90,7 +94,13 @@ struct listener {
 	struct address addr;
 	uint16_t port_nr;
 	bool pending;   /* its completion found no room */
+	bool active;    /* its application has waited for streams */
+	bool elsewhere; /* our bit is in listener_shm.elsewhere */
 	struct ring accept;
+	uint32_t taken_end;   /* in the queue: below it nothing waits, if that is beyond head */
+	uint64_t title;       /* what it shares with the others of its group; 0: nothing */
+	uint64_t served;      /* worker.served when it last got a stream */
+	struct listener *group_next, *group_prev; /* itself, if it is alone */
 	struct listener *dirty_next;
 };
 
@@ -126,6 +136,7 @@ struct port {
 	uint64_t grow_ns;      /* memory was refused: not asked for again before */
 	struct flow *flows;
 	uint32_t flow_nr;
+	uint32_t retiring; /* flows of other ports whose old rings are ours */
 	uint64_t active_ns; /* last time that words came */
 	struct io_watch doorbell;
 	struct port *next, *active_next, *dirty_next;
@@ -164,6 +175,13 @@ void port_unpark_slot(struct port *p, uint32_t slot);
 void port_unpark_flow(struct port *p, struct flow *f);
 /* @f is no stream's any more. */
 void flow_forget(struct port *p, struct flow *f);
+/* In and out of the list of @p's. */
+void flow_link(struct port *p, struct flow *f);
+void flow_unlink(struct port *p, struct flow *f);
+/* A slot of the upper half, or SLOT_NONE. */
+uint32_t upper_take(struct port *p);
+/* An incoming stream with its rings is shown in @slot, and put in the queue of @l. */
+void flow_present(struct worker *w, struct flow *f, struct listener *l, uint32_t slot);
 
 /* port_ring.c: how large rings are, and how they grow */
 struct ring_wish {
@@ -188,7 +206,10 @@ void flow_grow(struct worker *w, struct flow *f);
 void port_grow(struct worker *w, struct port *p, bool denied);
 /* All rings of a flow that is over; none is lent. */
 void flow_rings_give(struct flow *f);
+/* Asks control for a segment with room for @bytes, unless it has been asked. */
+void rings_ask(struct worker *w, struct port *p, uint64_t bytes);
 /* Old rings go back to the arena once no channel names them. */
+void flow_retire(struct worker *w, struct flow *f);
 uint32_t ports_retire(struct worker *w);
 bool ring_lent(const struct worker *w, const struct arena_block *b);
 
@@ -200,8 +221,31 @@ void listener_push(struct worker *w, struct listener *l, struct flow *f);
 bool listener_has_room(struct worker *w, struct listener *l);
 /* True if the application has not taken @f from its accept queue. */
 bool listener_holds(const struct listener *l, const struct flow *f);
+/* Streams waiting to be accepted; -EPROTO if the application's index is impossible. */
+int listener_waiting(struct listener *l);
+
+/* port_group.c */
+/* Alone, or with those of the same title. -EADDRINUSE, -ENOBUFS. */
+int group_join(struct worker *w, struct listener *l);
+/* Returns one that is left, or NULL. */
+struct listener *group_leave(struct worker *w, struct listener *l);
+/* Who is to get the next stream, of the group of @member; it may have no room. */
+struct listener *group_pick(struct worker *w, struct listener *member);
+/* Streams were put in the queue of @l, this turn. */
+void group_pushed(struct worker *w, struct listener *l);
+/* SQ_SHARE. */
+void group_share(struct worker *w, struct listener *l);
+
+/* port_move.c */
+/* The oldest stream in the queue of @from goes to @to, perhaps later. False: there is none. */
+bool listener_pass(struct worker *w, struct listener *from, struct listener *to);
+/* @l has left its group, of which @member is one: its queue goes to them. */
+void listener_hand_over(struct worker *w, struct listener *l, struct listener *member);
+uint32_t ports_move(struct worker *w);
 
 /* port_close.c */
+void slot_free(struct port *p, uint32_t slot);
+void upper_give(struct port *p, uint32_t slot);
 void port_close_slot(struct worker *w, struct port *p, uint32_t slot, bool abort);
 /* The application lets go of @f; with @reset_after instead of FIN a RESET. */
 void flow_release(struct worker *w, struct flow *f, bool abort, bool reset_after);

@@ -93,10 +93,22 @@ static void class_slot(struct worker *w, struct port *p, uint32_t slot, uint32_t
 		engine_stream_class(w->engine, f->stream, (enum stream_class)class);
 }
 
+static void share_listener(struct worker *w, struct port *p, uint32_t number)
+{
+	if (number >= NCD_LISTENERS_MAX)
+		port_bad(w, p, "listener out of range");
+	else if (p->listener[number].used) /* else closed, by another way */
+		group_share(w, &p->listener[number]);
+}
+
 static void submit(struct worker *w, struct port *p, uint64_t word)
 {
 	uint32_t slot = (uint32_t)word, arg = (uint32_t)(word >> 40);
 
+	if ((word >> 32 & 0xff) == SQ_SHARE) {
+		share_listener(w, p, slot);
+		return;
+	}
 	if (slot >= p->layout.slots) {
 		port_bad(w, p, "slot out of range");
 		return;
@@ -120,6 +132,7 @@ static void submit(struct worker *w, struct port *p, uint64_t word)
 	case SQ_CLASS:
 		class_slot(w, p, slot, arg);
 		break;
+	case SQ_SHARE: /* as above */
 	case SQ_OP_END:
 	default:
 		port_bad(w, p, "unknown operation");

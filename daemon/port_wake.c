@@ -229,6 +229,7 @@ static void wake_listeners(struct worker *w, struct port *p)
 		if (!l->used || p->bad)
 			continue;
 		ring_publish(&l->accept);
+		group_pushed(w, l);
 		if (listener_notify(w, l) == -EAGAIN && !l->pending) {
 			l->pending = true;
 			p->pending_listeners++;
@@ -316,6 +317,9 @@ uint32_t ports_wake(struct worker *w)
 		for (; dirty; dirty &= dirty - 1)
 			wake_cq(w, p, (uint32_t)__builtin_ctz(dirty));
 		p->dirty = false;
+		/* A stream came to it from another queue meanwhile. */
+		if (p->dirty_listeners)
+			port_mark(w, p);
 		did++;
 	}
 	return did;

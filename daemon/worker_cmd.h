@@ -81,6 +81,7 @@ struct worker_cmd {
 			uint32_t backlog;
 			uint32_t tx_bytes, rx_bytes; /* 0: default */
 			enum stream_class class;
+			uint64_t title; /* of its group; 0: it is alone */
 		} listen;
 		struct {
 			uint32_t slot; /* or listener | CQ_LISTENER */

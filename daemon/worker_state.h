@@ -80,6 +80,8 @@ struct worker {
 	struct port *dirty_ports;  /* wakes are due, by port.dirty_next */
 	struct flow *reclaim;  /* finished, rings perhaps still lent */
 	struct flow *retire;   /* with old rings, perhaps still lent */
+	struct flow *moving, **moving_end; /* on the way to another accept queue */
+	uint64_t served;       /* streams given to groups */
 	struct flow *touched;  /* statistics to be written */
 	uint32_t removed_ports;
 	uint32_t pending_ports; /* with completions that found no room */

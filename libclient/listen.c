@@ -121,7 +121,7 @@ bool acceptor_look(struct nc_sock *s)
 	struct acceptor *a = s->acceptor;
 
 	for (uint32_t i = 0; i < s->att->layout.workers; i++)
-		if (!ring_empty(&a->ring[i]))
+		if (!ring_empty_claim(&a->ring[i]))
 			return true;
 	return attachment_dead(s->att);
 }
@@ -136,7 +136,7 @@ static bool acceptor_pop(struct nc_sock *s, struct app_port **ret_port, uint32_t
 	for (uint32_t i = 0; i < nr; i++) {
 		uint32_t worker = (a->turn + i) % nr;
 
-		if (ring_pop(&a->ring[worker], &word) < 0 || word >= s->att->layout.slots)
+		if (ring_pop_claim(&a->ring[worker], &word) < 0 || word >= s->att->layout.slots)
 			continue;
 		a->turn = (worker + 1) % nr;
 		*ret_port = &s->att->port[worker];

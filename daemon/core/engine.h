@@ -212,6 +212,10 @@ int engine_connect(struct engine *e, const struct engine_connect *args, uint64_t
  * -ENOBUFS. */
 int engine_listen(struct engine *e, const struct address *addr, uint16_t port, void *user);
 void engine_unlisten(struct engine *e, const struct address *addr, uint16_t port);
+/* The @user of who listens on exactly this; of who would hear the OPEN of incoming @s, if it came
+ * now. NULL: nobody. */
+void *engine_listening(const struct engine *e, const struct address *addr, uint16_t port);
+void *engine_stream_listening(const struct engine *e, const struct stream *s);
 
 void engine_stream_rings(struct stream *s, const struct ring_mem *tx, const struct ring_mem *rx,
 			 void *user);

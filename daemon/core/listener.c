@@ -18,14 +18,23 @@ static bool same_place(const struct listener *l, const struct address *addr)
 	       (address_is_any(&l->addr) && address_is_any(addr) && family_equal(&l->addr, addr));
 }
 
+struct listener *listener_exact(const struct listener_table *t, const struct address *addr,
+				uint16_t port)
+{
+	uint32_t i;
+
+	for (i = t->by_port[port]; i != 0; i = t->at[i - 1].next)
+		if (same_place(&t->at[i - 1], addr))
+			return &t->at[i - 1];
+	return NULL;
+}
+
 int listener_add(struct listener_table *t, const struct address *addr, uint16_t port, void *user)
 {
 	uint32_t i;
 
-	for (i = t->by_port[port]; i != 0; i = t->at[i - 1].next) {
-		if (same_place(&t->at[i - 1], addr))
-			return -EADDRINUSE;
-	}
+	if (listener_exact(t, addr, port))
+		return -EADDRINUSE;
 	for (i = 0; i < t->capacity && t->at[i].used; i++)
 		;
 	if (i == t->capacity)

@@ -29,6 +29,9 @@ struct listener_table {
 /* -EADDRINUSE, -ENOBUFS. */
 int listener_add(struct listener_table *t, const struct address *addr, uint16_t port, void *user);
 void listener_remove(struct listener_table *t, const struct address *addr, uint16_t port);
+/* The listener on exactly @addr and @port, as listener_add() compares them; or NULL. */
+struct listener *listener_exact(const struct listener_table *t, const struct address *addr,
+				uint16_t port);
 /* The listener that hears @addr and @port, an exact one before a wildcard; or NULL. */
 struct listener *listener_find(const struct listener_table *t, const struct address *addr,
 			       uint16_t port);

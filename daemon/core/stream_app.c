@@ -362,6 +362,20 @@ void engine_unlisten(struct engine *e, const struct address *addr, uint16_t port
 	listener_remove(&e->listeners, addr, port);
 }
 
+void *engine_listening(const struct engine *e, const struct address *addr, uint16_t port)
+{
+	const struct listener *l = listener_exact(&e->listeners, addr, port);
+
+	return l ? l->user : NULL;
+}
+
+void *engine_stream_listening(const struct engine *e, const struct stream *s)
+{
+	const struct listener *l = listener_find(&e->listeners, &s->local_addr, s->local_port);
+
+	return l ? l->user : NULL;
+}
+
 void engine_stream_rings(struct stream *s, const struct ring_mem *tx, const struct ring_mem *rx,
 			 void *user)
 {

@@ -82,6 +82,20 @@ static inline int ring_push(struct ring *r, uint64_t word)
 	return 0;
 }
 
+/*
+ * Where the producer may take a word back: who takes one leaves this in its place. No word that is
+ * pushed has this value.
+ */
+#define RING_CLAIMED UINT64_MAX
+
+/* Either side: takes the word at @index. RING_CLAIMED: the other side was faster. */
+static inline uint64_t ring_claim(const struct ring *r, uint32_t index)
+{
+	/* CLAIM, both ends (ncd/shm_abi.h). */
+	return atomic_exchange_explicit(&r->shm->word[index & (r->capacity - 1)], RING_CLAIMED,
+					memory_order_acq_rel);
+}
+
 /* Producer: the barrier between a batch of pushes and the look at the consumer's doorbell. */
 static inline void ring_publish(struct ring *r)
 {
@@ -111,11 +125,53 @@ static inline int ring_pop(struct ring *r, uint64_t *ret_word)
 	return 0;
 }
 
+/* The same of a ring whose words the producer may take back; those that it has are passed over. */
+static inline int ring_pop_claim(struct ring *r, uint64_t *ret_word)
+{
+	do {
+		if (r->own == r->foreign) {
+			/* PUBLISH, consumer end. */
+			uint32_t tail = atomic_load_explicit(&r->shm->tail, memory_order_acquire);
+
+			if (tail - r->own > r->capacity)
+				return -EPROTO;
+			r->foreign = tail;
+			if (r->own == tail)
+				return -EAGAIN;
+		}
+		*ret_word = ring_claim(r, r->own);
+		r->own++;
+		/* RECYCLE, consumer end: behind the claim, for then the place is written again. */
+		atomic_store_explicit(&r->shm->head, r->own, memory_order_release);
+	} while (*ret_word == RING_CLAIMED);
+	return 0;
+}
+
 /* Consumer: true if there is nothing to take. Used behind doorbell_arm(), hence seq_cst. */
 static inline bool ring_empty(const struct ring *r)
 {
 	/* DOORBELL, consumer end. */
 	return atomic_load_explicit(&r->shm->tail, memory_order_seq_cst) == r->own;
+}
+
+/* The same of a ring whose words the producer may take back; those that it has are passed over. */
+static inline bool ring_empty_claim(struct ring *r)
+{
+	/* PUBLISH, DOORBELL, consumer end. */
+	uint32_t tail = atomic_load_explicit(&r->shm->tail, memory_order_seq_cst);
+
+	if (tail - r->own > r->capacity)
+		return false; /* ring_pop_claim() tells */
+	r->foreign = tail;
+	/* Relaxed: PUBLISH ordered it. */
+	while (r->own != tail &&
+	       atomic_load_explicit(&r->shm->word[r->own & (r->capacity - 1)],
+				    memory_order_relaxed) == RING_CLAIMED) {
+		r->own++;
+		/* RECYCLE, consumer end. */
+		atomic_store_explicit(&r->shm->head, r->own, memory_order_release);
+	}
+	return r->own == tail;
 }
 
 #endif /* NCD_RING_H */

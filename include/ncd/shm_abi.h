@@ -54,6 +54,9 @@
  *        to the new one; ++rx_given --->  reads on in the new one
  *        old ring is free       <-------  ++rx_taken when it no longer looks into the old one
  *
+ * Listeners of several applications on one address may be a group (ctl_proto.h): a stream is put
+ * into the accept queue of one of them, and as long as it is there may be moved to another's.
+ *
  * rx_want asks for an rx ring of so many bytes: the library cannot read on before it sees them all
  * (MSG_PEEK). If there is none, the daemon lowers rx_most.
  *
@@ -75,6 +78,11 @@
  *            stores what there is to see, then clears the bits it serves in notify (one seq_cst
  *            RMW) and wakes for those that were set. Of the two RMWs on one word one is second:
  *            the app's, then it sees what was stored; or the daemon's, then it finds the wish.
+ *   CLAIM    who takes a word of an accept queue swaps RING_CLAIMED for it (acq_rel): the app that
+ *            accepts, or the daemon that gives the stream to another of its group. One gets it.
+ *   SHARE    app: counts itself in waiting (seq_cst), then loads elsewhere (seq_cst), and posts
+ *            SQ_SHARE to the workers in it; daemon: sets its bit in elsewhere (seq_cst), then loads
+ *            waiting (seq_cst). So a stream in the queue of who is busy comes to one who waits.
  */
 #ifndef NCD_SHM_ABI_H
 #define NCD_SHM_ABI_H
@@ -131,8 +139,13 @@ struct listener_shm {
 	uint32_t pad;
 	alignas(NCD_CACHE_LINE) _Atomic uint32_t notify; /* both; see below */
 	_Atomic uint32_t qp;                             /* app: queue pair of its completions */
+	_Atomic uint32_t waiting;   /* app: threads that sleep until a stream comes; SHARE */
+	uint32_t pad1;
+	_Atomic uint64_t elsewhere; /* workers, a bit each: streams wait at others; SHARE */
 };
 _Static_assert(sizeof(struct listener_shm) == 128, "shm ABI");
+_Static_assert(offsetof(struct listener_shm, elsewhere) == 80, "shm ABI");
+_Static_assert(NCD_WORKERS_MAX <= 64, "a bit each");
 
 /*
  * Sockets of the program that were left to kernel TCP, for ncd-stat: what they are, and why. All
@@ -283,6 +296,7 @@ enum sq_op {
 	SQ_SHUTDOWN,  /* no byte beyond tx_tail will come: FIN */
 	SQ_CLOSE,     /* the application will not touch the slot again. arg: CLOSE_* */
 	SQ_CLASS,     /* arg: 0 automatic, 1 latency, 2 throughput */
+	SQ_SHARE,     /* slot: a listener. What its group has in queues goes to who waits */
 	SQ_OP_END
 };
 #define CLOSE_GRACEFUL 0u /* send what is there, then FIN; RESET if bytes are unread (RFC 2525) */

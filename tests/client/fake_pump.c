@@ -125,6 +125,7 @@ static void pump_word(struct fake *f, uint64_t word, uint32_t worker)
 		pump_close(f, s);
 		break;
 	case SQ_CLASS:
+	case SQ_SHARE:
 	case SQ_OP_END:
 		break;
 	}

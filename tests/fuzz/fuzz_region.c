@@ -207,7 +207,7 @@ static void good_start(struct fuzz *f)
 	attach(f, &f->good);
 	listen_on(f, &f->good, GOOD_PORT, GOOD_RING);
 	open_slot(f, &f->good, 1, GOOD_PORT, GOOD_RING);
-	for (int i = 0; ring_pop(&f->good.accept, &word) < 0; i++) {
+	for (int i = 0; ring_pop_claim(&f->good.accept, &word) < 0; i++) {
 		if (i > TURNS_MAX)
 			abort();
 		turn(f);
@@ -221,7 +221,7 @@ static void good_clear(struct fuzz *f)
 {
 	uint64_t word;
 
-	while (ring_pop(&f->good.accept, &word) == 0)
+	while (ring_pop_claim(&f->good.accept, &word) == 0)
 		submit(&f->good, sq_word(SQ_CLOSE, (uint32_t)word, CLOSE_ABORT));
 }
 

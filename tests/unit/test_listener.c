@@ -46,8 +46,12 @@ static void an_exact_address_goes_before_a_wildcard(void **state)
 	assert_ptr_equal(listener_find(t, &one4, 80)->user, &exact);
 	assert_ptr_equal(listener_find(t, &one6, 80)->user, &wild);
 	assert_null(listener_find(t, &one4, 81));
+	assert_ptr_equal(listener_exact(t, &one4, 80)->user, &exact);
+	assert_ptr_equal(listener_exact(t, &any, 80)->user, &wild);
+	assert_null(listener_exact(t, &one6, 80));
 	listener_remove(t, &one4, 80);
 	assert_ptr_equal(listener_find(t, &one4, 80)->user, &wild);
+	assert_null(listener_exact(t, &one4, 80));
 }
 
 static void a_wildcard_of_ipv4_hears_ipv4_only(void **state)

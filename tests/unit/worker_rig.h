@@ -65,8 +65,11 @@ struct rig_host {
 	const char *reason;
 };
 
+#define RIG_MORE 2
+
 struct rig {
 	struct rig_host host[2];
+	struct rig_host more[RIG_MORE]; /* other applications of host 1 */
 	struct link link[2][4];
 	uint32_t links;
 	bool extra; /* host 0 may take the next link away again */
@@ -82,7 +85,8 @@ static inline void rig_post(struct rig_host *h, struct worker_cmd *cmd)
 	worker_post(h->worker, copy);
 }
 
-static inline void rig_segment(struct rig_host *h, uint64_t bytes)
+/* For application @h of @host. */
+static inline void rig_segment(struct rig_host *host, struct rig_host *h, uint64_t bytes)
 {
 	struct worker_cmd cmd = { .type = CMD_SEGMENT_DENIED, .port = h->port };
 
@@ -96,7 +100,16 @@ static inline void rig_segment(struct rig_host *h, uint64_t bytes)
 		cmd.segment.bytes = m->bytes;
 		cmd.segment.fd = m->fd;
 	}
-	rig_post(h, &cmd);
+	rig_post(host, &cmd);
+}
+
+/* Whose port it is. */
+static inline struct rig_host *rig_app(struct rig *r, struct rig_host *h, const struct port *port)
+{
+	for (int i = 0; i < RIG_MORE; i++)
+		if (port && r->more[i].port == port)
+			return &r->more[i];
+	return h;
 }
 
 /* Plays control: takes all events. */
@@ -120,14 +133,14 @@ static inline void rig_pump(struct rig *r)
 				ev.link->fd = -1;
 				break;
 			case EVT_CLIENT_BAD:
-				h->bad++;
-				h->reason = ev.reason;
+				rig_app(r, h, ev.port)->bad++;
+				rig_app(r, h, ev.port)->reason = ev.reason;
 				break;
 			case EVT_CLIENT_GONE:
-				h->gone++;
+				rig_app(r, h, ev.port)->gone++;
 				break;
 			case EVT_SEGMENT_WANTED:
-				rig_segment(h, ev.bytes);
+				rig_segment(h, rig_app(r, h, ev.port), ev.bytes);
 				break;
 			case EVT_PEER_LEFT:
 			case EVT_PEER_GROWS:
@@ -221,9 +234,9 @@ static inline struct address rig_address(uint8_t last)
 	return a;
 }
 
-static inline void rig_client(struct rig *r, int host)
+/* Application @h is attached to the worker of @host. */
+static inline void rig_client_at(struct rig *r, int host, struct rig_host *h)
 {
-	struct rig_host *h = &r->host[host];
 	struct worker_cmd cmd = { .type = CMD_CLIENT_ADD };
 	struct port_config cfg = { .worker = 0, .pid = 1, .region_max = 64u << 20 };
 	uint8_t *base;
@@ -246,7 +259,20 @@ static inline void rig_client(struct rig *r, int host)
 	ring_init(&h->accept, base + h->layout.accept_off, NCD_BACKLOG_MAX);
 	cmd.port = h->port;
 	rig_command(r, host, &cmd);
-	assert_int_equal(h->result, 0);
+	assert_int_equal(r->host[host].result, 0);
+}
+
+static inline void rig_client(struct rig *r, int host)
+{
+	rig_client_at(r, host, &r->host[host]);
+}
+
+/* One more on host 1; rig_stop takes it away. */
+static inline struct rig_host *rig_more(struct rig *r, int i)
+{
+	r->more[i].worker = r->host[1].worker;
+	rig_client_at(r, 1, &r->more[i]);
+	return &r->more[i];
 }
 
 static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
@@ -320,6 +346,12 @@ static inline void rig_stop(struct rig *r)
 			region_unmap(&h->seg[k]);
 		close(h->event_fd);
 		close(h->doorbell_fd);
+	}
+	for (int i = 0; i < RIG_MORE && r->more[i].port; i++) {
+		port_destroy(r->more[i].port);
+		for (uint32_t k = 0; k < r->more[i].segments; k++)
+			region_unmap(&r->more[i].seg[k]);
+		close(r->more[i].doorbell_fd);
 	}
 	for (int i = 0; i < 2; i++)
 		for (uint32_t k = 0; k < r->links; k++)
@@ -395,7 +427,7 @@ static inline int app_listen(struct rig *r, int host, uint16_t port, uint32_t ba
 static inline int app_accept(struct rig_host *h)
 {
 	uint64_t word;
-	int ret = ring_pop(&h->accept, &word);
+	int ret = ring_pop_claim(&h->accept, &word);
 
 	if (ret == 0)
 		h->tx[word].base = h->rx[word].base = NULL;

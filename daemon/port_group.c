@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * port_group.c - listeners of several applications on one address: who of them gets a stream.
+ *
+ * They are a group because each has shown the same title (ncd/ctl_proto.h): processes that forked
+ * from the one that made the listening socket. With kernel sockets they would share one queue; here
+ * each has its own, in its own region. So a stream goes to a member that waits, else to one that
+ * has waited before, and what is in the queue of a member that is busy, or goes, is moved to one
+ * that waits (port_move.c). One that never waits, as the parent of such processes, gets nothing
+ * while others do.
+ *
+ * The members are a ring; the engine knows one of them.
+ */
+#include <errno.h>
+
+#include "port_state.h"
+
+#define SHARE_AT_ONCE 16u /* streams moved for one question; who still waits asks again */
+
+static bool group_alone(const struct listener *l)
+{
+	return l->group_next == l;
+}
+
+static struct listener_shm *listener_words(const struct listener *l)
+{
+	return &l->port->listener_shm[l->number];
+}
+
+static uint64_t worker_bit(const struct worker *w)
+{
+	return (uint64_t)1 << (w->cfg.index % NCD_WORKERS_MAX);
+}
+
+/* Streams in its queue; 0 also if the application's index is impossible. */
+static uint32_t queued(struct listener *l)
+{
+	int nr = listener_waiting(l);
+
+	return nr < 0 ? 0 : (uint32_t)nr;
+}
+
+/* A thread of its application sleeps until a stream comes. */
+static bool waits(struct listener *l)
+{
+	/* SHARE, daemon end. */
+	if (atomic_load_explicit(&listener_words(l)->waiting, memory_order_seq_cst) == 0)
+		return false;
+	l->active = true;
+	return true;
+}
+
+/* It has waited for streams before, or accepted one. */
+static bool active(struct listener *l)
+{
+	/* Relaxed: it stays true. */
+	if (!l->active && atomic_load_explicit(&l->accept.shm->head, memory_order_relaxed) != 0)
+		l->active = true;
+	return l->active;
+}
+
+int group_join(struct worker *w, struct listener *l)
+{
+	struct listener *member = engine_listening(w->engine, &l->addr, l->port_nr);
+
+	l->group_next = l->group_prev = l;
+	if (!member)
+		return engine_listen(w->engine, &l->addr, l->port_nr, l);
+	if (l->title == 0 || l->title != member->title)
+		return -EADDRINUSE;
+	l->group_next = member->group_next;
+	l->group_prev = member;
+	member->group_next->group_prev = l;
+	member->group_next = l;
+	/* It will ask when it waits, for what came before it. Relaxed: it waits later than this. */
+	l->elsewhere = true;
+	atomic_fetch_or_explicit(&listener_words(l)->elsewhere, worker_bit(w),
+				 memory_order_relaxed);
+	return 0;
+}
+
+struct listener *group_leave(struct worker *w, struct listener *l)
+{
+	struct listener *next = l->group_next;
+	int ret;
+
+	if (engine_listening(w->engine, &l->addr, l->port_nr) == l) {
+		engine_unlisten(w->engine, &l->addr, l->port_nr);
+		if (next != l) {
+			ret = engine_listen(w->engine, &l->addr, l->port_nr, next);
+			assert(ret == 0); /* in the place that was just given back */
+		}
+	}
+	next->group_prev = l->group_prev;
+	l->group_prev->group_next = next;
+	l->group_next = l->group_prev = l;
+	return next == l ? NULL : next;
+}
+
+/* 3: waits, with an empty queue; 2: waits or has waited; 1: never has; 0: has no room. */
+static int rank(struct worker *w, struct listener *l)
+{
+	if (l->port->bad || l->port->removed || !listener_has_room(w, l))
+		return 0;
+	if (waits(l))
+		return queued(l) == 0 ? 3 : 2;
+	return active(l) ? 2 : 1;
+}
+
+struct listener *group_pick(struct worker *w, struct listener *member)
+{
+	struct listener *l = member, *best = member;
+	int best_rank = 0;
+
+	if (group_alone(member))
+		return member;
+	do {
+		int r = rank(w, l);
+
+		if (r > best_rank || (r == best_rank && l->served < best->served)) {
+			best = l;
+			best_rank = r;
+		}
+		l = l->group_next;
+	} while (l != member);
+	best->served = ++w->served;
+	return best;
+}
+
+/* One that waits, with nothing in its queue; or NULL. */
+static struct listener *one_idle(struct worker *w, struct listener *member)
+{
+	struct listener *l = member, *best = NULL;
+
+	do {
+		if ((!best || l->served < best->served) && rank(w, l) == 3)
+			best = l;
+		l = l->group_next;
+	} while (l != member);
+	return best;
+}
+
+/* The one that has most in its queue beside what it is just being woken for; or NULL. */
+static struct listener *one_behind(struct listener *member)
+{
+	struct listener *l = member, *best = NULL;
+	uint32_t most = 0;
+
+	do {
+		uint32_t nr = queued(l);
+
+		if (nr > most && (nr > 1 || !waits(l))) {
+			best = l;
+			most = nr;
+		}
+		l = l->group_next;
+	} while (l != member);
+	return best;
+}
+
+static void elsewhere_clear(struct worker *w, struct listener *l)
+{
+	if (!l->elsewhere)
+		return;
+	l->elsewhere = false;
+	/* SHARE, daemon end: what comes later sets it again. */
+	atomic_fetch_and_explicit(&listener_words(l)->elsewhere, ~worker_bit(w),
+				  memory_order_seq_cst);
+}
+
+static void elsewhere_set(struct worker *w, struct listener *l)
+{
+	if (l->elsewhere)
+		return;
+	l->elsewhere = true;
+	/* SHARE, daemon end. */
+	atomic_fetch_or_explicit(&listener_words(l)->elsewhere, worker_bit(w),
+				 memory_order_seq_cst);
+}
+
+/* For all of the group. */
+static void group_mark(struct worker *w, struct listener *member,
+		       void (*mark)(struct worker *w, struct listener *l))
+{
+	struct listener *l = member;
+
+	do {
+		mark(w, l);
+		l = l->group_next;
+	} while (l != member);
+}
+
+/* Moves streams from those that are busy to those that wait. */
+static void group_even(struct worker *w, struct listener *member)
+{
+	for (uint32_t nr = 0; nr < SHARE_AT_ONCE; nr++) {
+		struct listener *from = one_behind(member);
+		struct listener *to = from ? one_idle(w, member) : NULL;
+
+		if (!from)
+			group_mark(w, member, elsewhere_clear);
+		if (!to || !listener_pass(w, from, to))
+			return;
+	}
+}
+
+void group_share(struct worker *w, struct listener *l)
+{
+	l->active = true;
+	if (group_alone(l))
+		elsewhere_clear(w, l);
+	else if (queued(l) > 0)
+		group_pushed(w, l); /* it is busy with something else */
+	else if (l->elsewhere)
+		group_even(w, l);
+}
+
+void group_pushed(struct worker *w, struct listener *l)
+{
+	if (group_alone(l) || (queued(l) == 1 && waits(l)))
+		return;
+	group_mark(w, l, elsewhere_set);
+	/* SHARE, daemon end: one that began to wait before it could see that is seen here. */
+	group_even(w, l);
+}
