@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "title.h"
 
 static bool client_violates(struct client *c, const char *what)
 {
@@ -76,14 +77,17 @@ static bool address_is_ours(const struct config *config, const struct address *a
 	return false;
 }
 
-/* Claims what @msg asks for. 0 and *ret_port, or what bind(2) would say. */
-static int client_claim(struct client *c, const struct ctl_addr *msg, uint16_t *ret_port)
+/* Claims what @msg asks for, by @title or NULL. 0 and *ret_port, or what bind(2) would say. */
+static int client_claim(struct client *c, const struct ctl_addr *msg, const struct title *title,
+			uint16_t *ret_port)
 {
 	struct port_claim_args args = {
 		.owner = c,
 		.uid = c->uid,
 		.port = msg->port,
 		.reuseport = msg->flags & CTL_ADDR_REUSEPORT,
+		.title = title ? title->number : 0,
+		.entitled = title && title->here,
 	};
 	int r;
 
@@ -108,7 +112,7 @@ static void client_unclaim(struct client *c, const struct address *addr, uint16_
 static bool client_bind(struct client *c, const struct ctl_addr *msg)
 {
 	uint16_t port = 0;
-	int r = client_claim(c, msg, &port);
+	int r = client_claim(c, msg, NULL, &port);
 
 	return client_reply(c, msg->head.tag, r, port);
 }
@@ -166,7 +170,8 @@ static void listener_forget(struct client *c, uint32_t number)
 }
 
 /* Takes a free listener with its claim made. 0 and *ret_number, or negative errno. */
-static int listener_take(struct client *c, const struct ctl_addr *msg, uint32_t *ret_number)
+static int listener_take(struct client *c, const struct ctl_addr *msg, const struct title *title,
+			 uint32_t *ret_number)
 {
 	struct client_listener *l;
 	uint32_t number = 0;
@@ -180,7 +185,7 @@ static int listener_take(struct client *c, const struct ctl_addr *msg, uint32_t 
 	memcpy(l->addr.byte, msg->addr, sizeof(l->addr.byte));
 	l->port = msg->port;
 	if (!(msg->flags & CTL_ADDR_BOUND)) {
-		r = client_claim(c, msg, &l->port);
+		r = client_claim(c, msg, title, &l->port);
 		if (r < 0)
 			return r;
 	}
@@ -192,9 +197,30 @@ static int listener_take(struct client *c, const struct ctl_addr *msg, uint32_t 
 	return 0;
 }
 
-static bool client_listen(struct client *c, const struct ctl_addr *msg)
+/* What is shown with @msg. 0, and *ret_title NULL if it is nothing; -errno. */
+static int listen_title(const struct ctl_addr *msg, const int *fds, uint32_t fd_nr,
+			struct title *room, const struct title **ret_title)
+{
+	struct address addr;
+
+	*ret_title = NULL;
+	if (!(msg->flags & CTL_ADDR_TITLE))
+		return 0;
+	if (fd_nr == 0)
+		return -EMFILE; /* it was lost on the way: we have no descriptor left */
+	if (msg->flags & CTL_ADDR_BOUND)
+		return -EINVAL;
+	memcpy(addr.byte, msg->addr, sizeof(addr.byte));
+	*ret_title = room;
+	return title_read(fds[0], &addr, msg->port, room);
+}
+
+static bool client_listen(struct client *c, const struct ctl_addr *msg, const int *fds,
+			  uint32_t fd_nr)
 {
 	struct worker_cmd cmd = { .type = CMD_LISTEN };
+	const struct title *title;
+	struct title room;
 	struct client_request *request;
 	uint32_t number = 0;
 	int r;
@@ -204,7 +230,9 @@ static bool client_listen(struct client *c, const struct ctl_addr *msg)
 	request = request_create(c, CTL_LISTEN, msg->head.tag);
 	if (request == NULL)
 		return client_reply(c, msg->head.tag, -ENOMEM, 0);
-	r = listener_take(c, msg, &number);
+	r = listen_title(msg, fds, fd_nr, &room, &title);
+	if (r == 0)
+		r = listener_take(c, msg, title, &number);
 	if (r < 0)
 		goto err_free;
 	request->listener = number;
@@ -216,6 +244,7 @@ static bool client_listen(struct client *c, const struct ctl_addr *msg)
 							      : msg->backlog;
 	cmd.listen.tx_bytes = ring_size(msg->tx_bytes);
 	cmd.listen.rx_bytes = ring_size(msg->rx_bytes);
+	cmd.listen.title = title ? title->number : 0;
 	cmd.listen.class = msg->class;
 	if (msg->class == CLASS_AUTO && c->ctl->port_class)
 		cmd.listen.class = c->ctl->port_class[cmd.listen.port];
@@ -416,6 +445,8 @@ bool client_message(struct client *c, const union ctl_message *msg, size_t bytes
 
 	if (bytes != message_bytes(msg->head.type))
 		return client_violates(c, "a message of unknown type or wrong length");
+	if (msg->head.type == CTL_LISTEN && msg->addr.flags & CTL_ADDR_TITLE)
+		takes_fd = true;
 	if (fd_nr > takes_fd)
 		return client_violates(c, "descriptors where none belong");
 	switch (msg->head.type) {
@@ -424,7 +455,7 @@ bool client_message(struct client *c, const union ctl_message *msg, size_t bytes
 	case CTL_UNBIND:
 		return client_unbind(c, &msg->addr);
 	case CTL_LISTEN:
-		return client_listen(c, &msg->addr);
+		return client_listen(c, &msg->addr, fds, fd_nr);
 	case CTL_UNLISTEN:
 		return client_unlisten(c, &msg->number);
 	case CTL_POLLFD:

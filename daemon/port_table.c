@@ -13,6 +13,7 @@ struct port_claim {
 	uint32_t uid;
 	struct address addr;
 	bool reuseport;
+	uint64_t title;
 	bool listening;
 };
 
@@ -55,14 +56,21 @@ static bool address_covers(const struct address *a, const struct address *b)
 	return !address_is_v4(a) || address_is_v4(b);
 }
 
+/* One listening socket of the kernel is behind both. */
+static bool same_title(const struct port_claim *claim, const struct port_claim_args *args)
+{
+	return args->title != 0 && claim->title == args->title &&
+	       address_equal(&claim->addr, &args->addr);
+}
+
 static bool port_conflicts(const struct port_table *t, const struct port_claim_args *args,
 			   uint16_t port)
 {
 	const struct port_claim *claim;
 
 	for (claim = t->head[port]; claim; claim = claim->next) {
-		if (!address_covers(&claim->addr, &args->addr) &&
-		    !address_covers(&args->addr, &claim->addr))
+		if (same_title(claim, args) || (!address_covers(&claim->addr, &args->addr) &&
+						!address_covers(&args->addr, &claim->addr)))
 			continue;
 		if (!claim->reuseport || !args->reuseport || claim->uid != args->uid)
 			return true;
@@ -86,12 +94,24 @@ static uint16_t port_search(struct port_table *t, uint32_t low, uint32_t high, u
 	return 0;
 }
 
+static bool may_claim(const struct port_table *t, const struct port_claim_args *args)
+{
+	const struct port_claim *claim;
+
+	if (args->port == 0 || args->port >= PORT_PRIVILEGED || args->uid == 0 || args->entitled)
+		return true;
+	for (claim = t->head[args->port]; claim; claim = claim->next)
+		if (same_title(claim, args))
+			return true;
+	return false;
+}
+
 int port_table_claim(struct port_table *t, const struct port_claim_args *args, uint16_t *ret_port)
 {
 	struct port_claim *claim;
 	uint16_t port = args->port;
 
-	if (port != 0 && port < PORT_PRIVILEGED && args->uid != 0)
+	if (!may_claim(t, args))
 		return -EACCES;
 	if (port == 0)
 		port = port_search(t, PORT_BIND_LOW, PORT_BIND_HIGH, &t->cursor_high);
@@ -108,6 +128,7 @@ int port_table_claim(struct port_table *t, const struct port_claim_args *args, u
 		.uid = args->uid,
 		.addr = args->addr,
 		.reuseport = args->reuseport,
+		.title = args->title,
 	};
 	t->head[port] = claim;
 	*ret_port = port;

@@ -30,7 +30,8 @@ enum ctl_type {
 	CTL_REFUSED,   /* daemon: struct ctl_refused, then the connection ends */
 	CTL_BIND,      /* app: struct ctl_addr; claims a local address and port */
 	CTL_UNBIND,    /* app: struct ctl_addr */
-	CTL_LISTEN,    /* app: struct ctl_addr (port bound before, or 0); REPLY.value = listener */
+	CTL_LISTEN,    /* app: struct ctl_addr (port bound before, or 0; or with CTL_ADDR_TITLE, and
+			* a socket); REPLY.value = listener */
 	CTL_UNLISTEN,  /* app: struct ctl_number (listener) */
 	CTL_POLLFD,    /* app: struct ctl_pollfd + one stream socket (the daemon's end of a pair) */
 	CTL_CQFD,      /* app: struct ctl_number (queue pair) + one stream socket, as above */
@@ -87,6 +88,12 @@ struct ctl_addr {
 };
 #define CTL_ADDR_REUSEPORT 0x1u
 #define CTL_ADDR_BOUND     0x2u /* LISTEN: port was bound by this client before */
+/*
+ * LISTEN: a TCP socket of the kernel is passed that listens on this address and port. Who has it is
+ * entitled to the port, below 1024 too. Listeners of several clients that show the same are a
+ * group: a stream goes to one of them, and what nobody has accepted goes to another when one ends.
+ */
+#define CTL_ADDR_TITLE     0x4u
 
 struct ctl_number {
 	struct ctl_head head;

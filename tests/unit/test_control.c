@@ -5,6 +5,7 @@
  * applications on socketpairs, fake workers that answer when told.
  */
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -361,6 +362,87 @@ static void a_bound_port_listens_and_is_free_after_unlisten(void **state)
 	close(two);
 }
 
+/* A kernel's TCP socket on @addr; its port. */
+static int kernel_listener(in_addr_t addr, bool listens, uint16_t *ret_port)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(addr) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t bytes = sizeof(in);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listens ? listen(fd, 1) : 0, 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &bytes), 0);
+	*ret_port = ntohs(in.sin_port);
+	return fd;
+}
+
+static void those_that_show_one_listening_socket_share_its_port(void **state)
+{
+	struct rig *r = *state;
+	uint16_t port;
+	int title = kernel_listener(INADDR_LOOPBACK, true, &port), copy = dup(title);
+	int one = attach(r), two = attach(r), three = attach(r);
+	struct ctl_addr msg = addr_message(CTL_LISTEN, port, CTL_ADDR_TITLE);
+	struct ctl_addr plain = addr_message(CTL_LISTEN, port, 0);
+	uint64_t number;
+
+	assert_int_equal(ask(r, one, &msg, sizeof(msg), title).result, 0);
+	number = r->workers.worker[0]->last.listen.title;
+	assert_true(number != 0);
+	assert_int_equal(ask(r, two, &msg, sizeof(msg), copy).result, 0);
+	assert_true(r->workers.worker[1]->last.listen.title == number);
+	assert_int_equal(ask(r, three, &plain, sizeof(plain), -1).result, -EADDRINUSE);
+	close(one);
+	rig_pump(r);
+	assert_int_equal(ask(r, three, &plain, sizeof(plain), -1).result, -EADDRINUSE);
+	close(two);
+	rig_pump(r);
+	assert_int_equal(ask(r, three, &plain, sizeof(plain), -1).result, 0);
+	assert_true(r->workers.worker[0]->last.listen.title == 0);
+	close(three);
+	close(title);
+	close(copy);
+}
+
+static void what_is_shown_must_listen_there(void **state)
+{
+	struct rig *r = *state;
+	uint16_t port[3];
+	int good = kernel_listener(INADDR_LOOPBACK, true, &port[0]);
+	int deaf = kernel_listener(INADDR_LOOPBACK, false, &port[1]);
+	int wild = kernel_listener(INADDR_ANY, true, &port[2]);
+	int unix_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int file = open("/dev/null", O_RDONLY | O_CLOEXEC), fd = attach(r);
+	struct ctl_addr msg = addr_message(CTL_LISTEN, port[0], CTL_ADDR_TITLE);
+
+	assert_int_equal(ask(r, fd, &msg, sizeof(msg), unix_fd).result, -EINVAL);
+	assert_int_equal(ask(r, fd, &msg, sizeof(msg), file).result, -EINVAL);
+	assert_int_equal(ask(r, fd, &msg, sizeof(msg), fd).result, -EINVAL);
+	assert_int_equal(ask(r, fd, &msg, sizeof(msg), -1).result, -EMFILE);
+	msg.flags |= CTL_ADDR_BOUND;
+	assert_int_equal(ask(r, fd, &msg, sizeof(msg), good).result, -EINVAL);
+	msg.flags = CTL_ADDR_TITLE;
+	msg.port = port[1];
+	assert_int_equal(ask(r, fd, &msg, sizeof(msg), deaf).result, -EINVAL);
+	msg.port++;
+	assert_int_equal(ask(r, fd, &msg, sizeof(msg), good).result, -EINVAL);
+	msg.port = port[2];
+	assert_int_equal(ask(r, fd, &msg, sizeof(msg), wild).result, -EINVAL);
+	memset(msg.addr, 0, sizeof(msg.addr));
+	assert_int_equal(ask(r, fd, &msg, sizeof(msg), wild).result, 0);
+	/* Without the flag no descriptor belongs there. */
+	msg.flags = 0;
+	assert_true(rig_send(fd, &msg, sizeof(msg), &good, 1) > 0);
+	rig_pump(r);
+	assert_true(has_ended(fd));
+	close(fd);
+	close(good);
+	close(deaf);
+	close(wild);
+	close(unix_fd);
+	close(file);
+}
+
 static void descriptors_are_checked_before_workers_get_them(void **state)
 {
 	struct ctl_pollfd poll_msg = { .head = { .type = CTL_POLLFD, .tag = 3 }, .slot = 1 };
@@ -668,6 +750,8 @@ int main(void)
 		RIG_TEST(listening_is_answered_when_all_workers_listen),
 		RIG_TEST(a_worker_that_cannot_listen_undoes_the_others),
 		RIG_TEST(a_bound_port_listens_and_is_free_after_unlisten),
+		RIG_TEST(those_that_show_one_listening_socket_share_its_port),
+		RIG_TEST(what_is_shown_must_listen_there),
 		RIG_TEST(descriptors_are_checked_before_workers_get_them),
 		RIG_TEST(unexpected_descriptors_end_the_attachment),
 		RIG_TEST(messages_of_wrong_length_end_the_attachment),

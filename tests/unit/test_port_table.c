@@ -127,6 +127,34 @@ static void all_claims_of_an_owner_go_at_once(void **state)
 		assert_int_equal(claim(*state, &alice, &one, port), port % 2 ? 0 : -EADDRINUSE);
 }
 
+static int claim_titled(struct port_table *t, const void *owner, uint32_t uid, uint64_t title,
+			bool entitled)
+{
+	struct port_claim_args args = {
+		.owner = owner, .uid = uid, .addr = one, .port = 80, .title = title,
+		.entitled = entitled,
+	};
+	uint16_t port;
+
+	return port_table_claim(t, &args, &port);
+}
+
+static void those_of_one_title_share_whoever_they_are(void **state)
+{
+	struct port_table *t = *state;
+
+	assert_int_equal(claim_titled(t, &alice, 33, 7, false), -EACCES);
+	assert_int_equal(claim_titled(t, &alice, 0, 7, false), 0);
+	assert_int_equal(claim_titled(t, &bob, 33, 7, false), 0); /* it had root, once */
+	assert_int_equal(claim_titled(t, &bob, 33, 8, true), -EADDRINUSE);
+	assert_int_equal(claim_titled(t, &bob, 0, 0, false), -EADDRINUSE);
+	port_table_release_all(t, &alice);
+	assert_int_equal(claim_titled(t, &alice, 0, 8, false), -EADDRINUSE);
+	port_table_release_all(t, &bob);
+	assert_int_equal(claim_titled(t, &alice, 33, 8, false), -EACCES);
+	assert_int_equal(claim_titled(t, &alice, 33, 8, true), 0);
+}
+
 int main(void)
 {
 #define TABLE_TEST(name) cmocka_unit_test_setup_teardown(name, table_create, table_destroy)
@@ -138,6 +166,7 @@ int main(void)
 		TABLE_TEST(port_0_gets_each_free_port_once),
 		TABLE_TEST(listening_takes_the_claim_over),
 		TABLE_TEST(all_claims_of_an_owner_go_at_once),
+		TABLE_TEST(those_of_one_title_share_whoever_they_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

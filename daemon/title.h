@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * title.h - what a kernel's listening socket, shown by an application, entitles it to.
+ *
+ * Ownership: none; descriptors stay the caller's. Threading: control.
+ * Trust: the descriptor may be anything. What is believed is what the kernel says of it: nobody has
+ * a listening socket unless the kernel let him make it, or somebody who had it gave it to him.
+ */
+#ifndef NCD_TITLE_H
+#define NCD_TITLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/address.h"
+
+struct title {
+	uint64_t number; /* the socket's, in all processes that have it; never 0 */
+	bool here;       /* it is of our own network: it has the port here */
+};
+
+/* Of @fd, which must be a TCP socket that listens on @addr and @port. -EINVAL: it is not. */
+int title_read(int fd, const struct address *addr, uint16_t port, struct title *ret_title);
+
+#endif /* NCD_TITLE_H */
