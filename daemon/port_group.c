@@ -54,9 +54,16 @@ static bool waits(struct listener *l)
 static bool active(struct listener *l)
 {
 	/* Relaxed: it stays true. */
-	if (!l->active && atomic_load_explicit(&l->accept.shm->head, memory_order_relaxed) != 0)
+	if (!l->active &&
+	    (l->pollfd || atomic_load_explicit(&l->accept.shm->head, memory_order_relaxed) != 0))
 		l->active = true;
 	return l->active;
+}
+
+static void shared_set(const struct listener *l)
+{
+	/* Relaxed: advice. Every worker comes to the same. */
+	atomic_store_explicit(&listener_words(l)->shared, !group_alone(l), memory_order_relaxed);
 }
 
 int group_join(struct worker *w, struct listener *l)
@@ -64,6 +71,7 @@ int group_join(struct worker *w, struct listener *l)
 	struct listener *member = engine_listening(w->engine, &l->addr, l->port_nr);
 
 	l->group_next = l->group_prev = l;
+	shared_set(l);
 	if (!member)
 		return engine_listen(w->engine, &l->addr, l->port_nr, l);
 	if (l->title == 0 || l->title != member->title)
@@ -72,6 +80,9 @@ int group_join(struct worker *w, struct listener *l)
 	l->group_prev = member;
 	member->group_next->group_prev = l;
 	member->group_next = l;
+	shared_set(member);
+	shared_set(l);
+	l->active = true; /* who listens too does so because it is going to accept */
 	/* It will ask when it waits, for what came before it. Relaxed: it waits later than this. */
 	l->elsewhere = true;
 	atomic_fetch_or_explicit(&listener_words(l)->elsewhere, worker_bit(w),
@@ -94,6 +105,7 @@ struct listener *group_leave(struct worker *w, struct listener *l)
 	next->group_prev = l->group_prev;
 	l->group_prev->group_next = next;
 	l->group_next = l->group_prev = l;
+	shared_set(next);
 	return next == l ? NULL : next;
 }
 
@@ -206,13 +218,20 @@ static void group_even(struct worker *w, struct listener *member)
 
 void group_share(struct worker *w, struct listener *l)
 {
+	struct listener *from;
+
 	l->active = true;
-	if (group_alone(l))
+	if (group_alone(l)) {
 		elsewhere_clear(w, l);
-	else if (queued(l) > 0)
+	} else if (queued(l) > 0) {
 		group_pushed(w, l); /* it is busy with something else */
-	else if (l->elsewhere)
+	} else if (l->elsewhere) {
+		/* Whether it waits, or only looks now and then. */
+		from = rank(w, l) > 0 ? one_behind(l) : NULL;
+		if (from)
+			(void)listener_pass(w, from, l); /* else its application had it */
 		group_even(w, l);
+	}
 }
 
 void group_pushed(struct worker *w, struct listener *l)

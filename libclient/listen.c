@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * listen.c - nc_listen and nc_accept4: streams arrive as slot numbers in a queue from each worker.
+ * A queue of a group (ncd/ctl_proto.h) is shared with the daemon, which may take one back.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cq.h"
+#include "listener.h"
 #include "ncclient.h"
 #include "sock.h"
 
@@ -29,6 +31,8 @@ static int acceptor_create(struct attachment *att, uint32_t number, struct accep
 		return -ENOMEM;
 	a->number = number;
 	a->shm = &att->listener[number];
+	/* Relaxed: nobody of ours waits; a worker that thinks otherwise finds that out. */
+	atomic_store_explicit(&a->shm->waiting, 0, memory_order_relaxed);
 	for (uint32_t i = 0; i < nr; i++) {
 		struct ring *r = &a->ring[i];
 
@@ -48,12 +52,13 @@ static void listen_end(struct attachment *att, uint32_t listener)
 	(void)control_ask(att, &msg, sizeof(msg), -1, NULL); /* gone daemon: nobody listens */
 }
 
-/* With `lock` held, phase NEW. */
-static int listen_start(struct nc_sock *s, uint32_t backlog)
+/* With `lock` held, phase NEW. With a @title (not -1) the port is asked for with it. */
+static int listen_start(struct nc_sock *s, uint32_t backlog, int title)
 {
 	struct ctl_addr msg = {
 		.head.type = CTL_LISTEN,
-		.flags = (uint16_t)(CTL_ADDR_BOUND | (s->reuseport ? CTL_ADDR_REUSEPORT : 0)),
+		.flags = (uint16_t)((title >= 0 ? CTL_ADDR_TITLE : CTL_ADDR_BOUND) |
+				    (s->reuseport ? CTL_ADDR_REUSEPORT : 0)),
 		.backlog = backlog,
 		.tx_bytes = s->tx_want,
 		.rx_bytes = s->rx_want,
@@ -64,13 +69,13 @@ static int listen_start(struct nc_sock *s, uint32_t backlog)
 	int ret;
 
 	ret = pollfd_renew(s);
-	if (ret == 0)
+	if (ret == 0 && title < 0)
 		ret = sock_hold_port(s);
 	if (ret < 0)
 		return ret;
 	memcpy(msg.addr, s->local.addr, sizeof(msg.addr));
 	msg.port = s->local.port;
-	ret = control_ask(s->att, &msg, sizeof(msg), -1, &number);
+	ret = control_ask(s->att, &msg, sizeof(msg), title, &number);
 	if (ret < 0)
 		return ret;
 	ret = acceptor_create(s->att, number, &a);
@@ -86,34 +91,67 @@ static int listen_start(struct nc_sock *s, uint32_t backlog)
 	return 0;
 }
 
-int nc_listen(int number, int backlog)
+static uint32_t backlog_of(int backlog)
 {
-	struct nc_sock *s = sock_find(number);
+	if (backlog < 1)
+		return 1;
+	return backlog > NCD_BACKLOG_MAX ? NCD_BACKLOG_MAX : (uint32_t)backlog;
+}
+
+/* @at: where, if it is not bound; with @title. All locks are held. */
+static int listen_locked(struct nc_sock *s, int backlog, const struct endpoint *at, int title)
+{
 	int ret;
 
-	if (!s)
+	if (!sock_open(s))
 		return -EBADF;
-	if (backlog < 1)
-		backlog = 1;
-	if (backlog > NCD_BACKLOG_MAX)
-		backlog = NCD_BACKLOG_MAX;
+	if (sock_phase(s) == PHASE_LISTENING)
+		return 0; /* the backlog stays as it was */
+	if (sock_phase(s) != PHASE_NEW || (at && s->bound))
+		return -EINVAL;
+	if (at)
+		s->local = *at;
+	ret = listen_start(s, backlog_of(backlog), title);
+	if (at && ret < 0)
+		s->local = (struct endpoint){ 0 };
+	else if (at)
+		s->bound = true;
+	return ret;
+}
+
+static int listen_any(struct nc_sock *s, int backlog, const struct endpoint *at, int title)
+{
+	int ret;
+
 	lock_take(&s->tx.lock);
 	lock_take(&s->rx.lock);
 	lock_take(&s->lock);
-	if (!sock_open(s))
-		ret = -EBADF;
-	else if (sock_phase(s) == PHASE_LISTENING)
-		ret = 0; /* the backlog stays as it was */
-	else if (sock_phase(s) != PHASE_NEW)
-		ret = -EINVAL;
-	else
-		ret = listen_start(s, (uint32_t)backlog);
+	ret = listen_locked(s, backlog, at, title);
 	lock_release(&s->lock);
 	lock_release(&s->rx.lock);
 	lock_release(&s->tx.lock);
 	if (ret == 0)
 		cq_refresh(s);
 	return ret;
+}
+
+int nc_listen(int number, int backlog)
+{
+	struct nc_sock *s = sock_find(number);
+
+	return s ? listen_any(s, backlog, NULL, -1) : -EBADF;
+}
+
+int listener_open(int number, const struct sockaddr *addr, socklen_t len, int backlog, int title)
+{
+	struct nc_sock *s = sock_find(number);
+	struct endpoint at;
+	int ret;
+
+	if (!s)
+		return -EBADF;
+	ret = endpoint_from_sockaddr(s->domain, addr, len, &at);
+	return ret < 0 ? ret : listen_any(s, backlog, &at, title);
 }
 
 bool acceptor_look(struct nc_sock *s)

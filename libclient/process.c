@@ -29,6 +29,7 @@ struct process {
 	struct attachment *current; /* attach_lock */
 	struct attachment *parents; /* of a forked child: what it must not use */
 	char why[192];              /* attach_lock: the last failure */
+	char path[108];             /* attach_lock: where it last attached */
 
 	struct lock table_lock;
 	struct nc_sock *free;
@@ -39,9 +40,18 @@ struct process {
 /* Global: why: socket numbers are the process's, as descriptors are, and so is what they name. */
 static struct process self;
 
-int process_attach(struct attachment **ret_attachment)
+/* A server may empty its environment before its children need it: then where it was before. */
+static const char *attach_path(void)
 {
 	const char *path = getenv("NCD_SOCKET");
+
+	if (path && *path)
+		return path;
+	return self.path[0] ? self.path : DEFAULT_PATH;
+}
+
+int process_attach(struct attachment **ret_attachment)
+{
 	int ret = 0;
 
 	process_hooks();
@@ -51,10 +61,13 @@ int process_attach(struct attachment **ret_attachment)
 		self.current = NULL;
 	}
 	if (!self.current) {
-		ret = attachment_create(path && *path ? path : DEFAULT_PATH, self.why,
-					sizeof(self.why), &self.current);
+		const char *path = attach_path();
+
+		ret = attachment_create(path, self.why, sizeof(self.why), &self.current);
 		if (ret == 0)
 			left_join(self.current);
+		if (ret == 0 && path != self.path)
+			(void)snprintf(self.path, sizeof(self.path), "%s", path); /* it fitted */
 	}
 	if (ret == 0) {
 		self.why[0] = '\0';

@@ -62,7 +62,8 @@ struct endpoint {
 /* A listening socket's accept queues, one for each worker. */
 struct acceptor { /* rx.lock of its socket */
 	uint32_t number;
-	uint32_t turn; /* worker to look at first */
+	uint32_t turn;    /* worker to look at first */
+	uint32_t waiting; /* as in shm, where only we write it */
 	struct listener_shm *shm;
 	struct ring ring[];
 };

@@ -140,7 +140,7 @@ struct listener_shm {
 	alignas(NCD_CACHE_LINE) _Atomic uint32_t notify; /* both; see below */
 	_Atomic uint32_t qp;                             /* app: queue pair of its completions */
 	_Atomic uint32_t waiting;   /* app: threads that sleep until a stream comes; SHARE */
-	uint32_t pad1;
+	_Atomic uint32_t shared;    /* workers: 1 in a group of several */
 	_Atomic uint64_t elsewhere; /* workers, a bit each: streams wait at others; SHARE */
 };
 _Static_assert(sizeof(struct listener_shm) == 128, "shm ABI");

@@ -37,6 +37,7 @@ static struct set *set_take(void)
 	atomic_store_explicit(&set->looked_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&set->found, false, memory_order_relaxed);
 	atomic_store_explicit(&set->kernel_next, false, memory_order_relaxed);
+	atomic_store_explicit(&set->listener_nr, 0, memory_order_relaxed);
 	atomic_fetch_add_explicit(&set->serial, 1, memory_order_relaxed);
 	atomic_store_explicit(&set->users, 1, memory_order_relaxed);
 	return set;

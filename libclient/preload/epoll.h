@@ -27,6 +27,8 @@
 #include "../cq.h"
 #include "file.h"
 
+#define SET_LISTENERS 8 /* of more than so many the daemon is not told that somebody waits */
+
 struct set {
 	_Atomic(struct nc_cq *) cq;  /* NULL: no virtual socket was in it, or the kernel waits */
 	_Atomic uint32_t users;
@@ -35,11 +37,19 @@ struct set {
 	_Atomic uint64_t looked_ns;  /* at the kernel's part */
 	_Atomic bool found;          /* something, then: so there may be more */
 	_Atomic bool kernel_next;    /* of calls that want one event, every other is the kernel's */
+	_Atomic uint32_t listening;  /* file_listening when the next two were looked up */
+	_Atomic uint32_t listener_nr;
+	_Atomic int listener[SET_LISTENERS]; /* virtual sockets that listen */
 
 	struct lock lock;
 	bool kernel; /* it waits for this set: no queue */
 	struct nc_cq *retired[4]; /* were in use when they were taken away */
 	struct set *next_free; /* pool lock */
+};
+
+struct listeners {
+	int nc[SET_LISTENERS];
+	uint32_t nr;
 };
 
 /* Its queue, for a user, or NULL. */
@@ -78,6 +88,8 @@ int set_remove(struct set *set, int nc);
 void set_ring_bare(struct set *set, struct nc_cq *cq);
 /* @epfd is going to be waited for in the kernel. */
 void set_leave_queue(struct set *set, int epfd);
+/* The listeners registered at it, which this process waits at from now on. */
+void set_listeners(struct set *set, int epfd, struct listeners *l);
 /* Its last descriptor is closed. */
 void set_close(struct set *set);
 /* In a forked child: its queue is the parent's. */

@@ -4,6 +4,7 @@
  */
 #include <sys/syscall.h>
 
+#include "../listener.h"
 #include "epoll.h"
 #include "ncclient.h"
 #include "pending.h"
@@ -213,10 +214,41 @@ static bool never_sleeps(const struct sleep *s)
 	return s->exact ? s->ts && s->ts->tv_sec == 0 && s->ts->tv_nsec == 0 : s->timeout_ms == 0;
 }
 
+/* ---- listeners: the daemon is told that this process waits at them ---- */
+
+void set_listeners(struct set *set, int epfd, struct listeners *l)
+{
+	/* Relaxed, all: of the numbers each is good for itself, and a stale one is refused. */
+	uint32_t now = atomic_load_explicit(&file_listening, memory_order_relaxed);
+
+	if (atomic_load_explicit(&set->listening, memory_order_relaxed) == now) {
+		l->nr = atomic_load_explicit(&set->listener_nr, memory_order_relaxed);
+		for (uint32_t i = 0; i < l->nr; i++)
+			l->nc[i] = atomic_load_explicit(&set->listener[i], memory_order_relaxed);
+		return;
+	}
+	l->nr = watch_listeners(set, epfd, l->nc, SET_LISTENERS);
+	for (uint32_t i = 0; i < l->nr; i++)
+		atomic_store_explicit(&set->listener[i], l->nc[i], memory_order_relaxed);
+	atomic_store_explicit(&set->listener_nr, l->nr, memory_order_relaxed);
+	atomic_store_explicit(&set->listening, now, memory_order_relaxed);
+}
+
+static void listeners_tell(const struct listeners *l, void (*tell)(int nc))
+{
+	int err = errno;
+
+	for (uint32_t i = 0; i < l->nr; i++)
+		tell(l->nc[i]);
+	errno = err;
+}
+
 static int set_wait(struct set *set, struct sleep *s, struct epoll_event *events, int max)
 {
 	bool over = false, again = false;
+	struct listeners l;
 
+	set_listeners(set, s->epfd, &l);
 	for (;;) {
 		struct nc_cq *cq = set_queue(set);
 		int n = 0;
@@ -228,8 +260,10 @@ static int set_wait(struct set *set, struct sleep *s, struct epoll_event *events
 		if (n != 0 || over || (cq && never_sleeps(s)))
 			return n;
 		sleep_begin(s);
+		listeners_tell(&l, listener_wait_begin);
 		n = (cq && !cq_dead(cq) ? sleep_once : sleep_bare)(set, cq, s, again, events, max,
 								   &over);
+		listeners_tell(&l, listener_wait_end);
 		if (n != 0)
 			return n;
 		again = true;

@@ -27,6 +27,7 @@ struct files {
 
 _Atomic(struct file *) file_table[FILE_TABLE];
 _Atomic(uint32_t) file_listeners;
+_Atomic(uint32_t) file_listening;
 /* Global: why: descriptors are the process's, and so is what they name. */
 static struct files self = { .top = -1,
 			     .top_hidden = -1,
@@ -138,6 +139,7 @@ struct file *file_open(int fd, enum file_kind kind, int domain, int nc)
 		f->nonblock = false;
 		f->turn = 0;
 		f->retry_ns = 0;
+		f->fresh = false;
 		f->backlog = 0;
 		f->option = NULL;
 		f->watch = NULL;
@@ -345,9 +347,9 @@ static void fork_child(void)
 		if (!f || f == &self.internal)
 			continue;
 		f->lock = none;
-		if (file_kind(f) == FILE_LISTENER)
-			f->pollfd = -1;
 		f->nc = -1;
+		if (file_kind(f) == FILE_LISTENER)
+			listener_forget(f);
 		if (f->set)
 			set_forget(f->set);
 		if (file_kind(f) != FILE_VIRTUAL || dead[0] < 0)

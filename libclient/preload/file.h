@@ -12,7 +12,8 @@
  * KERNEL    a TCP socket of the kernel with which nothing has happened that decides. Its options
  *           and its registrations with epoll are remembered.
  * LISTENER  the descriptor is the kernel's listening socket; beside it the virtual one, whose
- *           pollable descriptor is watched wherever the program watches its own.
+ *           pollable descriptor is watched wherever the program watches its own. In a forked child
+ *           the virtual one is made, in a group with its parent's, when the child first waits.
  * VIRTUAL   the descriptor is a copy of the virtual socket's pollable one: a socket, which the
  *           kernel can wait for. Nothing else may be done with it but through libncclient.
  * EPOLL     the descriptor is the kernel's epoll; beside it a completion queue, where virtual
@@ -83,6 +84,7 @@ struct file {
 	_Atomic uint32_t turn;     /* LISTENER: who is asked first */
 	_Atomic uint64_t retry_ns; /* LISTENER without ncd: when it is tried again */
 	_Atomic(struct pending *) pending; /* VIRTUAL: it may have to be the kernel's after all */
+	_Atomic bool fresh;        /* LISTENER: this process has not waited at it yet */
 	struct set *set;           /* EPOLL */
 	int domain;
 	int backlog;
@@ -97,6 +99,7 @@ struct file {
 /* Process-wide, as descriptors are. */
 extern _Atomic(struct file *) file_table[FILE_TABLE];
 extern _Atomic(uint32_t) file_listeners; /* how many there are: polls look for them if any */
+extern _Atomic(uint32_t) file_listening; /* ++ when a set's listeners may have changed */
 
 /* The file that @fd names, or NULL: not ours. */
 static inline struct file *file_of(int fd)
@@ -227,6 +230,10 @@ void watch_add(struct file *f);
 /* Registers @pollfd of a LISTENER wherever its descriptors are. */
 void watch_add_pollfd(struct file *f, int pollfd);
 
+/* The listeners registered at @set: this process waits at them from now on. How many of their
+ * virtual sockets are in @nc, @max at most. */
+uint32_t watch_listeners(struct set *set, int epfd, int *nc, uint32_t max);
+
 /* ---- uring.c ---- */
 
 /* The pollable descriptor of a new virtual socket, watched if it must be. -errno. */
@@ -240,6 +247,11 @@ bool uring_in_use(void);
 int file_open_accepted(int nc, struct file *from, int flags);
 
 /* ---- listener.c ---- */
+
+/* This process is about to wait at LISTENER @f, named by @fd. */
+void listener_use(struct file *f, int fd);
+/* In a forked child: its virtual one is its parent's. */
+void listener_forget(struct file *f);
 
 /* The virtual one of a LISTENER is of no use any more: the daemon has gone. */
 void listener_detach(struct file *f);

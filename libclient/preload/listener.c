@@ -4,12 +4,18 @@
  *
  * The descriptor is the kernel's listening socket, always non-blocking below; the virtual one is
  * beside it. Accept takes from the two in turn, and waits for both.
+ *
+ * A forked child has the kernel's socket and none of its parent's virtual ones. When it first waits
+ * for clients (accepts, polls, sleeps in an epoll) it asks for one that shares what arrives with
+ * its parent's: the kernel's socket is its title. Before, and in a parent that never waits, the
+ * virtual one is there but nobody is told to wait at it, so that the daemon knows who does.
  */
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/time.h>
 
+#include "../listener.h"
 #include "file.h"
 #include "kernel.h"
 #include "ncclient.h"
@@ -23,8 +29,11 @@ union address {
 	struct sockaddr_storage storage;
 };
 
+/* Held while a listener gets its virtual one. */
+static struct lock use_lock; /* Global: why: descriptors are the process's */
+
 /* A virtual socket that listens where @fd does. Its number or -errno. */
-static int listen_virtual(struct file *f, const struct sockaddr *local, socklen_t len)
+static int listen_virtual(struct file *f, int fd, const struct sockaddr *local, socklen_t len)
 {
 	int nc = nc_socket(f->domain, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	int ret;
@@ -33,11 +42,9 @@ static int listen_virtual(struct file *f, const struct sockaddr *local, socklen_
 		return nc;
 	way_apply_class(nc);
 	option_replay(f, nc);
-	ret = nc_bind(nc, local, len);
+	ret = listener_open(nc, local, len, f->backlog, fd);
 	if (ret == 0)
-		ret = nc_listen(nc, f->backlog);
-	if (ret == 0)
-		ret = nc_pollfd(nc);
+		ret = pollfd_unwatched(nc);
 	if (ret < 0) {
 		(void)nc_close(nc); /* of no use */
 		return ret;
@@ -75,17 +82,71 @@ static int listener_attach(struct file *f, int fd)
 		return -EOPNOTSUPP;
 	}
 	lock_release(&f->lock);
-	nc = listen_virtual(f, &local.sa, len);
+	nc = listen_virtual(f, fd, &local.sa, len);
 	lock_take(&f->lock);
 	way_say("listen", &local.sa, len, nc < 0 ? strerrordesc_np(-nc) : NULL);
 	if (nc < 0)
 		return nc;
-	pollfd = nc_pollfd(nc);
+	pollfd = pollfd_unwatched(nc);
 	/* Relaxed, both: for who polls or accepts from now on. */
 	atomic_store_explicit(&f->nc, nc, memory_order_relaxed);
 	atomic_store_explicit(&f->pollfd, pollfd, memory_order_relaxed);
 	watch_add_pollfd(f, pollfd);
+	/* Relaxed: a number to compare. */
+	atomic_fetch_add_explicit(&file_listening, 1, memory_order_relaxed);
 	return 0;
+}
+
+/* The same for who is going to wait at it. With `lock` held. */
+static int listener_attach_used(struct file *f, int fd)
+{
+	int ret = listener_attach(f, fd);
+
+	if (ret == 0)
+		(void)nc_pollfd(file_nc(f)); /* it is there; watched from now on */
+	return ret;
+}
+
+static void use_first(struct file *f, int fd)
+{
+	lock_take(&f->lock);
+	if (file_nc(f) >= 0)
+		(void)nc_pollfd(file_nc(f)); /* as above */
+	else if (listener_attach_used(f, fd) < 0)
+		/* Relaxed: for who accepts later. */
+		atomic_store_explicit(&f->retry_ns, clock_now_ns() + RETRY_NS,
+				      memory_order_relaxed);
+	lock_release(&f->lock);
+}
+
+void listener_use(struct file *f, int fd)
+{
+	/* Relaxed: who sees it set takes the lock. */
+	if (!atomic_load_explicit(&f->fresh, memory_order_relaxed) || !file_own_process())
+		return;
+	lock_take(&use_lock);
+	/* Relaxed, both: under the lock, and for who sees it cleared a lone fact. */
+	if (atomic_load_explicit(&f->fresh, memory_order_relaxed))
+		use_first(f, fd);
+	atomic_store_explicit(&f->fresh, false, memory_order_relaxed);
+	lock_release(&use_lock);
+}
+
+/* This process may wait at it, and has not yet. */
+static void listener_fresh(struct file *f)
+{
+	/* Relaxed, both: whoever waits looks. */
+	atomic_store_explicit(&f->fresh, true, memory_order_relaxed);
+	atomic_fetch_add_explicit(&file_listening, 1, memory_order_relaxed);
+}
+
+void listener_forget(struct file *f)
+{
+	struct lock none = { 0 };
+
+	use_lock = none;
+	f->pollfd = -1;
+	listener_fresh(f);
 }
 
 void listener_detach(struct file *f)
@@ -125,7 +186,7 @@ static void listener_retry(struct file *f, int fd)
 						     memory_order_relaxed, memory_order_relaxed))
 		return;
 	lock_take(&f->lock);
-	(void)listener_attach(f, fd); /* not yet: at another accept */
+	(void)listener_attach_used(f, fd); /* not yet: at another accept */
 	lock_release(&f->lock);
 }
 
@@ -148,6 +209,7 @@ EXPORT int listen(int fd, int backlog)
 		atomic_store_explicit(&f->nonblock, (flags & O_NONBLOCK) != 0,
 				      memory_order_relaxed);
 		(void)real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK); /* it has flags */
+		listener_fresh(f);
 		/* Relaxed: a hint for polls. */
 		atomic_fetch_add_explicit(&file_listeners, 1, memory_order_relaxed);
 		/* KIND, writing end. */
@@ -245,18 +307,38 @@ static int accept_wait(struct file *f, int fd, uint64_t until_ns)
 				   0 } };
 	uint64_t now_ns = clock_now_ns();
 	struct timespec ts = { 0 };
-	int n;
+	int nc = file_nc(f), n, err;
 
 	if (until_ns != NC_FOREVER && now_ns < until_ns) {
 		ts.tv_sec = (time_t)((until_ns - now_ns) / 1000000000u);
 		ts.tv_nsec = (long)((until_ns - now_ns) % 1000000000u);
 	}
+	listener_wait_begin(nc);
 	n = real()->ppoll(fds, 2, until_ns == NC_FOREVER ? NULL : &ts, NULL);
+	err = errno;
+	listener_wait_end(nc);
+	errno = err;
 	if (n == 0)
 		errno = EAGAIN;
 	if (n > 0 || (n < 0 && errno == EINTR && until_ns == NC_FOREVER && signals_restart()))
 		return 0;
 	return -1;
+}
+
+/* The program has a client now, to be busy with. */
+static void accept_done(struct file *f, int fd)
+{
+	int err = errno;
+
+	listener_busy(file_nc(f));
+	listener_retry(f, fd);
+	errno = err;
+}
+
+static void accept_none(struct file *f)
+{
+	listener_ask(file_nc(f));
+	errno = EAGAIN;
 }
 
 static int accept_listener(struct file *f, int fd, struct sockaddr *addr, socklen_t *len, int flags)
@@ -267,11 +349,14 @@ static int accept_listener(struct file *f, int fd, struct sockaddr *addr, sockle
 		errno = EINVAL;
 		return -1;
 	}
+	listener_use(f, fd);
 	for (;;) {
 		int got = accept_try(f, fd, addr, len, flags);
 
 		if (got >= 0)
-			listener_retry(f, fd);
+			accept_done(f, fd);
+		else if (errno == EAGAIN && file_nonblock(f))
+			accept_none(f);
 		if (got >= 0 || errno != EAGAIN || file_nonblock(f))
 			return got;
 		if (until_ns == 0)

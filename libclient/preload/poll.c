@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../listener.h"
 #include "chk.h"
 #include "epoll.h"
 #include "ncclient.h"
@@ -34,6 +35,7 @@ static int second_of(int fd)
 
 	if (!f || file_kind(f) != FILE_LISTENER)
 		return -1;
+	listener_use(f, fd);
 	/* Relaxed: a stale one costs a look. */
 	return atomic_load_explicit(&f->pollfd, memory_order_relaxed);
 }
@@ -50,8 +52,10 @@ static int virtual_of(int fd)
 static void leave_queue(int fd)
 {
 	struct set *set = fd < 0 ? NULL : set_of(fd);
+	struct listeners used;
 
 	if (set && set_enter(set)) {
+		set_listeners(set, fd, &used);
 		set_leave_queue(set, fd);
 		set_leave(set);
 	}
@@ -150,6 +154,17 @@ static int kernel_merge(struct polls *p)
 	return ready;
 }
 
+/* The daemon is told of those listeners that the caller sleeps for, and that it does no more. */
+static void listeners_tell(const struct polls *p, void (*tell)(int nc))
+{
+	/* Relaxed: whether any is polled. */
+	if (p->seconds == 0 || atomic_load_explicit(&file_listeners, memory_order_relaxed) == 0)
+		return;
+	for (nfds_t i = 0; i < p->nfds; i++)
+		if (p->fds[i].fd >= 0 && second_of(p->fds[i].fd) >= 0)
+			tell(file_nc(file_of(p->fds[i].fd)));
+}
+
 /* What is left of the time; NULL: for ever. */
 static const struct timespec *left(const struct polls *p, bool sleeps, struct timespec *ts)
 {
@@ -178,10 +193,13 @@ static int polls_wait(struct polls *p)
 		if (!sleeps && p->virtuals == p->nfds)
 			return ready;
 		kernel_fill(p, sleeps);
+		if (sleeps)
+			listeners_tell(p, listener_wait_begin);
 		ret = real()->ppoll(p->all, p->nfds + p->seconds, left(p, sleeps, &ts), p->mask);
 		if (sleeps) {
 			int err = errno;
 
+			listeners_tell(p, listener_wait_end);
 			kernel_done(p);
 			errno = err;
 		}

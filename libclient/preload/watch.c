@@ -204,6 +204,37 @@ void watch_add_pollfd(struct file *f, int pollfd)
 	}
 }
 
+/* With `lock` held: true if @f is registered there. */
+static bool watched_at(const struct file *f, struct set *set, int epfd)
+{
+	for (const struct file_watch *w = f->watch; w; w = w->next)
+		if (watch_is(w, set, epfd))
+			return true;
+	return false;
+}
+
+uint32_t watch_listeners(struct set *set, int epfd, int *nc, uint32_t max)
+{
+	uint32_t nr = 0;
+
+	for (int fd = 0; fd <= file_top() && nr < max; fd++) {
+		struct file *f = file_of(fd);
+		bool here;
+
+		if (!f || file_kind(f) != FILE_LISTENER)
+			continue;
+		lock_take(&f->lock);
+		here = watched_at(f, set, epfd);
+		lock_release(&f->lock);
+		if (!here)
+			continue;
+		listener_use(f, fd);
+		if (file_nc(f) >= 0 && (nr == 0 || nc[nr - 1] != file_nc(f)))
+			nc[nr++] = file_nc(f);
+	}
+	return nr;
+}
+
 /* What has worked for the descriptor. With `lock` held. */
 static void watch_remember(struct file *f, int epfd, int op, int fd, const struct epoll_event *e)
 {
@@ -312,6 +343,7 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	struct epoll_event none = { 0 };
 	struct set *inner = set_of(fd);
 	struct file *f = file_of(fd);
+	struct listeners used;
 	int pollfd, ret;
 
 	if (f && file_pending(f)) {
@@ -328,6 +360,7 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	}
 	if (inner && op == EPOLL_CTL_ADD && set_enter(inner)) {
 		set_leave_queue(inner, fd);
+		set_listeners(inner, fd, &used);
 		set_leave(inner);
 	}
 	ret = real()->epoll_ctl(epfd, op, fd, event);
@@ -342,5 +375,11 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	if (pollfd >= 0)
 		pollfd_register(epfd, op, pollfd, event ? event : &none);
 	lock_release(&f->lock);
+	if (file_kind(f) != FILE_LISTENER)
+		return ret;
+	/* Relaxed: a number to compare. */
+	atomic_fetch_add_explicit(&file_listening, 1, memory_order_relaxed);
+	if (!set_of(epfd))
+		listener_use(f, fd); /* when it is waited for is not seen */
 	return ret;
 }

@@ -324,6 +324,8 @@ static void answer(struct fake *f, const union ctl_message *msg, int fd)
 	if (msg->head.type == CTL_BIND)
 		reply.value = msg->addr.port ? msg->addr.port : 40000;
 	if (msg->head.type == CTL_LISTEN) {
+		f->listen = msg->addr;
+		f->listen_shown = fd >= 0;
 		reply.value = f->listener_nr++ % FAKE_LISTENERS;
 		f->listener_port[reply.value] = msg->addr.port;
 		for (uint32_t w = 0; w < f->cfg.workers; w++) {
@@ -511,6 +513,17 @@ void fake_answer(struct fake *f, enum ctl_type type, int result)
 	pthread_mutex_lock(&f->lock);
 	f->result[type] = result;
 	pthread_mutex_unlock(&f->lock);
+}
+
+struct ctl_addr fake_listen(struct fake *f, bool *ret_shown)
+{
+	struct ctl_addr msg;
+
+	pthread_mutex_lock(&f->lock);
+	msg = f->listen;
+	*ret_shown = f->listen_shown;
+	pthread_mutex_unlock(&f->lock);
+	return msg;
 }
 
 uint32_t fake_asked(struct fake *f, enum ctl_type type)

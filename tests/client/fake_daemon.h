@@ -63,6 +63,8 @@ void fake_adopt(struct fake *f, uint8_t *segment0, uint8_t *segment1);
 
 void fake_answer(struct fake *f, enum ctl_type type, int result);
 uint32_t fake_asked(struct fake *f, enum ctl_type type);
+/* The newest LISTEN; *ret_shown: a descriptor came with it. */
+struct ctl_addr fake_listen(struct fake *f, bool *ret_shown);
 
 /* ---- as a worker ---- */
 
@@ -85,6 +87,9 @@ void fake_open(struct fake *f, struct fake_slot s);
 void fake_fail(struct fake *f, struct fake_slot s, int error);
 /* A stream arrives at @listener, by @worker. */
 struct fake_slot fake_incoming(struct fake *f, uint32_t worker, uint32_t listener);
+/* The stream that arrived last goes to somebody else. False: the library has it. */
+bool fake_take_back(struct fake *f, uint32_t worker, uint32_t listener);
+struct listener_shm *fake_listener(struct fake *f, uint32_t listener);
 /* Bytes arrive: as many as there is room for. */
 size_t fake_put(struct fake *f, struct fake_slot s, const void *data, size_t bytes);
 /* Bytes are sent and acknowledged: up to @bytes of what there is. */

@@ -51,6 +51,8 @@ struct fake {
 	uint32_t ended; /* connections */
 	uint32_t asked[CTL_TYPE_END];
 	int result[CTL_TYPE_END];
+	struct ctl_addr listen;  /* the newest LISTEN, */
+	bool listen_shown;       /* and whether a descriptor came with it */
 
 	struct region_shm layout;
 	uint8_t *base, *own_base, *segment, *own_segment;
@@ -75,7 +77,6 @@ struct fake {
 
 struct port_shm *fake_port(struct fake *f, uint32_t worker);
 struct qp_shm *fake_qp(struct fake *f, uint32_t qp);
-struct listener_shm *fake_listener(struct fake *f, uint32_t listener);
 struct fake_flow *fake_flow(struct fake *f, struct fake_slot s);
 
 /* With the lock held: the functions of fake_daemon.h without fake_ in front do the same. */

@@ -450,6 +450,17 @@ struct fake_slot fake_incoming(struct fake *f, uint32_t worker, uint32_t listene
 	return s;
 }
 
+bool fake_take_back(struct fake *f, uint32_t worker, uint32_t listener)
+{
+	struct ring *r = &f->accept[worker][listener];
+	uint64_t word;
+
+	pthread_mutex_lock(&f->lock);
+	word = ring_claim(r, r->own - 1);
+	pthread_mutex_unlock(&f->lock);
+	return word != RING_CLAIMED;
+}
+
 size_t fake_put(struct fake *f, struct fake_slot s, const void *data, size_t bytes)
 {
 	pthread_mutex_lock(&f->lock);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listener.h - a listening virtual socket beside a kernel's, which other processes may have too:
+ * for who accepts from both (libclient/preload).
+ *
+ * Ownership: the socket is the caller's, closed by nc_close. Threading: any thread.
+ */
+#ifndef NC_LISTENER_H
+#define NC_LISTENER_H
+
+#include <sys/socket.h>
+
+/*
+ * nc_bind and nc_listen in one, entitled by @title, a socket of the kernel that listens there. With
+ * those of other processes that have the same @title it shares what arrives. As nc_bind and
+ * nc_listen; -EINVAL: @title does not listen there.
+ */
+int listener_open(int number, const struct sockaddr *addr, socklen_t len, int backlog, int title);
+/*
+ * The calling thread has looked, and sleeps until a stream comes; and no more. What others are too
+ * busy to accept comes to who waits. Of a number that does not listen: nothing.
+ */
+void listener_wait_begin(int number);
+void listener_wait_end(int number);
+/* The calling thread has looked, and does not wait: there may be something the next time. */
+void listener_ask(int number);
+/* The calling thread has something else to do first: what is queued may go to others. */
+void listener_busy(int number);
+
+#endif /* NC_LISTENER_H */

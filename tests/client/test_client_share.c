@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_client_share.c - listeners that share what arrives with those of other processes.
+ *
+ * Goal: the library shows its title, says when a thread waits, asks for what others have, and does
+ * not take what the daemon has taken back. Method: the fake plays the daemon, the test the program.
+ */
+#include <unistd.h>
+
+#include "client_test.h"
+#include "listener.h"
+#include "pollfd.h"
+
+#define PORT 8080
+
+static int set_up(void **state)
+{
+	*state = fake_start(&(struct fake_config){ .workers = 2 });
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	fake_stop(*state);
+	return 0;
+}
+
+/* A virtual socket that listens with @title; the first has listener 0 of the fake. */
+static int share(int title)
+{
+	struct sockaddr_in in = address("0.0.0.0", PORT);
+	int s = nc_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	assert_true(s >= NC_SOCKET_BASE);
+	assert_int_equal(listener_open(s, (struct sockaddr *)&in, sizeof(in), 16, title), 0);
+	return s;
+}
+
+static void the_title_stands_in_for_a_bound_port(void **state)
+{
+	struct fake *f = *state;
+	struct sockaddr_in in = address("0.0.0.0", PORT);
+	int title = open("/dev/null", O_RDONLY | O_CLOEXEC), s = share(title);
+	struct ctl_addr msg;
+	bool shown;
+
+	msg = fake_listen(f, &shown);
+	assert_true(shown);
+	assert_int_equal(msg.flags, CTL_ADDR_TITLE);
+	assert_int_equal(msg.port, PORT);
+	/* Twice changes nothing, elsewhere is an error; a listener it stays. */
+	assert_int_equal(nc_listen(s, 5), 0);
+	assert_int_equal(nc_bind(s, (struct sockaddr *)&in, sizeof(in)), -EINVAL);
+	assert_int_equal(fake_asked(f, CTL_LISTEN), 1);
+	assert_int_equal(nc_close(s), 0);
+	assert_int_equal(fake_asked(f, CTL_BIND), 0);
+	assert_int_equal(fake_asked(f, CTL_UNLISTEN), 1);
+	assert_int_equal(fake_asked(f, CTL_UNBIND), 0);
+	close(title);
+}
+
+static void refused_it_can_be_bound_to_something_else(void **state)
+{
+	struct fake *f = *state;
+	struct sockaddr_in in = address("0.0.0.0", PORT);
+	int s = nc_socket(AF_INET, SOCK_STREAM, 0);
+
+	fake_answer(f, CTL_LISTEN, -EINVAL);
+	assert_int_equal(listener_open(s, (struct sockaddr *)&in, sizeof(in), 16, 0), -EINVAL);
+	fake_answer(f, CTL_LISTEN, 0);
+	assert_int_equal(nc_bind(s, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listener_open(s, (struct sockaddr *)&in, sizeof(in), 16, 0), -EINVAL);
+	assert_int_equal(nc_listen(s, 16), 0);
+	assert_int_equal(listener_open(-1, (struct sockaddr *)&in, sizeof(in), 16, 0), -EBADF);
+	assert_int_equal(nc_close(s), 0);
+}
+
+static void who_waits_is_counted_and_asks_for_what_others_have(void **state)
+{
+	struct fake *f = *state;
+	int s = share(0);
+	struct listener_shm *l = fake_listener(f, 0);
+	struct fake_slot asked;
+
+	listener_wait_begin(s);
+	listener_wait_begin(s); /* a second thread */
+	assert_int_equal(atomic_load(&l->waiting), 2);
+	assert_true(fake_idle(f));
+	listener_wait_end(s);
+	listener_wait_end(s);
+	listener_wait_end(s); /* of a socket that had the number before */
+	assert_int_equal(atomic_load(&l->waiting), 0);
+	atomic_store(&l->elsewhere, 2); /* the second worker's bit */
+	listener_wait_begin(s);
+	asked = fake_expect(f, SQ_SHARE);
+	assert_int_equal(asked.worker, 1);
+	assert_int_equal(asked.slot, 0);
+	listener_wait_end(s);
+	listener_ask(s);
+	assert_int_equal(fake_expect(f, SQ_SHARE).worker, 1);
+	/* Who has something does not ask. */
+	(void)fake_incoming(f, 0, 0);
+	listener_wait_begin(s);
+	assert_true(fake_idle(f));
+	listener_wait_end(s);
+	assert_int_equal(nc_close(s), 0);
+	/* A number that listens no more. */
+	listener_wait_begin(s);
+	listener_wait_end(s);
+	listener_busy(s);
+	listener_ask(-1);
+}
+
+static void who_is_busy_offers_what_is_queued(void **state)
+{
+	struct fake *f = *state;
+	int s = share(0);
+	struct listener_shm *l = fake_listener(f, 0);
+
+	(void)fake_incoming(f, 1, 0);
+	listener_busy(s); /* there are no others */
+	assert_true(fake_idle(f));
+	atomic_store(&l->shared, 1);
+	listener_busy(s);
+	assert_int_equal(fake_expect(f, SQ_SHARE).worker, 1);
+	assert_true(fake_idle(f));
+	assert_int_equal(nc_close(s), 0);
+}
+
+static void what_was_taken_back_is_not_accepted(void **state)
+{
+	struct fake *f = *state;
+	int s = share(0), fd = nc_pollfd(s), got;
+	struct pollfd p = { .fd = s, .events = POLLIN };
+	struct fake_slot third;
+
+	(void)fake_incoming(f, 0, 0);
+	assert_true(fake_take_back(f, 0, 0));
+	assert_int_equal(nc_accept4(s, NULL, NULL, 0), -EAGAIN);
+	assert_int_equal(nc_poll(&p, 1, 0), 0);
+	assert_int_equal(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 0), 0);
+	(void)fake_incoming(f, 0, 0);
+	assert_true(fake_take_back(f, 0, 0));
+	third = fake_incoming(f, 0, 0);
+	assert_int_equal(nc_poll(&p, 1, 0), 1);
+	got = nc_accept4(s, NULL, NULL, SOCK_NONBLOCK);
+	assert_true(got >= 0);
+	assert_false(fake_take_back(f, 0, 0));
+	fake_put(f, third, "x", 1);
+	assert_int_equal(nc_recv(got, &(char){ 0 }, 1, 0), 1);
+	assert_int_equal(nc_accept4(s, NULL, NULL, 0), -EAGAIN);
+	assert_int_equal(nc_close(got), 0);
+	assert_int_equal(nc_close(s), 0);
+	(void)fake_drain(f);
+}
+
+static void the_daemon_is_found_again_without_its_name(void **state)
+{
+	struct fake *f = *state;
+	char *name = strdup(getenv("NCD_SOCKET"));
+	int s = share(0);
+
+	assert_int_equal(nc_close(s), 0);
+	assert_int_equal(unsetenv("NCD_SOCKET"), 0);
+	fake_hang_up(f);
+	FAKE_AWAIT(nc_socket(AF_INET, SOCK_STREAM, 0) >= 0 && fake_attached(f));
+	assert_int_equal(setenv("NCD_SOCKET", name, 1), 0);
+	free(name);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		T(the_title_stands_in_for_a_bound_port),
+		T(refused_it_can_be_bound_to_something_else),
+		T(who_waits_is_counted_and_asks_for_what_others_have),
+		T(who_is_busy_offers_what_is_queued),
+		T(what_was_taken_back_is_not_accepted),
+		T(the_daemon_is_found_again_without_its_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
