@@ -1,0 +1,206 @@
+#!/bin/bash
+# run_prefork.sh - servers under ncd-run whose children accept on the socket that their parent made,
+# with clients of both kinds at once: no client may notice which process serves it, or that one ends.
+. "$(dirname "$(readlink -f "$0")")/hosts.sh"
+
+needs() {
+	[ "$slow" = 1 ] || skip "a sanitizer's library cannot be loaded into Debian's programs"
+	command -v "$1" >/dev/null || skip "needs $1"
+}
+limit=(timeout --kill-after=2 $((40 * slow)))
+ncd_run=("$OUT/ncd-run" --verbose)
+# background HOST NAME COMMAND... - a program of the case; its output goes to NAME.log. Sets $job.
+background() {
+	(on "$1" "${@:3}" >"$dir/$2.log" 2>&1 </dev/null) &
+	job=$!
+	jobs_of_case+=("$job")
+}
+end_job() {
+	kill -TERM "$1" 2>/dev/null
+	until_true 5 gone_or_zombie "$1" || kill -KILL "$1"
+	wait "$1" 2>/dev/null
+}
+tcp_listens() { (on "$1" ss -Hltn "sport = :$2") | grep -q LISTEN; }
+said() { [ "$(grep -cE "$2" "$dir/$1.log")" -ge "$3" ]; } # said NAME PATTERN TIMES
+listening_processes() { [ "$(ask "$1" -l sockets | grep -o "\"local_port\":$2," | wc -l)" -eq "$3" ]; }
+
+# clients PORT SECONDS THREADS - asks again and again, over a connection for each question. Ends
+# badly at the first that fails.
+clients='
+import os, socket, sys, threading, time
+def one():
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as c:
+        c.sendall(b"GET /file HTTP/1.0\r\n\r\n")
+        got = b""
+        while True:
+            d = c.recv(65536)
+            if not d: return got
+            got += d
+def loop():
+    global nr
+    while time.monotonic() < end:
+        got = one()
+        assert got.endswith(want), ("answer", len(got), got[:80])
+        with lock: nr += 1
+def run():
+    try: loop()
+    except BaseException as e:
+        print("FAILED", repr(e), flush=True)
+        os._exit(1)
+nr, lock = 0, threading.Lock()
+end = time.monotonic() + float(sys.argv[3])
+want = sys.argv[5].encode()
+ts = [threading.Thread(target=run) for _ in range(int(sys.argv[4]))]
+[t.start() for t in ts]; [t.join() for t in ts]
+print("well", nr)
+'
+# both_kinds PORT SECONDS THREADS WANT - clients of both kinds; sets $by_ncd and $plain.
+both_kinds() {
+	local c=(python3 -c "$clients" "${address[there]}" "$@")
+	background here by_ncd "${limit[@]}" "$OUT/ncd-run" --require --verbose "${c[@]}"
+	by_ncd=$job
+	background here plain "${limit[@]}" "${c[@]}"
+	plain=$job
+}
+both_well() {
+	ends 45 "$by_ncd" || fail "a client under ncd-run ended with status $?"
+	ends 45 "$plain" || fail "a plain client ended with status $?"
+	said by_ncd '^well [1-9]' 1 && said plain '^well [1-9]' 1 || fail "clients did nothing"
+}
+
+case_run_nginx_workers() { # quick
+	needs nginx
+	needs python3
+	local server i user=
+	both
+	[ "$(id -u)" -ne 0 ] || user="user www-data;"
+	mkdir "$dir/www"
+	printf "what nginx serves" >"$dir/www/file"
+	cat >"$dir/nginx.conf" <<-C
+		daemon off;
+		$user
+		worker_processes 4;
+		error_log stderr;
+		pid $dir/nginx.pid;
+		events { }
+		http {
+			access_log off;
+			server { listen ${address[there]}:8011; root $dir/www; }
+		}
+	C
+	background there server "${ncd_run[@]}" nginx -c "$dir/nginx.conf"
+	server=$job
+	expect 10 tcp_listens there 8011
+	expect 10 listening_processes there 8011 5
+	both_kinds 8011 4 8 "what nginx serves"
+	for i in 1 2 3; do
+		pause .7
+		kill -HUP "$server"
+		expect 10 listening_processes there 8011 5
+	done
+	both_well
+	gone_or_zombie "$server" && fail "nginx has ended"
+	end_job "$server"
+	expect 5 empty there
+}
+
+# Children in a loop of accept; the parent only looks after them. ARGUMENTS: address, port, number
+# of children, "close" if the parent closes the socket; a line "stop" as a question stops its child.
+prefork_server='
+import os, signal, socket, sys
+l = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64)
+def child():
+    while True:
+        c, _ = l.accept()
+        with c:
+            if b"stop" in c.recv(100):
+                c.sendall(b"%d" % os.getpid())
+                c.close()
+                os.kill(os.getpid(), signal.SIGSTOP)
+            else: c.sendall(b"HTTP/1.0 200 OK\r\n\r\nserved by a child")
+for _ in range(int(sys.argv[3])):
+    if os.fork() == 0: child()
+if sys.argv[4:] == ["close"]: l.close()
+while True:
+    try: os.wait()
+    except ChildProcessError: break
+'
+case_run_python_prefork() { # quick
+	needs python3
+	local server
+	both
+	background there server "${ncd_run[@]}" python3 -c "$prefork_server" "${address[there]}" 8012 4
+	server=$job
+	expect 10 listening_processes there 8012 5
+	both_kinds 8012 2 8 "served by a child"
+	both_well
+	pkill -TERM -P "$server"
+	end_job "$server"
+	expect 5 empty there
+}
+
+case_run_prefork_parent_closes() { # quick
+	needs python3
+	local server
+	both
+	background there server "${ncd_run[@]}" python3 -c "$prefork_server" "${address[there]}" 8013 2 close
+	server=$job
+	expect 10 listening_processes there 8013 2
+	both_kinds 8013 1 4 "served by a child"
+	both_well
+	pkill -KILL -P "$server"
+	expect 5 gone_or_zombie "$server"
+	expect 5 empty there
+}
+
+# What is in the queue of a child that hangs and is killed is served by the other.
+case_run_prefork_child_killed() { # quick
+	needs python3
+	local server pid i
+	both
+	background there server "${ncd_run[@]}" python3 -c "$prefork_server" "${address[there]}" 8014 2
+	server=$job
+	expect 10 listening_processes there 8014 3
+	ask_stop='import socket, sys
+c = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+c.sendall(b"stop")
+print(c.recv(100).decode())'
+	pid=$( (on here "${limit[@]}" "$OUT/ncd-run" --require python3 -c "$ask_stop" "${address[there]}" 8014))
+	[ -n "$pid" ] || fail "no child stops"
+	both_kinds 8014 3 4 "served by a child"
+	pause 1
+	kill -KILL "$(pgrep -P "$server" -x python3 | while read -r i; do
+		grep -q '^State:.T' "/proc/$i/status" && echo "$i"
+	done)" || fail "no child has stopped"
+	expect 5 listening_processes there 8014 2
+	both_well
+	pkill -KILL -P "$server"
+	expect 5 gone_or_zombie "$server"
+	expect 5 empty there
+}
+
+# The daemon is started anew: children listen again, with the title of before.
+case_run_prefork_daemon_restarts() { # quick
+	needs python3
+	local server i
+	both
+	background there server "${ncd_run[@]}" python3 -c "$prefork_server" "${address[there]}" 8015 2
+	server=$job
+	expect 10 listening_processes there 8015 3
+	stop there
+	start there
+	connected
+	# A child tries again when it has a client, but not within a second.
+	for ((i = 0; i < 200; i++)); do
+		(on here "${limit[@]}" python3 -c "$clients" "${address[there]}" 8015 .1 4 "served by a child") \
+			>"$dir/again.log" 2>&1 || fail "a plain client failed"
+		listening_processes there 8015 2 && break
+	done
+	listening_processes there 8015 2 || fail "the children do not listen again"
+	both_kinds 8015 1 4 "served by a child"
+	both_well
+	pkill -KILL -P "$server"
+	expect 5 gone_or_zombie "$server"
+}
+
+run_case "$@"
