@@ -87,6 +87,8 @@ static int listener_attach(struct file *f, int fd)
 	way_say("listen", &local.sa, len, nc < 0 ? strerrordesc_np(-nc) : NULL);
 	if (nc < 0)
 		return nc;
+	/* It has flags. */
+	(void)real()->fcntl(fd, F_SETFL, real()->fcntl(fd, F_GETFL) | O_NONBLOCK);
 	pollfd = pollfd_unwatched(nc);
 	/* Relaxed, both: for who polls or accepts from now on. */
 	atomic_store_explicit(&f->nc, nc, memory_order_relaxed);
@@ -190,10 +192,33 @@ static void listener_retry(struct file *f, int fd)
 	lock_release(&f->lock);
 }
 
+static void nonblock_learn(struct file *f, int fd)
+{
+	/* Relaxed: KIND orders it. */
+	atomic_store_explicit(&f->nonblock, (real()->fcntl(fd, F_GETFL) & O_NONBLOCK) != 0,
+			      memory_order_relaxed);
+}
+
+static void listener_become(struct file *f)
+{
+	listener_fresh(f);
+	/* Relaxed: a hint for polls. */
+	atomic_fetch_add_explicit(&file_listeners, 1, memory_order_relaxed);
+	/* KIND, writing end. */
+	atomic_store_explicit(&f->kind, FILE_LISTENER, memory_order_release);
+}
+
+void listener_adopt(struct file *f, int fd)
+{
+	nonblock_learn(f, fd);
+	f->backlog = SOMAXCONN; /* what it was made with is not known */
+	listener_become(f);
+}
+
 EXPORT int listen(int fd, int backlog)
 {
 	struct file *f = file_of(fd);
-	int ret, flags;
+	int ret;
 
 	if (f && file_kind(f) == FILE_VIRTUAL)
 		return (int)file_result(f, nc_listen(file_nc(f), backlog));
@@ -201,20 +226,11 @@ EXPORT int listen(int fd, int backlog)
 	if (ret < 0 || !f || file_kind(f) != FILE_KERNEL || !file_own_process())
 		return ret;
 	lock_take(&f->lock);
+	nonblock_learn(f, fd);
 	f->backlog = backlog;
 	ret = listener_attach(f, fd);
-	if (ret == 0) {
-		flags = real()->fcntl(fd, F_GETFL);
-		/* Relaxed: KIND orders it. */
-		atomic_store_explicit(&f->nonblock, (flags & O_NONBLOCK) != 0,
-				      memory_order_relaxed);
-		(void)real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK); /* it has flags */
-		listener_fresh(f);
-		/* Relaxed: a hint for polls. */
-		atomic_fetch_add_explicit(&file_listeners, 1, memory_order_relaxed);
-		/* KIND, writing end. */
-		atomic_store_explicit(&f->kind, FILE_LISTENER, memory_order_release);
-	}
+	if (ret == 0)
+		listener_become(f);
 	lock_release(&f->lock);
 	if (ret == 0)
 		return 0;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../lock.h"
+#include "file.h"
 #include "ncclient.h"
 #include "real.h"
 
@@ -109,6 +110,7 @@ __attribute__((constructor)) static void wish_init(void)
 	}
 	if (exclude)
 		wish.off = list_parse(exclude, wish.exclude, &wish.exclude_nr);
+	inherit_listeners(); /* here, since they depend on the above */
 }
 
 bool way_off(void)

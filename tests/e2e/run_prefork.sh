@@ -68,30 +68,40 @@ both_well() {
 	said by_ncd '^well [1-9]' 1 && said plain '^well [1-9]' 1 || fail "clients did nothing"
 }
 
-case_run_nginx_workers() { # quick
-	needs nginx
-	needs python3
-	local server i user=
-	both
+# start_nginx PORT [on] - with four workers, as a daemon or not; sets $server.
+start_nginx() {
+	local user=
 	[ "$(id -u)" -ne 0 ] || user="user www-data;"
 	mkdir "$dir/www"
 	printf "what nginx serves" >"$dir/www/file"
 	cat >"$dir/nginx.conf" <<-C
-		daemon off;
+		daemon ${2:-off};
 		$user
 		worker_processes 4;
+		env LD_PRELOAD; env NCD_SOCKET; # of a new binary
 		error_log stderr;
 		pid $dir/nginx.pid;
 		events { }
 		http {
 			access_log off;
-			server { listen ${address[there]}:8011; root $dir/www; }
+			server { listen ${address[there]}:$1; root $dir/www; }
 		}
 	C
-	background there server "${ncd_run[@]}" nginx -c "$dir/nginx.conf"
+	background there server "${ncd_run[@]}" "$(command -v nginx)" -c "$dir/nginx.conf"
 	server=$job
-	expect 10 tcp_listens there 8011
-	expect 10 listening_processes there 8011 5
+	expect 10 tcp_listens there "$1"
+	[ -n "${2:-}" ] || { expect 10 listening_processes there "$1" 5; return; }
+	# The process that made the socket has ended.
+	expect 10 listening_processes there "$1" 4
+	server=$(cat "$dir/nginx.pid")
+}
+
+case_run_nginx_workers() { # quick
+	needs nginx
+	needs python3
+	local server i
+	both
+	start_nginx 8011
 	both_kinds 8011 4 8 "what nginx serves"
 	for i in 1 2 3; do
 		pause .7
@@ -100,6 +110,70 @@ case_run_nginx_workers() { # quick
 	done
 	both_well
 	gone_or_zombie "$server" && fail "nginx has ended"
+	end_job "$server"
+	expect 5 empty there
+}
+
+# The port is one of root's; the workers are not root.
+case_run_nginx_low_port() { # quick
+	needs nginx
+	needs python3
+	[ -n "$namespaces" ] || skip "needs root"
+	local server
+	both
+	start_nginx 81
+	both_kinds 81 1 4 "what nginx serves"
+	both_well
+	end_job "$server"
+	expect 5 empty there
+}
+
+# A new nginx gets the sockets through exec, and the old one ends.
+case_run_nginx_upgrade() { # quick
+	needs nginx
+	needs python3
+	local server new
+	both
+	start_nginx 8016 on
+	both_kinds 8016 4 8 "what nginx serves"
+	pause .5
+	kill -USR2 "$server"
+	expect 10 listening_processes there 8016 8
+	new=$(cat "$dir/nginx.pid")
+	[ "$new" != "$server" ] || fail "there is no new nginx"
+	kill -QUIT "$server"
+	expect 10 gone_or_zombie "$server"
+	expect 10 listening_processes there 8016 4
+	both_well
+	kill -TERM "$new"
+	expect 10 gone_or_zombie "$new"
+	expect 5 empty there
+}
+
+# The socket is made by a manager that knows nothing of ncd (systemd, inetd), as descriptor 3.
+activated='
+import os, socket, sys
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+if l.fileno() != 3: os.dup2(l.fileno(), 3)
+os.set_inheritable(3, True)
+os.execvp(sys.argv[3], sys.argv[3:])
+'
+case_run_socket_activation() { # quick
+	needs python3
+	local server
+	both
+	background there server python3 -c "$activated" "${address[there]}" 8017 "${ncd_run[@]}" \
+		python3 -c 'import socket
+l = socket.socket(fileno=3)
+while True:
+    c, _ = l.accept()
+    with c:
+        c.recv(100)
+        c.sendall(b"served by the activated")'
+	server=$job
+	expect 10 listening_processes there 8017 1
+	both_kinds 8017 1 4 "served by the activated"
+	both_well
 	end_job "$server"
 	expect 5 empty there
 }
