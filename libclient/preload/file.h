@@ -255,10 +255,10 @@ void listener_forget(struct file *f);
 /* A KERNEL file, which listens already, becomes a LISTENER that nobody has waited at. */
 void listener_adopt(struct file *f, int fd);
 
-/* ---- inherit.c ---- */
+/* ---- adopt.c ---- */
 
 /* The listening sockets that the program was started with. Once, before it runs. */
-void inherit_listeners(void);
+void adopt_listeners(void);
 
 /* The virtual one of a LISTENER is of no use any more: the daemon has gone. */
 void listener_detach(struct file *f);

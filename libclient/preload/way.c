@@ -110,7 +110,7 @@ __attribute__((constructor)) static void wish_init(void)
 	}
 	if (exclude)
 		wish.off = list_parse(exclude, wish.exclude, &wish.exclude_nr);
-	inherit_listeners(); /* here, since they depend on the above */
+	adopt_listeners(); /* here, since they depend on the above */
 }
 
 bool way_off(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * share.c - a listener that shares what arrives with those of other processes: the daemon is told
- * who waits, and asked for what others have in their queues (SHARE in ncd/shm_abi.h).
+ * listener.c - a listener that shares what arrives with those of other processes: the daemon is
+ * told who waits, and asked for what others have in their queues (SHARE in ncd/shm_abi.h).
  */
 #include "listener.h"
 #include "sock.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_client_share.c - listeners that share what arrives with those of other processes.
+ * test_client_listener.c - listeners that share what arrives with those of other processes.
  *
  * Goal: the library shows its title, says when a thread waits, asks for what others have, and does
  * not take what the daemon has taken back. Method: the fake plays the daemon, the test the program.

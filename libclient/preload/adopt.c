@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inherit.c - listening sockets that the program was started with: from a service manager that
+ * adopt.c - listening sockets that the program was started with: from a service manager that
  * makes them (LISTEN_FDS), or from an older binary of the same server (nginx).
  *
  * They are listeners as those that a parent made (listener.c), at low numbers, where such sockets
@@ -30,7 +30,7 @@ static int listening_family(int fd)
 	return option_is(fd, SO_DOMAIN, AF_INET) ? AF_INET : AF_INET6;
 }
 
-void inherit_listeners(void)
+void adopt_listeners(void)
 {
 	for (int fd = FIRST_FD; fd <= LAST_FD; fd++) {
 		int family = listening_family(fd);
