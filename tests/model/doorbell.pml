@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * doorbell.pml - the three ways in which a sleeper of ncd is woken: DOORBELL (ncd/doorbell.h),
- * KICK and NOTIFY (ncd/shm_abi.h).
+ * doorbell.pml - the ways in which a sleeper of ncd is woken: DOORBELL (ncd/doorbell.h), KICK and
+ * NOTIFY (ncd/shm_abi.h); and SHARE (there too), by which a stream comes to one who sleeps.
  *
  * Goal: no wake-up is lost, whatever the interleaving. Each waiter ends only when it has seen
  *   everything its producers made; a lost wake-up leaves it asleep for ever, which spin reports as
@@ -10,7 +10,7 @@
  *   one word, so the interleavings of whole steps that spin explores are those that C11 allows.
  *   A weaker order lets a later load pass an earlier store; that is how the mutants express it.
  *
- * Built once for each of -DDOORBELL -DKICK -DNOTIFY, and for each with every -DMUTANT=N, which
+ * Built once for each of -DDOORBELL -DKICK -DNOTIFY -DSHARE, and for each with every -DMUTANT=N, which
  * breaks one rule and must be found: run.sh. Without MUTANT nothing below is broken.
  */
 #ifndef MUTANT
@@ -295,5 +295,158 @@ init
 #endif
 		run worker()
 	}
+}
+#endif
+
+#ifdef SHARE
+/*
+ * Two processes accept streams of one group. A has a client of the kernel's, or one of the streams,
+ * at some moment, and is busy with it for ever. B takes what comes. One worker puts streams into
+ * their queues. That who sleeps is woken for his own queue is NOTIFY's part.
+ */
+#define STREAMS 3
+#define A       0
+#define B       1
+byte queue[2];
+byte taken;
+bool waiting[2], elsewhere[2];
+chan sq = [4] of { bit };
+
+#define free_for_b (waiting[B] && queue[B] == 0)
+/* Of A's: what it is not just being woken for. */
+#define behind_a (queue[A] > 1 || (queue[A] == 1 && !waiting[A]))
+
+/* The word is claimed: A has it, or B. */
+inline pass()
+{
+	d_step {
+		if
+		:: queue[A] > 0 -> queue[A]--; queue[B]++
+		:: else
+		fi
+	}
+}
+
+/* group_even */
+inline even()
+{
+	do
+	:: !behind_a -> elsewhere[A] = 0; elsewhere[B] = 0; break
+	:: behind_a && free_for_b -> pass()
+	:: behind_a && !free_for_b -> break
+	od
+}
+
+/* group_pushed, for the queue of @to */
+inline pushed(to)
+{
+#if MUTANT == 3
+	idle = free_for_b; /* looks for one who waits before it leaves word */
+#endif
+	if
+	:: queue[to] == 1 && waiting[to]
+	:: else ->
+		elsewhere[A] = 1;
+		elsewhere[B] = 1;
+#if MUTANT == 3
+		if
+		:: idle && behind_a -> pass()
+		:: else
+		fi
+#else
+		even()
+#endif
+	fi
+}
+
+proctype worker()
+{
+	byte came;
+	bit to, from;
+	bool idle;
+
+	do
+	:: came < STREAMS ->
+		came++;
+		if
+		:: waiting[A] && queue[A] == 0 -> to = A
+		:: free_for_b -> to = B
+		:: !(waiting[A] && queue[A] == 0) && !free_for_b -> to = A /* both busy: the worse */
+		fi;
+		queue[to]++;
+#if MUTANT != 4
+		pushed(to) /* later in the turn */
+#endif
+	:: sq?from ->
+		if
+		:: queue[from] > 0 -> pushed(from)
+		:: queue[from] == 0 && from == B && elsewhere[B] ->
+			if
+			:: behind_a -> pass()
+			:: else
+			fi;
+			even()
+		:: else
+		fi
+	:: came == STREAMS && taken == STREAMS -> break
+	od
+}
+
+proctype busy()
+{
+	bool left;
+
+	waiting[A] = 1;
+	if
+	:: true /* a client of the kernel's */
+	:: atomic { queue[A] > 0 -> queue[A]--; taken++ }
+	fi;
+#if MUTANT == 1
+	left = queue[A] > 0; /* looks at its queue while it still seems to wait */
+	waiting[A] = 0;
+#else
+	waiting[A] = 0;
+	left = queue[A] > 0; /* listener_busy */
+#endif
+	if
+	:: left -> sq!A
+	:: else
+	fi
+}
+
+proctype idler()
+{
+	bool word;
+
+	do
+	:: taken == STREAMS -> break
+	:: else ->
+		if
+		:: queue[B] > 0
+		:: queue[B] == 0 ->
+#if MUTANT == 2
+			word = elsewhere[B]; /* looks before it says that it waits */
+			waiting[B] = 1;
+#else
+			waiting[B] = 1;
+			word = elsewhere[B];
+#endif
+			if
+			:: word -> sq!B
+			:: else
+			fi;
+			(queue[B] > 0 || taken == STREAMS); /* asleep */
+			waiting[B] = 0
+		fi;
+		if
+		:: atomic { queue[B] > 0 -> queue[B]--; taken++ }
+		:: queue[B] == 0
+		fi
+	od
+}
+
+init
+{
+	atomic { run worker(); run busy(); run idler() }
 }
 #endif
