@@ -258,6 +258,7 @@ void flow_present(struct worker *w, struct flow *f, struct listener *l, uint32_t
 	atomic_store_explicit(&shm->rx_taken, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->rx_want, 0, memory_order_relaxed);
 	f->flags |= FLOW_OPEN;
+	f->rx_base = stream_rx_base(f->stream); /* as of the bytes that are shown with it */
 	fill_slot(f, l->number);
 	flow_stats_open(w, f);
 	/* STATE, daemon end. */
