@@ -292,6 +292,53 @@ static void without_memory_there_it_is_reset(void **state)
 	rig_until(&g->r, app_flags(g->client, 1) & SLOT_F_RESET);
 }
 
+static void what_waits_for_memory_there_arrives_again(void **state)
+{
+	struct group *g = *state;
+
+	assert_int_equal(listen_as(g, g->child[0], TITLE, 16), 0);
+	begin_to_wait(g->child[0]);
+	g->child[0]->slow = true;
+	app_open(g->client, 1, g->r.host[1].addr, PORT, 0);
+	rig_until(&g->r, app_state(g->client, 1) == SLOT_OPENING);
+	unlisten(g, g->child[0]);
+	rig_until(&g->r, app_state(g->client, 1) == SLOT_OPEN);
+	(void)app_write(g->client, 1, 1, 10);
+	finish(g, 1, g->parent, accept_and_read(g, g->parent, 1));
+}
+
+static void what_may_not_be_moved_yet_is_moved_later(void **state)
+{
+	struct group *g = *state;
+
+	assert_int_equal(listen_as(g, g->child[0], TITLE, 16), 0);
+	begin_to_wait(g->child[0]);
+	open_and_send(g, 1);
+	assert_int_equal(listen_as(g, g->child[1], TITLE, 16), 0);
+	begin_to_wait(g->child[1]);
+	unlisten(g, g->parent);
+	g->child[1]->slow = true; /* it has no memory yet */
+	unlisten(g, g->child[0]);
+	rig_pump(&g->r);
+	assert_int_equal(waiting_in(g->child[1]), 0);
+	g->child[1]->slow = false;
+	rig_segment(&g->r.host[1], g->child[1], 1 << 20);
+	finish(g, 1, g->child[1], accept_and_read(g, g->child[1], 1));
+}
+
+static void one_that_lies_about_its_queue_is_left_out(void **state)
+{
+	struct group *g = *state;
+
+	assert_int_equal(listen_as(g, g->child[0], TITLE, 16), 0);
+	begin_to_wait(g->child[0]);
+	atomic_store(&g->child[0]->accept.shm->head, 1u << 31);
+	open_and_send(g, 1);
+	rig_until(&g->r, g->child[0]->bad == 1);
+	assert_string_equal(g->child[0]->reason, "accept queue's head is impossible");
+	finish(g, 1, g->parent, accept_and_read(g, g->parent, 1));
+}
+
 static void words_in_the_queue_are_not_believed(void **state)
 {
 	struct group *g = *state;
@@ -336,6 +383,9 @@ int main(void)
 		T(the_last_one_resets_what_nobody_accepts),
 		T(all_full_is_refused),
 		T(without_memory_there_it_is_reset),
+		T(what_waits_for_memory_there_arrives_again),
+		T(what_may_not_be_moved_yet_is_moved_later),
+		T(one_that_lies_about_its_queue_is_left_out),
 		T(words_in_the_queue_are_not_believed),
 		T(a_question_for_no_listener_ends_the_attachment),
 	};

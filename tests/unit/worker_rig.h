@@ -51,6 +51,7 @@ struct rig_host {
 	struct region_map seg[RIG_SEGMENTS];
 	uint32_t segments;
 	bool deny;
+	bool slow; /* a question for memory is not answered */
 	struct ring sq, cq, accept;
 	struct port_shm *port_shm;
 	struct slot_shm *slot;
@@ -90,6 +91,8 @@ static inline void rig_segment(struct rig_host *host, struct rig_host *h, uint64
 {
 	struct worker_cmd cmd = { .type = CMD_SEGMENT_DENIED, .port = h->port };
 
+	if (h->slow)
+		return;
 	if (!h->deny && h->segments < RIG_SEGMENTS) {
 		struct region_map *m = &h->seg[h->segments];
 
