@@ -2,7 +2,8 @@
 /*
  * fuzz_region.c - a hostile application: it writes anything anywhere in its region, between turns
  * of a real worker. Whatever it does costs at most its own attachment; a good application beside it
- * moves its bytes after each input. worker.c is included so that turns are taken here one by one.
+ * moves its bytes after each input. Both are in one group of listeners, so streams go from queue to
+ * queue. worker.c is included so that turns are taken here one by one.
  *
  * The input is a list of acts, each one byte and its arguments; what belongs to the worker and the
  * good application stays from input to input, the hostile one attaches anew for each.
@@ -18,7 +19,8 @@
 #define SLOTS      64u
 #define SEGMENTS   8
 #define GOOD_PORT  80
-#define BAD_PORT   81
+#define BAD_PORT   81 /* both listen there, with one title */
+#define TITLE      7
 #define GOOD_BYTES 3000u
 #define GOOD_RING  8192u /* filled too little to grow */
 #define TURNS_MAX  200000 /* in which what must happen has happened */
@@ -30,7 +32,7 @@ struct app {
 	struct region_shm layout;
 	struct region_map seg[SEGMENTS];
 	uint32_t segments;
-	struct ring sq, accept;
+	struct ring sq, accept, shared; /* shared: of listener 1 */
 	struct port_shm *shm;
 	struct slot_shm *slot;
 	int doorbell_fd; /* the port's */
@@ -143,6 +145,8 @@ static void attach(struct fuzz *f, struct app *a)
 	a->slot = (void *)(base + a->layout.slot_off);
 	ring_init(&a->sq, base + a->layout.sq_off, NCD_SQ_ENTRIES);
 	ring_init(&a->accept, base + a->layout.accept_off, NCD_BACKLOG_MAX);
+	ring_init(&a->shared, base + a->layout.accept_off + a->layout.accept_bytes,
+		  NCD_BACKLOG_MAX);
 	command(f, a, &cmd);
 }
 
@@ -163,10 +167,13 @@ static void detach(struct fuzz *f, struct app *a)
 		region_unmap(&a->seg[i]);
 }
 
-static void listen_on(struct fuzz *f, struct app *a, uint16_t port, uint32_t ring_bytes)
+static void listen_on(struct fuzz *f, struct app *a, uint32_t listener, uint16_t port,
+		      uint32_t ring_bytes)
 {
 	struct worker_cmd cmd = { .type = CMD_LISTEN };
 
+	cmd.listen.listener = listener;
+	cmd.listen.title = port == BAD_PORT ? TITLE : 0;
 	cmd.listen.port = port;
 	cmd.listen.backlog = 16;
 	cmd.listen.tx_bytes = cmd.listen.rx_bytes = ring_bytes;
@@ -205,7 +212,8 @@ static void good_start(struct fuzz *f)
 	uint64_t word;
 
 	attach(f, &f->good);
-	listen_on(f, &f->good, GOOD_PORT, GOOD_RING);
+	listen_on(f, &f->good, 0, GOOD_PORT, GOOD_RING);
+	listen_on(f, &f->good, 1, BAD_PORT, GOOD_RING);
 	open_slot(f, &f->good, 1, GOOD_PORT, GOOD_RING);
 	for (int i = 0; ring_pop_claim(&f->good.accept, &word) < 0; i++) {
 		if (i > TURNS_MAX)
@@ -221,7 +229,8 @@ static void good_clear(struct fuzz *f)
 {
 	uint64_t word;
 
-	while (ring_pop_claim(&f->good.accept, &word) == 0)
+	while (ring_pop_claim(&f->good.accept, &word) == 0 ||
+	       ring_pop_claim(&f->good.shared, &word) == 0)
 		submit(&f->good, sq_word(SQ_CLOSE, (uint32_t)word, CLOSE_ABORT));
 }
 
@@ -384,7 +393,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	f.at = data;
 	f.end = data + bytes;
 	attach(&f, &f.hostile);
-	listen_on(&f, &f.hostile, BAD_PORT, 0);
+	listen_on(&f, &f.hostile, 0, BAD_PORT, 0);
 	while (f.at < f.end && !f.hostile.bad)
 		act[take(&f, 1) % (sizeof(act) / sizeof(act[0]))](&f);
 	good_transfer(&f);
