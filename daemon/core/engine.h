@@ -242,6 +242,10 @@ int engine_tx_rebase(struct engine *e, struct stream *s, uint64_t base);
 int engine_tx_exchange(struct engine *e, struct stream *s, const struct ring_mem *ring);
 int engine_rx_exchange(struct engine *e, struct stream *s, const struct ring_mem *ring,
 		       uint64_t now_ns);
+/* tx, of an application that has another's stream now: the copy is made here. */
+int engine_tx_move(struct engine *e, struct stream *s, const struct ring_mem *ring);
+/* True while engine_rx_exchange would say -EBUSY. */
+bool engine_rx_busy(const struct engine *e, const struct stream *s);
 /* True if a larger rx ring would help: the peer fills half of it at once, and the application reads
  * on (as TCP's receive buffer grows). False until it has read half of a ring since an exchange. */
 bool engine_rx_pressed(const struct stream *s);

@@ -45,21 +45,35 @@ static bool rx_lent(const struct engine *e, const struct stream *s)
 	return false;
 }
 
-/* The bytes [from, to) from their places in the stream's ring to those in @ring. */
-static void rx_copy(const struct stream *s, const struct ring_mem *ring, uint64_t from, uint64_t to)
+bool engine_rx_busy(const struct engine *e, const struct stream *s)
+{
+	return rx_lent(e, s);
+}
+
+/* The bytes [from, to) from their places in @old to those in @ring, both with @base. */
+static void ring_copy(const struct ring_mem *old, const struct ring_mem *ring, uint64_t base,
+		      uint64_t from, uint64_t to)
 {
 	while (from < to) {
-		uint32_t at = ring_place(&s->rx, s->rx_base, from);
-		uint32_t into = ring_place(ring, s->rx_base, from);
+		uint32_t at = ring_place(old, base, from);
+		uint32_t into = ring_place(ring, base, from);
 		uint64_t n = to - from;
 
-		if (n > s->rx.bytes - at)
-			n = s->rx.bytes - at;
+		if (n > old->bytes - at)
+			n = old->bytes - at;
 		if (n > ring->bytes - into)
 			n = ring->bytes - into;
-		memcpy(ring->base + into, s->rx.base + at, n);
+		memcpy(ring->base + into, old->base + at, n);
 		from += n;
 	}
+}
+
+int engine_tx_move(struct engine *e, struct stream *s, const struct ring_mem *ring)
+{
+	if (s->tx_tail - s->tx_acked > ring->bytes)
+		return -EPROTO;
+	ring_copy(&s->tx, ring, s->tx_base, s->tx_acked, s->tx_tail);
+	return engine_tx_exchange(e, s, ring);
 }
 
 int engine_rx_exchange(struct engine *e, struct stream *s, const struct ring_mem *ring,
@@ -73,9 +87,10 @@ int engine_rx_exchange(struct engine *e, struct stream *s, const struct ring_mem
 		e->now_ns = now_ns;
 	if (rx_lent(e, s))
 		return -EBUSY;
-	rx_copy(s, ring, s->rx_head, s->rx_next);
+	ring_copy(&s->rx, ring, s->rx_base, s->rx_head, s->rx_next);
 	for (i = 0; s->holes != NULL && i < s->holes->nr; i++)
-		rx_copy(s, ring, s->holes->at[i].start, s->holes->at[i].end);
+		ring_copy(&s->rx, ring, s->rx_base, s->holes->at[i].start,
+			  s->holes->at[i].end);
 	s->rx = *ring;
 	s->rx_since = s->rx_head;
 	s->rx_filled = false;
