@@ -249,10 +249,10 @@ static bool client_read(struct client *c)
 		return false;
 	}
 	fd_nr = message_fds(&h, fds);
-	/* A cut list with no descriptor at all: we are out of them, which client_message() tells.
-	 */
+	/* A cut list with no descriptor at all, or of several: we are out of them, which
+	 * client_message() tells. */
 	if ((size_t)n < sizeof(msg.head) || (h.msg_flags & MSG_TRUNC) ||
-	    ((h.msg_flags & MSG_CTRUNC) && fd_nr > 0))
+	    ((h.msg_flags & MSG_CTRUNC) && fd_nr > 0 && msg.head.type != CTL_SHARE))
 		client_garbage(c, "a message of wrong size");
 	else if (c->state == CLIENT_GREETING)
 		alive = client_greets(c, &msg, (size_t)n, fd_nr);
@@ -320,7 +320,11 @@ void client_command_back(struct client *c, uint32_t worker, const struct worker_
 	if (cmd->type == CMD_CLIENT_ADD && cmd->result < 0) {
 		c->in_worker[worker] = false;
 		client_end(c, "a worker has no memory for it");
+	} else if (cmd->type == CMD_TAKE) {
+		client_take_back(c, worker, cmd);
 	} else if (cmd->user) {
+		if (cmd->type == CMD_SHARE)
+			client_share_back(c, worker, cmd);
 		client_request_back(c, cmd->user, cmd->result);
 	} else {
 		client_reap(c);

@@ -27,7 +27,7 @@
 #define CLIENT_HELLO_SECONDS 3
 #define CLIENT_GREETING_MAX  64 /* connections that have not said HELLO; more wait */
 #define CLIENT_MESSAGES_TURN 32
-#define CLIENT_FDS_MAX       4    /* received with one message; one is ever allowed */
+#define CLIENT_FDS_MAX       (2 * CTL_SHARE_MAX) /* received with one message */
 #define CLIENT_FDS_SENT_MAX  (1 + NCD_WORKERS_MAX + NCD_COPY_WORKERS_MAX)
 #define CLIENT_GROUPS_MAX    1024 /* looked at for [access] group */
 #define SEGMENT_BYTES_FIRST  (64ull << 20)
@@ -89,6 +89,7 @@ struct client_request {
 	uint32_t listener; /* LISTEN, UNLISTEN */
 	uint32_t pending;  /* answers to come */
 	int result;        /* first failure */
+	uint64_t cookie;   /* TAKE */
 };
 
 /* client.c */
@@ -127,7 +128,22 @@ void client_left_hide(struct client *c);
 /* client_request.c: false: @c has ended. */
 bool client_message(struct client *c, const union ctl_message *msg, size_t bytes, int *fds,
 		    uint32_t fd_nr);
+/* What it said breaks ctl_proto.h: counted, and the end. Returns false. */
+bool client_violates(struct client *c, const char *what);
+struct client_request *client_request_create(struct client *c, enum ctl_type type, uint32_t tag);
+/* Posts @cmd to @worker on behalf of @request. */
+void client_request_post(struct client_request *request, uint32_t worker, struct worker_cmd *cmd);
+/* True if workers may write to @fd: they never block on it. */
+bool client_fd_is_stream_socket(int fd);
 /* An answer of a worker has come. May free @c. */
 void client_request_back(struct client *c, struct client_request *request, int result);
+
+/* client_share.c: SHARE and TAKE. Descriptors that are taken become -1 in @fds. */
+bool client_share(struct client *c, const struct ctl_share *msg, int *fds, uint32_t fd_nr);
+bool client_take(struct client *c, const struct ctl_head *msg, const int *fds, uint32_t fd_nr);
+/* A worker has shared, or not. Whether @c lives does not matter. */
+void client_share_back(struct client *c, uint32_t worker, const struct worker_cmd *cmd);
+/* A worker has taken, or not. May free @c. */
+void client_take_back(struct client *c, uint32_t worker, const struct worker_cmd *cmd);
 
 #endif /* NCD_CLIENT_H */

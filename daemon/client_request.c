@@ -15,7 +15,7 @@
 #include "client.h"
 #include "title.h"
 
-static bool client_violates(struct client *c, const char *what)
+bool client_violates(struct client *c, const char *what)
 {
 	stats_count(&c->ctl->stats->head->ctl_garbage);
 	log_limited(c->ctl->log, &c->ctl->limit_garbage, LOG_LEVEL_WARNING,
@@ -25,7 +25,7 @@ static bool client_violates(struct client *c, const char *what)
 	return false;
 }
 
-static struct client_request *request_create(struct client *c, enum ctl_type type, uint32_t tag)
+struct client_request *client_request_create(struct client *c, enum ctl_type type, uint32_t tag)
 {
 	struct client_request *request = calloc(1, sizeof(*request));
 
@@ -34,8 +34,7 @@ static struct client_request *request_create(struct client *c, enum ctl_type typ
 	return request;
 }
 
-/* Posts @cmd to @worker on behalf of @request. */
-static void request_post(struct client_request *request, uint32_t worker, struct worker_cmd *cmd)
+void client_request_post(struct client_request *request, uint32_t worker, struct worker_cmd *cmd)
 {
 	cmd->user = request;
 	request->pending++;
@@ -59,7 +58,7 @@ static int request_post_all(struct client_request *request, const struct worker_
 		*cmd[i] = *proto;
 	}
 	for (i = 0; i < ws->nr; i++)
-		request_post(request, i, cmd[i]);
+		client_request_post(request, i, cmd[i]);
 	return 0;
 }
 
@@ -227,7 +226,7 @@ static bool client_listen(struct client *c, const struct ctl_addr *msg, const in
 
 	if (msg->class > CLASS_THROUGHPUT)
 		return client_reply(c, msg->head.tag, -EINVAL, 0);
-	request = request_create(c, CTL_LISTEN, msg->head.tag);
+	request = client_request_create(c, CTL_LISTEN, msg->head.tag);
 	if (request == NULL)
 		return client_reply(c, msg->head.tag, -ENOMEM, 0);
 	r = listen_title(msg, fds, fd_nr, &room, &title);
@@ -268,7 +267,7 @@ static bool client_unlisten(struct client *c, const struct ctl_number *msg)
 
 	if (msg->number >= NCD_LISTENERS_MAX || !c->listener[msg->number].up)
 		return client_reply(c, msg->head.tag, -EINVAL, 0);
-	request = request_create(c, CTL_UNLISTEN, msg->head.tag);
+	request = client_request_create(c, CTL_UNLISTEN, msg->head.tag);
 	if (request == NULL)
 		return client_reply(c, msg->head.tag, -ENOMEM, 0);
 	request->listener = msg->number;
@@ -328,7 +327,7 @@ void client_request_back(struct client *c, struct client_request *request, int r
  * Workers write only to sockets, where MSG_DONTWAIT keeps them from blocking whatever the client
  * does to the description it shares with us: O_NONBLOCK is the client's to clear.
  */
-static bool fd_is_stream_socket(int fd)
+bool client_fd_is_stream_socket(int fd)
 {
 	int domain = 0, type = 0;
 	socklen_t bytes = sizeof(int);
@@ -345,7 +344,7 @@ static bool fd_is_stream_socket(int fd)
 static bool client_hand_fd(struct client *c, const struct worker_cmd *proto, enum ctl_type type,
 			   uint32_t tag, uint32_t first, uint32_t last)
 {
-	struct client_request *request = request_create(c, type, tag);
+	struct client_request *request = client_request_create(c, type, tag);
 	struct worker_cmd *cmd[NCD_WORKERS_MAX] = { NULL };
 	uint32_t i, made;
 	int r = -ENOMEM;
@@ -365,7 +364,7 @@ static bool client_hand_fd(struct client *c, const struct worker_cmd *proto, enu
 		}
 	}
 	for (i = first; i <= last; i++)
-		request_post(request, i, cmd[i]);
+		client_request_post(request, i, cmd[i]);
 	return true;
 
 err_undo:
@@ -386,7 +385,7 @@ static bool client_pollfd(struct client *c, const struct ctl_pollfd *msg, const 
 
 	if (fd_nr == 0)
 		return client_reply(c, msg->head.tag, -EMFILE, 0);
-	if (!fd_is_stream_socket(fds[0]))
+	if (!client_fd_is_stream_socket(fds[0]))
 		return client_violates(c, "a POLLFD that is no stream socket");
 	if (msg->worker > last)
 		return client_reply(c, msg->head.tag, -EINVAL, 0);
@@ -410,7 +409,7 @@ static bool client_cqfd(struct client *c, const struct ctl_number *msg, const in
 
 	if (fd_nr == 0)
 		return client_reply(c, msg->head.tag, -EMFILE, 0);
-	if (!fd_is_stream_socket(fds[0]))
+	if (!client_fd_is_stream_socket(fds[0]))
 		return client_violates(c, "a CQFD that is no stream socket");
 	if (msg->number >= NCD_QP_NR)
 		return client_reply(c, msg->head.tag, -EINVAL, 0);
@@ -433,6 +432,10 @@ static size_t message_bytes(uint32_t type)
 		return sizeof(struct ctl_number);
 	case CTL_POLLFD:
 		return sizeof(struct ctl_pollfd);
+	case CTL_SHARE:
+		return sizeof(struct ctl_share);
+	case CTL_TAKE:
+		return sizeof(struct ctl_head);
 	default:
 		return 0;
 	}
@@ -441,13 +444,17 @@ static size_t message_bytes(uint32_t type)
 bool client_message(struct client *c, const union ctl_message *msg, size_t bytes, int *fds,
 		    uint32_t fd_nr)
 {
-	bool takes_fd = msg->head.type == CTL_POLLFD || msg->head.type == CTL_CQFD;
+	uint32_t fd_most = msg->head.type == CTL_SHARE ? CLIENT_FDS_MAX
+			   : msg->head.type == CTL_POLLFD || msg->head.type == CTL_CQFD ||
+					     msg->head.type == CTL_TAKE ||
+					     (msg->head.type == CTL_LISTEN &&
+					      msg->addr.flags & CTL_ADDR_TITLE)
+				   ? 1
+				   : 0;
 
 	if (bytes != message_bytes(msg->head.type))
 		return client_violates(c, "a message of unknown type or wrong length");
-	if (msg->head.type == CTL_LISTEN && msg->addr.flags & CTL_ADDR_TITLE)
-		takes_fd = true;
-	if (fd_nr > takes_fd)
+	if (fd_nr > fd_most)
 		return client_violates(c, "descriptors where none belong");
 	switch (msg->head.type) {
 	case CTL_BIND:
@@ -460,6 +467,10 @@ bool client_message(struct client *c, const union ctl_message *msg, size_t bytes
 		return client_unlisten(c, &msg->number);
 	case CTL_POLLFD:
 		return client_pollfd(c, &msg->pollfd, fds, fd_nr);
+	case CTL_SHARE:
+		return client_share(c, &msg->share, fds, fd_nr);
+	case CTL_TAKE:
+		return client_take(c, &msg->head, fds, fd_nr);
 	default:
 		return client_cqfd(c, &msg->number, fds, fd_nr);
 	}

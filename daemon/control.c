@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "shared.h"
 
 #define ACCEPTS_A_TURN 64
 #define RESUME_SECONDS 1
@@ -73,7 +74,8 @@ int control_init(struct control *ctl)
 {
 	ctl->listen_fd = -1;
 	ctl->ports = port_table_create();
-	return ctl->ports ? 0 : -ENOMEM;
+	ctl->shared = shared_create(ctl->base, ctl->workers);
+	return ctl->ports && ctl->shared ? 0 : -ENOMEM;
 }
 
 int control_listen(struct control *ctl, int fd)
@@ -132,6 +134,8 @@ void control_fini(struct control *ctl)
 	ctl->listen_fd = -1;
 	port_table_destroy(ctl->ports);
 	ctl->ports = NULL;
+	shared_destroy(ctl->shared);
+	ctl->shared = NULL;
 }
 
 void control_copy_event(struct control *ctl)

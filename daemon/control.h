@@ -35,6 +35,7 @@ struct control {
 	uint32_t slots; /* of a port: twice what `sockets` was at start, a power of 2 */
 
 	struct port_table *ports;
+	struct shared_table *shared;
 	int listen_fd;
 	struct event *listen_event, *resume_event;
 	struct client *clients; /* by client.next: attached, greeting, and on their way out */

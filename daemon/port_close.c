@@ -21,7 +21,7 @@ void upper_give(struct port *p, uint32_t slot)
 	p->upper_free = slot;
 }
 
-void slot_free(struct port *p, uint32_t slot)
+void port_slot_free(struct port *p, uint32_t slot)
 {
 	struct slot *sl = &p->slot[slot];
 
@@ -38,7 +38,7 @@ static void flow_detach(struct flow *f)
 {
 	if (!f->shm)
 		return;
-	slot_free(f->port, f->slot);
+	port_slot_free(f->port, f->slot);
 	f->shm = NULL;
 	f->slot = SLOT_NONE;
 }
@@ -84,6 +84,22 @@ void flow_release(struct worker *w, struct flow *f, bool abort, bool reset_after
 		engine_stream_close(w->engine, f->stream, reset_after, w->now_ns);
 }
 
+/* This process is done with it; perhaps another has its descriptor. */
+static void flow_let_go(struct worker *w, struct flow *f)
+{
+	const char *why;
+
+	if (f->flags & FLOW_HUNG) {
+		flow_release(w, f, false, false);
+		return;
+	}
+	if (f->shm && !f->port->bad && flow_pull(w, f, &why) < 0)
+		port_bad(w, f->port, why);
+	flow_detach(f);
+	flow_exchange_end(w, f);
+	flow_call(w, f, flow_events(f));
+}
+
 void flow_done(struct worker *w, struct flow *f)
 {
 	f->flags |= FLOW_DONE;
@@ -91,18 +107,26 @@ void flow_done(struct worker *w, struct flow *f)
 		reclaim(w, f);
 }
 
-void port_close_slot(struct worker *w, struct port *p, uint32_t slot, bool abort)
+void port_close_slot(struct worker *w, struct port *p, uint32_t slot, uint32_t how)
 {
+	struct flow *f = p->slot[slot].flow;
+
 	switch ((enum slot_use)p->slot[slot].use) {
 	case SLOT_USE_LIVE:
-		flow_release(w, p->slot[slot].flow, abort, false);
+		if (how == CLOSE_LET_GO && f->cookie)
+			flow_let_go(w, f);
+		else
+			flow_release(w, f, how == CLOSE_ABORT, false);
 		break;
 	case SLOT_USE_PARKED:
 		port_unpark_slot(p, slot);
-		slot_free(p, slot);
+		port_slot_free(p, slot);
 		break;
 	case SLOT_USE_FAILED:
-		slot_free(p, slot);
+		port_slot_free(p, slot);
+		break;
+	case SLOT_USE_MOVED:
+		port_moved_leave(w, p, slot);
 		break;
 	case SLOT_USE_FREE:
 	default:
@@ -126,9 +150,15 @@ void port_remove(struct worker *w, struct port *p)
 			(void)port_unlisten(w, p, i); /* fails only for unused ones */
 	while (p->parked_head != SLOT_NONE)
 		port_unpark_slot(p, p->parked_head);
+	port_take_cancel(w, p);
+	port_moved_leave_all(w, p);
 	for (struct flow *f = p->flows; f; f = next) {
 		next = f->next;
-		if (!(f->flags & FLOW_MOVE)) /* else it goes to another application */
+		if (f->flags & FLOW_MOVE)
+			continue; /* it goes to another application */
+		if (f->cookie && !(f->flags & FLOW_RELEASED))
+			flow_let_go(w, f);
+		else
 			flow_release(w, f, p->bad, !(f->flags & FLOW_SHUTDOWN));
 	}
 	io_watch_remove(w->io, &p->doorbell);
@@ -142,6 +172,7 @@ static void flow_free(struct worker *w, struct flow *f)
 	if (engine_stream_tx_exposed(f->stream))
 		arena_discard(&f->tx);
 	flow_stats_close(w, f);
+	flow_moved_end(w, f);
 	engine_stream_free(w->engine, f->stream);
 	flow_forget(p, f);
 	flow_rings_give(f);
@@ -153,8 +184,8 @@ static void flow_free(struct worker *w, struct flow *f)
 
 static bool port_gone(const struct port *p)
 {
-	return p->removed && p->flow_nr == 0 && p->retiring == 0 && !p->doorbell.lent &&
-	       !p->active && !p->dirty;
+	return p->removed && p->flow_nr == 0 && p->retiring == 0 && p->left_nr == 0 &&
+	       !p->doorbell.lent && !p->active && !p->dirty;
 }
 
 /* Ports whose last stream is done go back to control. */
@@ -179,7 +210,7 @@ static void ports_gone(struct worker *w)
 uint32_t ports_reclaim(struct worker *w)
 {
 	struct flow **at = &w->reclaim;
-	uint32_t did = ports_retire(w) + ports_move(w);
+	uint32_t did = ports_retire(w) + ports_move(w) + ports_take(w) + ports_left(w);
 
 	for (uint32_t nr = 0; *at && nr < RECLAIM_A_TURN; nr++) {
 		struct flow *f = *at;

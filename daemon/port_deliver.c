@@ -113,6 +113,19 @@ static void parked_event(struct worker *w, struct flow *f, uint32_t events)
 	engine_stream_free(w->engine, s);
 }
 
+/* What a slot would say, of a stream that has none: for the process that takes it. */
+static void note(struct flow *f, uint32_t events)
+{
+	if (events & STREAM_EV_CONNECTED)
+		f->flags |= FLOW_OPEN;
+	if (events & STREAM_EV_RX && stream_rx_ended(f->stream))
+		f->shm_flags |= SLOT_F_EOF;
+	if (events & STREAM_EV_ERROR)
+		f->shm_flags |= SLOT_F_RESET;
+	if (events & STREAM_EV_TX_DONE)
+		f->shm_flags |= SLOT_F_TX_DONE;
+}
+
 static void deliver(struct worker *w, struct flow *f, uint32_t events)
 {
 	uint32_t tell = 0;
@@ -130,8 +143,14 @@ static void deliver(struct worker *w, struct flow *f, uint32_t events)
 			tell |= show_rx(f);
 		if (events & ~(STREAM_EV_TX | STREAM_EV_RX | STREAM_EV_DONE))
 			tell |= show_rare(w, f, events);
+		if (tell && f->moved)
+			flow_call(w, f, tell);
 		if (tell)
 			slot_notify(w, f->port, f->slot, f->shm, tell);
+	} else {
+		note(f, events);
+		if (f->moved)
+			flow_call(w, f, flow_events(f));
 	}
 	flow_touch(w, f);
 	if (events & STREAM_EV_DONE)

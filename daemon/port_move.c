@@ -33,7 +33,7 @@ static struct flow *queue_claim(struct listener *l, uint32_t index)
 	struct flow *f = word < p->layout.slots ? p->slot[word].flow : NULL;
 
 	if (!f || f->listener != l->number || !(f->flags & FLOW_ACCEPT) ||
-	    f->accept_at != index || f->flags & UNTOUCHED_NOT)
+	    f->accept_at != index || f->flags & UNTOUCHED_NOT || f->cookie)
 		return NULL;
 	if (ring_claim(&l->accept, index) != word)
 		return NULL;
@@ -61,7 +61,7 @@ static int rings_like(struct worker *w, struct port *p, const struct flow *f,
 	}
 	if (w->now_ns < p->grow_ns)
 		return -ENOBUFS;
-	rings_ask(w, p, (uint64_t)f->tx.bytes + f->rx.bytes);
+	memory_ask(w, p, (uint64_t)f->tx.bytes + f->rx.bytes);
 	return -EAGAIN;
 }
 
@@ -84,7 +84,7 @@ static int flow_move(struct worker *w, struct flow *f, struct listener *to)
 {
 	struct arena_block tx = { 0 }, rx = { 0 };
 	struct port *from = f->port, *p = to->port;
-	uint32_t slot = upper_take(p);
+	uint32_t slot = port_upper_take(p);
 	int ret = slot == SLOT_NONE ? -ENOBUFS : rings_like(w, p, f, &tx, &rx);
 
 	if (ret == 0)
@@ -97,8 +97,8 @@ static int flow_move(struct worker *w, struct flow *f, struct listener *to)
 		return ret;
 	}
 	flow_stats_close(w, f);
-	slot_free(from, f->slot);
-	flow_unlink(from, f);
+	port_slot_free(from, f->slot);
+	flow_unlink(f);
 	f->rx_old = f->rx;
 	f->tx_old = f->tx;
 	f->old_port = from;

@@ -45,21 +45,19 @@ static bool streams_left(const struct worker *w, const struct port *p)
 	return p->flow_nr < engine_streams_free(w->engine);
 }
 
-/* Everything about @f but the slot's state, which the caller stores last. */
-static void fill_slot(const struct flow *f, uint32_t listener)
+void flow_fill_slot(const struct flow *f, uint32_t listener)
 {
 	struct slot_shm *shm = f->shm;
 	struct stream_info i;
 
 	engine_stream_info(f->stream, &i);
 	/* Relaxed, all: STATE orders them. */
-	atomic_store_explicit(&shm->tx_head, 0, memory_order_relaxed);
-	/* Of one that comes from another queue, what has been received. */
-	atomic_store_explicit(&shm->rx_tail, stream_rx_contiguous(f->stream), memory_order_relaxed);
+	atomic_store_explicit(&shm->tx_head, f->tx_head, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_tail, i.rx_contiguous, memory_order_relaxed);
 	atomic_store_explicit(&shm->rx_base, f->rx_base, memory_order_relaxed);
 	atomic_store_explicit(&shm->flags, f->shm_flags, memory_order_relaxed);
 	atomic_store_explicit(&shm->srtt_ns, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->error, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->error, i.error, memory_order_relaxed);
 	shm->tx_segment = f->tx.segment;
 	shm->rx_segment = f->rx.segment;
 	shm->tx_off = f->tx.off;
@@ -88,8 +86,10 @@ void flow_link(struct port *p, struct flow *f)
 	p->flow_nr++;
 }
 
-void flow_unlink(struct port *p, struct flow *f)
+void flow_unlink(struct flow *f)
 {
+	struct port *p = f->port;
+
 	if (f->prev)
 		f->prev->next = f->next;
 	else
@@ -112,7 +112,7 @@ static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s
 	return f;
 }
 
-static void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot)
+void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot)
 {
 	struct slot *sl = &p->slot[slot];
 
@@ -193,7 +193,7 @@ static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least
 	f->tx_most = wish.tx_most;
 	f->rx_most = wish.rx_most;
 	flow_put_in_slot(p, f, slot);
-	fill_slot(f, UINT32_MAX);
+	flow_fill_slot(f, UINT32_MAX);
 	flow_stats_open(w, f);
 	/* STATE, daemon end; seq_cst for NOTIFY. */
 	atomic_store_explicit(&shm->state, SLOT_OPENING, memory_order_seq_cst);
@@ -226,7 +226,7 @@ void port_open(struct worker *w, struct port *p, uint32_t slot)
 	}
 }
 
-uint32_t upper_take(struct port *p)
+uint32_t port_upper_take(struct port *p)
 {
 	uint32_t slot = p->upper_free;
 
@@ -235,6 +235,20 @@ uint32_t upper_take(struct port *p)
 		return slot;
 	}
 	return p->upper_high < p->layout.slots ? p->upper_high++ : SLOT_NONE;
+}
+
+void slot_clear(struct slot_shm *shm)
+{
+	/* The application's words still hold what the slot's last stream left; relaxed: STATE. */
+	atomic_store_explicit(&shm->tx_tail, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->tx_base, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_head, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->kick, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->notify, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->qp, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->tx_taken, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_taken, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_want, 0, memory_order_relaxed);
 }
 
 void flow_present(struct worker *w, struct flow *f, struct listener *l, uint32_t slot)
@@ -247,19 +261,10 @@ void flow_present(struct worker *w, struct flow *f, struct listener *l, uint32_t
 	f->tx_most = wish.tx_most > f->tx.bytes ? wish.tx_most : f->tx.bytes;
 	f->rx_most = wish.rx_most > f->rx.bytes ? wish.rx_most : f->rx.bytes;
 	shm = f->shm;
-	/* The application's words still hold what the slot's last stream left; relaxed: STATE. */
-	atomic_store_explicit(&shm->tx_tail, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->tx_base, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->rx_head, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->kick, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->notify, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->qp, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->tx_taken, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->rx_taken, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->rx_want, 0, memory_order_relaxed);
+	slot_clear(shm);
 	f->flags |= FLOW_OPEN;
 	f->rx_base = stream_rx_base(f->stream); /* as of the bytes that are shown with it */
-	fill_slot(f, l->number);
+	flow_fill_slot(f, l->number);
 	flow_stats_open(w, f);
 	/* STATE, daemon end. */
 	atomic_store_explicit(&shm->state, SLOT_OPEN, memory_order_release);
@@ -281,7 +286,7 @@ static int admit(struct worker *w, struct flow *f, bool least)
 	ret = rings_take(w, p, &wish, least, &f->tx, &f->rx);
 	if (ret < 0)
 		return ret;
-	slot = upper_take(p);
+	slot = port_upper_take(p);
 	if (slot == SLOT_NONE) {
 		arena_give(p->arena, &f->tx);
 		arena_give(p->arena, &f->rx);
@@ -298,7 +303,8 @@ static int admit(struct worker *w, struct flow *f, bool least)
 
 void flow_forget(struct port *p, struct flow *f)
 {
-	flow_unlink(p, f);
+	assert(f->port == p);
+	flow_unlink(f);
 	f->stream = NULL;
 }
 

@@ -77,7 +77,7 @@ static uint32_t ring_first(const struct worker *w, const struct port *p, uint32_
 	return size < limit ? size : limit;
 }
 
-void rings_ask(struct worker *w, struct port *p, uint64_t bytes)
+void memory_ask(struct worker *w, struct port *p, uint64_t bytes)
 {
 	struct worker_event ev = { .type = EVT_SEGMENT_WANTED, .port = p, .bytes = bytes };
 
@@ -100,7 +100,7 @@ int rings_take(struct worker *w, struct port *p, const struct ring_wish *wish, b
 	}
 	if (least)
 		return -ENOBUFS;
-	rings_ask(w, p, (uint64_t)tx_bytes + rx_bytes);
+	memory_ask(w, p, (uint64_t)tx_bytes + rx_bytes);
 	return -EAGAIN;
 }
 
@@ -125,6 +125,18 @@ void flow_retire(struct worker *w, struct flow *f)
 	f->flags |= FLOW_RETIRE;
 	f->retire_next = w->retire;
 	w->retire = f;
+}
+
+void flow_retire_end(struct worker *w, struct flow *f)
+{
+	struct flow **at = &w->retire;
+
+	if (!(f->flags & FLOW_RETIRE))
+		return;
+	f->flags &= ~FLOW_RETIRE;
+	while (*at != f)
+		at = &(*at)->retire_next;
+	*at = f->retire_next;
 }
 
 static void tx_taken(struct worker *w, struct flow *f)
@@ -204,7 +216,7 @@ static int ring_larger(struct worker *w, struct flow *f, uint32_t bytes, uint32_
 		f->grow_next = p->growing;
 		p->growing = f;
 	}
-	rings_ask(w, p, size);
+	memory_ask(w, p, size);
 	return -EAGAIN;
 }
 
@@ -363,17 +375,31 @@ void port_grow(struct worker *w, struct port *p, bool denied)
 	}
 }
 
+void flow_grow_end(struct flow *f)
+{
+	struct flow **at = &f->port->growing;
+
+	if (!(f->flags & FLOW_GROW))
+		return;
+	f->flags &= ~FLOW_GROW;
+	while (*at != f)
+		at = &(*at)->grow_next;
+	*at = f->grow_next;
+}
+
+void flow_exchange_end(struct worker *w, struct flow *f)
+{
+	f->flags &= ~FLOW_EXCHANGE;
+	arena_give(f->port->arena, &f->tx_next);
+	if (f->rx_prev.base)
+		rx_left(w, f);
+}
+
 void flow_rings_give(struct flow *f)
 {
 	struct port *p = f->port;
 
-	if (f->flags & FLOW_GROW) {
-		struct flow **at = &p->growing;
-
-		while (*at != f)
-			at = &(*at)->grow_next;
-		*at = f->grow_next;
-	}
+	flow_grow_end(f);
 	arena_give(p->arena, &f->tx);
 	arena_give(p->arena, &f->rx);
 	arena_give(p->arena, &f->tx_next);

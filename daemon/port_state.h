@@ -23,11 +23,17 @@
 
 #define SLOT_NONE UINT32_MAX
 
-enum slot_use { SLOT_USE_FREE = 0, SLOT_USE_PARKED, SLOT_USE_LIVE, SLOT_USE_FAILED };
+enum slot_use {
+	SLOT_USE_FREE = 0,
+	SLOT_USE_PARKED,
+	SLOT_USE_LIVE,
+	SLOT_USE_FAILED,
+	SLOT_USE_MOVED, /* its stream is in another slot; `next` names its struct moved */
+};
 
 struct slot {
 	struct flow *flow; /* LIVE */
-	uint32_t next;     /* free list (upper half), parked list (lower half) */
+	uint32_t next;     /* free list (upper half), parked list (lower half), moved */
 	uint32_t pending_next;
 	int pollfd;        /* descriptor + 1; 0: none */
 	uint8_t use;
@@ -47,6 +53,8 @@ struct slot {
 #define FLOW_RETIRE   0x400u /* in worker.retire: old rings perhaps still lent */
 #define FLOW_GROW     0x800u /* in port.growing */
 #define FLOW_MOVE     0x1000u /* in worker.moving: taken back from an accept queue */
+#define FLOW_MOVING   0x2000u /* on its way to another port */
+#define FLOW_HUNG     0x4000u /* shared, and nobody has its descriptor any more */
 
 struct flow {
 	struct stream *stream; /* NULL: unused */
@@ -79,6 +87,22 @@ struct flow {
 	uint64_t title;        /* FLOW_MOVE: of the group that it came to */
 	uint32_t listener;
 	uint32_t accept_at;
+	uint64_t cookie;     /* shared: of its descriptor; 0: it is not */
+	struct moved *moved; /* slots that it has left, by flow_next */
+};
+
+/*
+ * A slot whose stream was taken by another process, and the rings it had there: the library may
+ * still be reading or writing them, until it posts SQ_CLOSE.
+ */
+struct moved {
+	struct port *port;
+	struct flow *flow; /* NULL: it is over */
+	uint32_t slot;     /* SLOT_NONE: it has been left */
+	bool exposed;      /* bytes of the tx rings' pages may be on their way */
+	struct arena_block block[6]; /* in use, given, old; the first three: tx */
+	struct moved *flow_next;
+	struct moved *next, *prev; /* of its port; next: free, left */
 };
 
 struct listener {
@@ -137,6 +161,8 @@ struct port {
 	struct flow *flows;
 	uint32_t flow_nr;
 	uint32_t retiring; /* flows of other ports whose old rings are ours */
+	struct moved *moved;  /* slots that streams have left */
+	uint32_t left_nr;     /* of them: closed, but rings perhaps still lent */
 	uint64_t active_ns; /* last time that words came */
 	struct io_watch doorbell;
 	struct port *next, *active_next, *dirty_next;
@@ -173,15 +199,20 @@ int port_incoming(void *ctx, struct stream *s, void *listener_user);
 void port_unpark(struct worker *w, struct port *p, bool denied);
 void port_unpark_slot(struct port *p, uint32_t slot);
 void port_unpark_flow(struct port *p, struct flow *f);
+/* Puts @f in the list of @p, or takes it out. */
+void flow_link(struct port *p, struct flow *f);
+void flow_unlink(struct flow *f);
 /* @f is no stream's any more. */
 void flow_forget(struct port *p, struct flow *f);
-/* In and out of the list of @p's. */
-void flow_link(struct port *p, struct flow *f);
-void flow_unlink(struct port *p, struct flow *f);
-/* A slot of the upper half, or SLOT_NONE. */
-uint32_t upper_take(struct port *p);
 /* An incoming stream with its rings is shown in @slot, and put in the queue of @l. */
 void flow_present(struct worker *w, struct flow *f, struct listener *l, uint32_t slot);
+/* A slot of the upper half, or SLOT_NONE. */
+uint32_t port_upper_take(struct port *p);
+/* Tells all about @f but the slot's state, which the caller stores last. */
+void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot);
+void flow_fill_slot(const struct flow *f, uint32_t listener);
+/* What the application writes: of a slot that the daemon gives it. */
+void slot_clear(struct slot_shm *shm);
 
 /* port_ring.c: how large rings are, and how they grow */
 struct ring_wish {
@@ -206,8 +237,14 @@ void flow_grow(struct worker *w, struct flow *f);
 void port_grow(struct worker *w, struct port *p, bool denied);
 /* All rings of a flow that is over; none is lent. */
 void flow_rings_give(struct flow *f);
-/* Asks control for a segment with room for @bytes, unless it has been asked. */
-void rings_ask(struct worker *w, struct port *p, uint64_t bytes);
+/* It does not wait to grow any more. */
+void flow_grow_end(struct flow *f);
+/* Nobody has its slot any more: what was given to the application goes back. */
+void flow_exchange_end(struct worker *w, struct flow *f);
+/* Out of worker.retire; tx_old and rx_old are the caller's. */
+void flow_retire_end(struct worker *w, struct flow *f);
+/* Asks control for a segment of at least @bytes, unless one was asked for. */
+void memory_ask(struct worker *w, struct port *p, uint64_t bytes);
 /* Old rings go back to the arena once no channel names them. */
 void flow_retire(struct worker *w, struct flow *f);
 uint32_t ports_retire(struct worker *w);
@@ -244,14 +281,33 @@ void listener_hand_over(struct worker *w, struct listener *l, struct listener *m
 uint32_t ports_move(struct worker *w);
 
 /* port_close.c */
-void slot_free(struct port *p, uint32_t slot);
 void upper_give(struct port *p, uint32_t slot);
-void port_close_slot(struct worker *w, struct port *p, uint32_t slot, bool abort);
+void port_close_slot(struct worker *w, struct port *p, uint32_t slot, uint32_t how);
+void port_slot_free(struct port *p, uint32_t slot);
 /* The application lets go of @f; with @reset_after instead of FIN a RESET. */
 void flow_release(struct worker *w, struct flow *f, bool abort, bool reset_after);
 void flow_done(struct worker *w, struct flow *f);
 void port_remove(struct worker *w, struct port *p);
 uint32_t ports_reclaim(struct worker *w);
+
+/* port_share.c: streams that other processes have the descriptor of */
+int port_share(struct worker *w, struct port *p, struct worker_cmd *cmd);
+/* -EINPROGRESS: it is answered later, by ports_take. */
+int port_take(struct worker *w, struct worker_cmd *cmd);
+/* Tries those again that had to wait. */
+uint32_t ports_take(struct worker *w);
+/* Those of a port that goes. */
+void port_take_cancel(struct worker *w, struct port *p);
+void flow_share_end(struct worker *w, const struct worker_cmd *cmd);
+/* Events that nobody waits for where the stream is: tells those who do where it was. */
+void flow_call(struct worker *w, struct flow *f, uint32_t events);
+/* SQ_CLOSE of a slot that a stream has left; of all slots. */
+void port_moved_leave(struct worker *w, struct port *p, uint32_t slot);
+void port_moved_leave_all(struct worker *w, struct port *p);
+/* The stream ends: who waits at its old slots hears that. */
+void flow_moved_end(struct worker *w, struct flow *f);
+/* Rings of slots that were left go back to the arena once no channel names them. */
+uint32_t ports_left(struct worker *w);
 
 /* port_deliver.c */
 uint32_t ports_deliver(struct worker *w);
@@ -264,6 +320,8 @@ void slot_notify(struct worker *w, struct port *p, uint32_t slot, struct slot_sh
 void slot_wake(struct slot_shm *shm);
 void listener_mark(struct worker *w, struct listener *l);
 uint32_t ports_wake(struct worker *w);
+/* What is true of @f now: EV_*. */
+uint32_t flow_events(const struct flow *f);
 int port_pollfd(struct port *p, uint32_t slot, int fd);
 int port_cqfd(struct port *p, uint32_t qp, int fd);
 void pollfd_close(int *pollfd);

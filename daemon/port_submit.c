@@ -7,8 +7,6 @@
  */
 #include <errno.h>
 
-#include "ncd/doorbell.h"
-
 #include "port_state.h"
 
 #define BATCH        32u
@@ -46,7 +44,7 @@ int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
 		}
 		f->rx_head = head;
 	}
-	if (f->tx_bytes < f->tx_most || f->rx_bytes < f->rx_most)
+	if ((f->tx_bytes < f->tx_most || f->rx_bytes < f->rx_most) && !(f->flags & FLOW_MOVING))
 		flow_grow(w, f);
 	flow_touch(w, f);
 	return 0;
@@ -77,6 +75,9 @@ static void shutdown_slot(struct worker *w, struct port *p, uint32_t slot)
 		port_bad(w, p, why);
 		return;
 	}
+	f->shm_flags |= SLOT_F_SHUT;
+	/* Relaxed: for who waits for it, and a process that takes the stream. */
+	atomic_store_explicit(&f->shm->flags, f->shm_flags, memory_order_relaxed);
 	if (f->flags & (FLOW_SHUTDOWN | FLOW_ENDED | FLOW_DONE | FLOW_PARKED))
 		return;
 	f->flags |= FLOW_SHUTDOWN;
@@ -124,10 +125,10 @@ static void submit(struct worker *w, struct port *p, uint64_t word)
 		shutdown_slot(w, p, slot);
 		break;
 	case SQ_CLOSE:
-		if (arg > CLOSE_ABORT)
+		if (arg > CLOSE_LET_GO)
 			port_bad(w, p, "SQ_CLOSE with an unknown argument");
 		else
-			port_close_slot(w, p, slot, arg == CLOSE_ABORT);
+			port_close_slot(w, p, slot, arg);
 		break;
 	case SQ_CLASS:
 		class_slot(w, p, slot, arg);

@@ -326,7 +326,7 @@ uint32_t ports_wake(struct worker *w)
 }
 
 /* What is true now is signalled at once. */
-static uint32_t slot_events(const struct flow *f)
+uint32_t flow_events(const struct flow *f)
 {
 	uint32_t events = 0;
 
@@ -371,7 +371,7 @@ int port_pollfd(struct port *p, uint32_t slot, int fd)
 	if (sl->use == SLOT_USE_FAILED)
 		pollfd_signal(&sl->pollfd, EV_ERR);
 	else if (sl->use == SLOT_USE_LIVE)
-		pollfd_signal(&sl->pollfd, slot_events(sl->flow));
+		pollfd_signal(&sl->pollfd, flow_events(sl->flow));
 	return 0;
 }
 

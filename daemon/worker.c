@@ -133,6 +133,7 @@ static void *worker_main(void *arg)
 static void worker_free(struct worker *w)
 {
 	channel_io_destroy(w);
+	pin_free(w->moved, w->moved_bytes);
 	pin_free(w->flow, w->flow_bytes);
 	pin_free(w->engine_mem, w->engine_mem_bytes);
 	door_destroy(&w->door);
@@ -158,7 +159,7 @@ static uint32_t ring_size_clamp(uint32_t bytes)
 /* All events that can arise without a command, twice: see worker_door.c. */
 static uint32_t event_queue_entries(const struct worker_config *cfg)
 {
-	uint32_t most = cfg->engine.channels + 3 * NCD_CLIENTS_MAX + 2 * NCD_PEERS_MAX;
+	uint32_t most = cfg->engine.channels + 3 * NCD_CLIENTS_MAX + 2 * NCD_PEERS_MAX + TAKES_MAX;
 
 	return 4 * floor_power_of_two(most);
 }
@@ -173,7 +174,10 @@ static int worker_alloc(struct worker *w, int event_fd)
 	w->engine_mem = pin_alloc(w->engine_mem_bytes, w->node);
 	w->flow_bytes = w->cfg.engine.streams * sizeof(*w->flow);
 	w->flow = pin_alloc(w->flow_bytes, w->node);
-	if (!w->engine_mem || !w->flow)
+	w->moved_bytes = w->cfg.engine.streams * sizeof(*w->moved);
+	w->moved = pin_alloc(w->moved_bytes, w->node);
+	w->takes_end = &w->takes;
+	if (!w->engine_mem || !w->flow || !w->moved)
 		return -ENOMEM;
 	w->engine = engine_create(w->engine_mem, &w->cfg.engine, &worker_engine_ops, w);
 	return channel_io_create(w);

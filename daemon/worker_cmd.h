@@ -51,6 +51,9 @@ enum worker_cmd_type {
 	CMD_UNLISTEN,         /* port, listen.listener */
 	CMD_POLLFD,           /* port, pollfd: fd is the worker's */
 	CMD_CQFD,             /* port, pollfd.slot = queue pair; fd is the worker's, a duplicate */
+	CMD_SHARE,            /* port, share: other processes may take the stream of share.slot */
+	CMD_TAKE,             /* port, share: the stream goes to this port; answered when it has */
+	CMD_SHARE_END,        /* share: nobody has the descriptor any more; no port */
 	CMD_LEAVE,            /* no new streams; GOAWAY */
 };
 
@@ -87,6 +90,15 @@ struct worker_cmd {
 			uint32_t slot; /* or listener | CQ_LISTENER */
 			int fd;
 		} pollfd;
+		struct {
+			uint64_t cookie; /* of the application's end: who has it may take */
+			uint32_t stream; /* SHARE: filled in; TAKE, SHARE_END: which */
+			uint32_t slot;   /* SHARE: which; TAKE: filled in */
+			int fd;  /* the worker's: the daemon's end; SHARE: -1 if it has it */
+			int end; /* SHARE: control's copy of it, filled in if -1 */
+			int family; /* SHARE: control's */
+			uint64_t until_ns; /* the worker's: when it gives up */
+		} share;
 	};
 };
 

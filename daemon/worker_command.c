@@ -61,7 +61,8 @@ static int take_cqfd(const struct worker_cmd *cmd)
 	return ret;
 }
 
-static int command(struct worker *w, const struct worker_cmd *cmd)
+/* -EINPROGRESS: it is not done, and the worker's until it is. */
+static int command(struct worker *w, struct worker_cmd *cmd)
 {
 	struct engine *e = w->engine;
 
@@ -106,6 +107,13 @@ static int command(struct worker *w, const struct worker_cmd *cmd)
 		return take_pollfd(cmd);
 	case CMD_CQFD:
 		return take_cqfd(cmd);
+	case CMD_SHARE:
+		return port_share(w, cmd->port, cmd);
+	case CMD_TAKE:
+		return port_take(w, cmd);
+	case CMD_SHARE_END:
+		flow_share_end(w, cmd);
+		return 0;
 	case CMD_LEAVE:
 		engine_leave(e, w->now_ns);
 		return 0;
@@ -141,9 +149,13 @@ uint32_t worker_commands(struct worker *w)
 	while (did < COMMANDS_A_TURN && (cmd = door_take(&w->door))) {
 		struct worker_event done = { .type = EVT_DONE, .cmd = cmd };
 
-		cmd->result = command(w, cmd);
-		door_event(&w->door, &done);
+		int ret = command(w, cmd);
+
 		did++;
+		if (ret == -EINPROGRESS)
+			continue;
+		cmd->result = ret;
+		door_event(&w->door, &done);
 	}
 	return did;
 }

@@ -24,9 +24,11 @@
 
 struct channel_io;
 struct flow;
+struct moved;
 
 #define COMMANDS_MAX   1024u /* in the queue; more wait in control */
 #define STATS_EVERY_NS 100000000ull
+#define TAKES_MAX      64u   /* at once waiting; more are refused with EAGAIN */
 
 /* Control's half of the two queues and the worker's: worker_door.c. */
 struct door {
@@ -83,6 +85,13 @@ struct worker {
 	struct flow *moving, **moving_end; /* on the way to another accept queue */
 	uint64_t served;       /* streams given to groups */
 	struct flow *touched;  /* statistics to be written */
+	struct moved *moved;   /* cfg.engine.streams of them: those from moved_high on are new */
+	size_t moved_bytes;
+	uint32_t moved_high;
+	struct moved *moved_free;
+	struct moved *left;    /* slot closed, rings perhaps still lent */
+	struct worker_cmd *takes, **takes_end; /* that wait for memory, or for a transport */
+	uint32_t takes_nr;
 	uint32_t removed_ports;
 	uint32_t pending_ports; /* with completions that found no room */
 	uint64_t latency_ns;   /* when frames of class latency last went or came */

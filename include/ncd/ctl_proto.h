@@ -11,6 +11,8 @@
  *                             <-         WELCOME {layout} + segment 0 + doorbells, or REFUSED {why}
  *   BIND, LISTEN, ... {tag}   ->
  *                             <-         REPLY {tag, result}
+ *   SHARE + descriptors       ->
+ *   TAKE + descriptor         ->         (by another client, which has the descriptor)
  *                             <-         SEGMENT + memfd     (before the slot that names it)
  *                             <-         LEAVING             (daemon drains)
  *   end of connection: the other side is gone, whatever the reason.
@@ -19,6 +21,8 @@
 #define NCD_CTL_PROTO_H
 
 #include <stdint.h>
+
+#include "ncd/limits.h"
 
 #define CTL_MAGIC   0x6e63642d63746c31ull
 #define CTL_VERSION 3u
@@ -35,6 +39,9 @@ enum ctl_type {
 	CTL_UNLISTEN,  /* app: struct ctl_number (listener) */
 	CTL_POLLFD,    /* app: struct ctl_pollfd + one stream socket (the daemon's end of a pair) */
 	CTL_CQFD,      /* app: struct ctl_number (queue pair) + one stream socket, as above */
+	CTL_SHARE,     /* app: struct ctl_share + descriptors; others may get these streams */
+	CTL_TAKE,      /* app: struct ctl_head + a socket's descriptor; its stream is wanted here.
+			* REPLY.value = ctl_taken(worker, slot), with a copy of the daemon's end */
 	CTL_REPLY,     /* daemon: struct ctl_reply */
 	CTL_SEGMENT,   /* daemon: struct ctl_segment + memfd */
 	CTL_LEAVING,   /* daemon: struct ctl_head; new sockets will fail */
@@ -107,10 +114,49 @@ struct ctl_pollfd {
 	uint32_t slot; /* or listener | CQ_LISTENER, with worker 0 */
 };
 
+/*
+ * Of each stream: the application's end of its pair, and the daemon's too with SHARE_END, if the
+ * daemon does not have that one yet (POLLFD); in the order of the entries. From now on the daemon
+ * watches for the hour when nobody has the application's end any more; then it closes the stream.
+ * Until then CLOSE_LET_GO, or the client's death, leave it alive for who has the descriptor still.
+ */
+struct ctl_share_entry {
+	uint32_t slot;
+	uint16_t worker;
+	uint8_t flags; /* SHARE_* */
+	uint8_t pad;
+};
+#define SHARE_END  0x1u
+#define SHARE_INET6 0x2u /* what the program takes it for: AF_INET6 */
+
+#define CTL_SHARE_MAX 32u
+
+struct ctl_share {
+	struct ctl_head head;
+	uint32_t nr;
+	uint32_t pad;
+	struct ctl_share_entry entry[CTL_SHARE_MAX];
+};
+
+static inline uint32_t ctl_taken(uint32_t worker, uint32_t slot)
+{
+	return worker << 24 | slot;
+}
+
+static inline uint32_t ctl_taken_worker(uint32_t value)
+{
+	return value >> 24;
+}
+
+static inline uint32_t ctl_taken_slot(uint32_t value)
+{
+	return value & 0xffffffu;
+}
+
 struct ctl_reply {
 	struct ctl_head head;
 	int32_t result; /* 0 or negative errno */
-	uint32_t value; /* BIND: port; LISTEN: listener */
+	uint32_t value; /* BIND: port; LISTEN: listener; TAKE: ctl_taken */
 };
 
 struct ctl_segment {
@@ -128,6 +174,7 @@ union ctl_message {
 	struct ctl_addr addr;
 	struct ctl_number number;
 	struct ctl_pollfd pollfd;
+	struct ctl_share share;
 	struct ctl_reply reply;
 	struct ctl_segment segment;
 };
@@ -138,5 +185,7 @@ _Static_assert(sizeof(struct ctl_welcome) == 168, "ABI");
 _Static_assert(sizeof(struct ctl_refused) == 136, "ABI");
 _Static_assert(sizeof(struct ctl_addr) == 48, "ABI");
 _Static_assert(sizeof(struct ctl_segment) == 24, "ABI");
+_Static_assert(sizeof(struct ctl_share) == 272, "ABI");
+_Static_assert(NCD_WORKERS_MAX <= 0xff && NCD_SOCKETS_MAX <= 0x1000000, "ctl_taken");
 
 #endif /* NCD_CTL_PROTO_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * descriptor_name.h - how a descriptor that another process got (by fork, exec, SCM_RIGHTS) is known
- * for one of ncd's.
+ * descriptor_name.h - how a descriptor that came from another process (by fork, exec, SCM_RIGHTS)
+ * is known for one of ncd's.
  *
  * A socket's descriptor is one end of a pair; the daemon has the other end, and binds that to an
  * abstract name, which the kernel tells by getpeername() of the application's end:
@@ -12,9 +12,10 @@
  *   cookie  SO_COOKIE of the application's end, 16 hex digits: of that open socket and no other
  *   noise   16 hex digits that cannot be guessed, so that nobody takes the name beforehand
  *
- * The name is a hint for the library, which believes it if the cookie in it is the descriptor's own.
- * It proves nothing to the daemon: another network namespace may have the same names. The daemon
- * asks the kernel for the cookie of the descriptor that it was passed. Who can pass it may use it.
+ * The name is a hint for the library, which believes it if the cookie in it is the descriptor's
+ * own. It proves nothing to the daemon: another network namespace may have the same names. The
+ * daemon asks the kernel for the cookie of the descriptor that it was passed. Who can pass it may
+ * use it.
  *
  * Ownership: none; a layout only.
  * Threading: none.

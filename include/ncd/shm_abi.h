@@ -60,7 +60,23 @@
  * rx_want asks for an rx ring of so many bytes: the library cannot read on before it sees them all
  * (MSG_PEEK). If there is none, the daemon lowers rx_most.
  *
+ * A shared stream (ctl SHARE) may be taken away by another process which has its descriptor: it
+ * goes on in a slot and rings of that process's region, and the old slot says MOVED. What the
+ * library had published by then counts, up to moved_tail and moved_head; what it publishes later
+ * does not, and it looks behind each store whether it counted. The old rings stay the slot's until
+ * SQ_CLOSE.
+ *
+ *   library, old       daemon                                 library, new
+ *                      <---------------------------------------- TAKE
+ *                      MOVING; takes tx_tail, rx_head;
+ *                      copies what is unread or not acknowledged
+ *   tx_tail, state?    moved_tail, moved_head; MOVED; wakes
+ *                      OPEN in the new slot ------ REPLY ------>
+ *
  * Ordering:
+ *   MOVE     app: stores tx_tail or rx_head (seq_cst), then loads state (seq_cst); daemon: stores
+ *            MOVING (seq_cst), then loads the words (seq_cst). So the daemon sees the word, or the
+ *            app sees MOVING, waits for MOVED (acquire), and compares with moved_tail, moved_head.
  *   STATE    daemon stores slot.state (release) -> app loads it (acquire): ring_*, addresses set.
  *   TXBYTES  app stores tx_tail (release) -> daemon loads it (acquire): bytes below are there.
  *   TXSPACE  daemon stores tx_head (release) -> app loads it (acquire): bytes below are free again.
@@ -215,6 +231,8 @@ enum slot_state {
 	SLOT_OPEN,
 	SLOT_FAILED, /* error is set; nothing but SQ_CLOSE is useful */
 	SLOT_CLOSING,
+	SLOT_MOVING, /* MOVED in a moment */
+	SLOT_MOVED,  /* another process has the stream: SQ_CLOSE, and CTL_TAKE to have it back */
 };
 
 /* Monotonic facts about a stream; daemon only. */
@@ -222,6 +240,9 @@ enum slot_state {
 #define SLOT_F_RESET   0x02u /* error is set: both directions have ended */
 #define SLOT_F_TX_DONE 0x04u /* the peer has acknowledged our FIN and all before it */
 #define SLOT_F_PEER_DOWN 0x08u /* error is our own ncd's: no channel to the peer is up */
+#define SLOT_F_SHUT    0x10u /* SQ_SHUTDOWN has been served, here or for another process */
+#define SLOT_F_CALLED  0x20u /* MOVED: something waits for a process that waits for it, and nobody
+			      * else does */
 
 struct slot_shm {
 	/* Daemon only; set before STATE, then constant until FREE, but for the rings. Offset 0. */
@@ -238,7 +259,7 @@ struct slot_shm {
 	uint32_t listener;        /* accepted on; ~0 if connected */
 	_Atomic uint32_t tx_most; /* bytes that the rings may grow to */
 	_Atomic uint32_t rx_most;
-	uint8_t pad0[8];
+	_Atomic uint64_t moved_tail; /* MOVED: of tx_tail, what has counted */
 
 	/* App only, hot. Offset 64. */
 	alignas(NCD_CACHE_LINE) _Atomic uint64_t tx_tail;
@@ -271,7 +292,9 @@ struct slot_shm {
 	uint32_t open_rx_bytes;
 	uint8_t open_class;     /* 0 automatic, 1 latency, 2 throughput */
 	uint8_t open_flags;     /* OPEN_F_* */
-	uint8_t pad1[18];
+	uint8_t pad1[2];
+	_Atomic uint64_t moved_head; /* daemon; MOVED: of rx_head, what has counted */
+	uint8_t pad2[8];
 };
 _Static_assert(sizeof(struct slot_shm) == 256, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, tx_most) == 48, "shm ABI");
@@ -285,7 +308,9 @@ _Static_assert(offsetof(struct slot_shm, rx_base) == 160, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, tx_given) == 168, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, rx_given) == 172, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, local_addr) == 192, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, moved_tail) == 56, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, open_class) == 236, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, moved_head) == 240, "shm ABI");
 
 #define OPEN_F_DEFER 0x01u /* OPEN leaves with the first data or FIN (TCP_FASTOPEN_CONNECT) */
 
@@ -301,6 +326,7 @@ enum sq_op {
 };
 #define CLOSE_GRACEFUL 0u /* send what is there, then FIN; RESET if bytes are unread (RFC 2525) */
 #define CLOSE_ABORT    1u /* SO_LINGER 0: RESET now */
+#define CLOSE_LET_GO   2u /* shared: it lives on while another process has the descriptor */
 
 static inline uint64_t sq_word(enum sq_op op, uint32_t slot, uint32_t arg)
 {

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shared.h - streams whose descriptor more than one process may have: found by the cookie of the
+ * descriptor that a process passes, watched for the hour when nobody has it any more.
+ *
+ * Ownership: the table owns its entries and a copy of the daemon's end of each pair.
+ * Threading: control.
+ * Trust: who passes a descriptor has it, and what the kernel says of it is true; its name
+ *   (ncd/descriptor_name.h) is only told to others.
+ */
+#ifndef NCD_SHARED_H
+#define NCD_SHARED_H
+
+#include <stdint.h>
+
+struct event_base;
+struct workers;
+struct shared_table;
+
+struct shared {
+	struct shared *next; /* same bucket */
+	uint64_t cookie;
+	uint32_t worker, stream;
+	int end; /* the daemon's end of the pair */
+};
+
+/* NULL: out of memory or descriptors. */
+struct shared_table *shared_create(struct event_base *base, struct workers *workers);
+/* NULL is allowed. */
+void shared_destroy(struct shared_table *t);
+
+/*
+ * The stream is shared from now on; @end is the table's, also on failure.
+ * 0, -EEXIST (it is there already), -ENOMEM, -EMFILE.
+ */
+int shared_add(struct shared_table *t, uint64_t cookie, uint32_t worker, uint32_t stream, int end);
+/* The one that has @cookie, or NULL. */
+struct shared *shared_find(struct shared_table *t, uint64_t cookie);
+/* Gives @end, whose application's end has @cookie, its name. 0 or -errno. */
+int shared_name(int end, int family, uint64_t cookie);
+
+#endif /* NCD_SHARED_H */
