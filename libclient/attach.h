@@ -111,6 +111,8 @@ int attachment_create(const char *path, char *why, size_t why_bytes,
 		      struct attachment **ret_attachment);
 void attachment_get(struct attachment *att);
 void attachment_put(struct attachment *att);
+/* Of sockets that have none: alive, and good for nothing. */
+struct attachment *attachment_nowhere(void);
 
 /* Base and size of ring memory @nr; waits for its arrival. -ECONNRESET, -EPROTO (absurd number). */
 int attachment_segment(struct attachment *att, uint32_t nr, struct segment **ret_segment);
@@ -128,6 +130,7 @@ struct ctl_request {
 	uint32_t tag;
 	int32_t result;
 	uint32_t value;
+	int fd; /* that came along, or -1 */
 	_Atomic uint32_t done; /* a private futex */
 };
 
@@ -137,8 +140,12 @@ struct ctl_request {
  * gone.
  */
 int control_ask(struct attachment *att, void *msg, size_t bytes, int fd, uint32_t *ret_value);
-/* Watcher: a REPLY arrived; false if nobody asked. */
-bool control_answer(struct attachment *att, const struct ctl_reply *reply);
+/* The same with @fd_nr descriptors; one that comes with the answer is the caller's, through @ret_fd
+ * (or NULL: none is expected). */
+int control_ask_fds(struct attachment *att, void *msg, size_t bytes, const int *fds, uint32_t fd_nr,
+		    uint32_t *ret_value, int *ret_fd);
+/* Watcher: a REPLY arrived, with @fd or -1; false if nobody asked, or not for that. */
+bool control_answer(struct attachment *att, const struct ctl_reply *reply, int fd);
 /* Watcher: nobody will answer any more. */
 void control_fail(struct attachment *att);
 

@@ -10,24 +10,27 @@
 
 #include "attach.h"
 
-/* Sends @msg, with @fd if it is not -1. Called with ctl_lock held: messages must not overtake tags.
+#define FDS_MAX (2 * CTL_SHARE_MAX)
+
+/* Sends @msg with @fd_nr descriptors. Called with ctl_lock held: messages must not overtake tags.
  */
-static int control_send(struct attachment *att, void *msg, size_t bytes, int fd)
+static int control_send(struct attachment *att, void *msg, size_t bytes, const int *fds,
+			uint32_t fd_nr)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	alignas(struct cmsghdr) char control[CMSG_SPACE(FDS_MAX * sizeof(int))] = { 0 };
 	struct iovec iov = { msg, bytes };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
-	if (fd >= 0) {
+	if (fd_nr > 0) {
 		struct cmsghdr *c = (struct cmsghdr *)(void *)control;
 
 		mh.msg_control = control;
-		mh.msg_controllen = sizeof(control);
+		mh.msg_controllen = CMSG_SPACE(fd_nr * sizeof(int));
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+		c->cmsg_len = CMSG_LEN(fd_nr * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, fd_nr * sizeof(int));
 	}
 	do
 		n = sendmsg(att->ctl_fd, &mh, MSG_NOSIGNAL);
@@ -60,7 +63,13 @@ static void request_finish(struct ctl_request *req, int32_t result, uint32_t val
 
 int control_ask(struct attachment *att, void *msg, size_t bytes, int fd, uint32_t *ret_value)
 {
-	struct ctl_request req = { 0 };
+	return control_ask_fds(att, msg, bytes, &fd, fd >= 0, ret_value, NULL);
+}
+
+int control_ask_fds(struct attachment *att, void *msg, size_t bytes, const int *fds, uint32_t fd_nr,
+		    uint32_t *ret_value, int *ret_fd)
+{
+	struct ctl_request req = { .fd = ret_fd ? -1 : -2 };
 	struct ctl_head head;
 	int ret;
 
@@ -77,7 +86,7 @@ int control_ask(struct attachment *att, void *msg, size_t bytes, int fd, uint32_
 	req.tag = att->tag;
 	req.next = att->request;
 	att->request = &req;
-	ret = control_send(att, msg, bytes, fd);
+	ret = control_send(att, msg, bytes, fds, fd_nr);
 	if (ret < 0)
 		request_remove(att, &req);
 	lock_release(&att->ctl_lock);
@@ -88,11 +97,14 @@ int control_ask(struct attachment *att, void *msg, size_t bytes, int fd, uint32_
 		(void)futex_wait_private(&req.done, 0, NC_FOREVER); /* looks again */
 	if (req.result == 0 && ret_value)
 		*ret_value = req.value;
+	if (ret_fd)
+		*ret_fd = req.fd;
 	return req.result > 0 ? -EPROTO : req.result;
 }
 
-bool control_answer(struct attachment *att, const struct ctl_reply *reply)
+bool control_answer(struct attachment *att, const struct ctl_reply *reply, int fd)
 {
+	bool wanted = false;
 	struct ctl_request *req;
 
 	lock_take(&att->ctl_lock);
@@ -100,10 +112,13 @@ bool control_answer(struct attachment *att, const struct ctl_reply *reply)
 		;
 	if (req) {
 		request_remove(att, req);
+		wanted = fd < 0 || req->fd == -1;
+		if (fd >= 0 && wanted)
+			req->fd = fd;
 		request_finish(req, reply->result, reply->value);
 	}
 	lock_release(&att->ctl_lock);
-	return req != NULL;
+	return wanted;
 }
 
 void control_fail(struct attachment *att)

@@ -240,15 +240,16 @@ static uint32_t parts_cut(const struct copy_run *run, struct part part[PARTS_MAX
 	return nr;
 }
 
-/* Publishes what is complete behind *front. False: it ends there, by a fault. */
+/* Publishes what is complete behind *front. False: it ends there, by a fault, or since another
+ * process has the stream now. */
 static bool parts_publish(const struct copy_run *run, const struct part *part, uint32_t nr,
 			  uint32_t *front, size_t *done)
 {
 	while (*front < nr && part[*front].done) {
 		const struct part *p = &part[*front];
 
-		if (p->copied > 0)
-			run->publish(run->s, p->copied);
+		if (p->copied > 0 && !run->publish(run->s, p->copied))
+			return false;
 		*done += p->copied;
 		if (p->copied < p->bytes)
 			return false;

@@ -49,7 +49,7 @@ struct copy_run {
 	uint32_t ring_bytes;
 	uint32_t at;     /* place of the first byte in it */
 	uint32_t segment;
-	void (*publish)(struct nc_sock *s, uint64_t bytes);
+	bool (*publish)(struct nc_sock *s, uint64_t bytes); /* false: they do not count */
 };
 
 /* Of @area, the part of segment 0; @doorbell_fd: one for each of @nr copy workers, the copier's on

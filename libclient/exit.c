@@ -37,7 +37,9 @@ static void exit_submit(struct app_port *p, uint64_t word)
 static void exit_socket(struct nc_sock *s, void *arg)
 {
 	struct slot_shm *slot = sock_slot(s);
-	uint32_t close_arg = s->linger && s->linger_s == 0 ? CLOSE_ABORT : CLOSE_GRACEFUL;
+	uint32_t close_arg = flag_get(&s->shared)                ? CLOSE_LET_GO
+			     : s->linger && s->linger_s == 0 ? CLOSE_ABORT
+							     : CLOSE_GRACEFUL;
 
 	(void)arg;
 	/* CLOSING, closer's end: one that is being closed already is left to its closer. */
@@ -47,5 +49,5 @@ static void exit_socket(struct nc_sock *s, void *arg)
 
 void exit_close_sockets(void)
 {
-	process_each_socket(exit_socket, NULL);
+	process_each_socket(exit_socket, NULL, NULL);
 }

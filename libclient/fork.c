@@ -2,10 +2,11 @@
 /*
  * fork.c - what happens to virtual sockets when the process forks.
  *
- * The child must not share its parent's rings: it forgets the attachment, and closes the inherited
- * descriptors of it, so that the daemon sees the parent's end when it comes. Its own first
- * nc_socket attaches anew. What the parent had allocated stays allocated: its locks may be held by
- * threads that the child does not have.
+ * The child must not use its parent's rings: it forgets the attachment, and closes the inherited
+ * descriptors of it, so that the daemon sees the parent's end when it comes. Sockets that are
+ * shared (share.c) stay, and are fetched when they are used. Its own first socket attaches anew.
+ * What the parent had allocated stays allocated: its locks may be held by threads that the child
+ * does not have.
  */
 #include <pthread.h>
 
@@ -41,7 +42,8 @@ static void fork_child(void)
 
 static void fork_hook(void)
 {
-	(void)pthread_atfork(NULL, NULL, fork_child); /* out of memory: as without the hook */
+	/* Out of memory: as without the hook. */
+	(void)pthread_atfork(share_before_fork, NULL, fork_child);
 }
 
 void process_hooks(void)

@@ -27,6 +27,8 @@ short poll_look(const struct pollfd *p)
 	if (!s)
 		return ready;
 	lock_take(&s->tx.lock);
+	if (sock_elsewhere(s) && sock_called(s))
+		(void)sock_fetch(s, &s->tx.lock); /* else it is not ready yet */
 	if (sock_open(s)) {
 		uint32_t all = (uint32_t)(uint16_t)p->events | POLLERR | POLLHUP;
 

@@ -235,6 +235,21 @@ static void pollfd_catch_up(struct nc_sock *s)
 	pollfd_sync_out(s);
 }
 
+void pollfd_fetched(struct nc_sock *s)
+{
+	s->pollfd_joined = true;
+	s->rx.end_shown = false;
+	if (sock_watched(s))
+		pollfd_catch_up(s);
+}
+
+int pollfd_copy(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return copy >= 0 ? copy : errno == EMFILE ? -EMFILE : -ENOMEM;
+}
+
 /* A new pair; its first end takes the place of the descriptor that there is already, if any. */
 static int pair_make(struct nc_sock *s)
 {

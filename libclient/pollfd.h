@@ -18,7 +18,8 @@ void pollfd_unwatch(int number);
 
 /* ---- poll.c ---- */
 
-/* What is true of @p->fd, a virtual socket, as poll(2) would say. Makes no syscall. */
+/* What is true of @p->fd, a virtual socket, as poll(2) would say. Makes no syscall,
+ * unless another process had it. */
 short poll_look(const struct pollfd *p);
 
 #endif /* NC_POLLFD_H */

@@ -153,6 +153,7 @@ static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
 	s->closing = false;
 	s->nonblock = false;
 	s->error_taken = false;
+	s->shared = false;
 	s->cq_events = 0;
 	s->pollfd = s->pollfd_peer = -1;
 	s->pollfd_joined = s->pollfd_given = false;
@@ -240,7 +241,8 @@ void process_table_unlock(void)
 	lock_release(&self.table_lock);
 }
 
-void process_each_socket(void (*visit)(struct nc_sock *s, void *arg), void *arg)
+void process_each_socket(void (*visit)(struct nc_sock *s, void *arg), void (*rest)(void *arg),
+			 void *arg)
 {
 	lock_take(&self.table_lock);
 	for (uint32_t i = 0; i < self.chunk_nr; i++) {
@@ -250,6 +252,8 @@ void process_each_socket(void (*visit)(struct nc_sock *s, void *arg), void *arg)
 			if (sock_phase(&chunk[k]) != PHASE_FREE)
 				visit(&chunk[k], arg);
 	}
+	if (rest)
+		rest(arg);
 	lock_release(&self.table_lock);
 }
 
@@ -272,13 +276,31 @@ static void sock_wake_dead(struct nc_sock *s, void *arg)
 
 void process_wake_sockets(struct attachment *att)
 {
-	process_each_socket(sock_wake_dead, att);
+	process_each_socket(sock_wake_dead, NULL, att);
 }
 
 /* Here, and not in exit.c, because a static link takes only files that somebody calls. */
 __attribute__((destructor)) static void process_end(void)
 {
 	exit_close_sockets();
+}
+
+static void sock_forget(struct nc_sock *s, void (*close_socket)(struct nc_sock *s))
+{
+	int number = s->number;
+
+	if (sock_phase(s) != PHASE_FREE) {
+		if (share_keeps(s)) {
+			share_leave_parent(s);
+			attachment_get(s->att);
+			return;
+		}
+		close_socket(s);
+	}
+	memset(s, 0, sizeof(*s));
+	s->number = number;
+	s->next_free = self.free;
+	self.free = s;
 }
 
 void process_forget(void (*close_socket)(struct nc_sock *s),
@@ -297,10 +319,8 @@ void process_forget(void (*close_socket)(struct nc_sock *s),
 			self.chunk_nr = i;
 			break;
 		}
-		for (uint32_t k = 0; k < CHUNK_SOCKETS; k++)
-			if (sock_phase(&chunk[k]) != PHASE_FREE)
-				close_socket(&chunk[k]);
-		chunk_init(chunk, i);
+		for (uint32_t k = CHUNK_SOCKETS; k-- > 0;)
+			sock_forget(&chunk[k], close_socket);
 	}
 	if (self.current)
 		close_attachment(self.current);

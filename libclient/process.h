@@ -16,13 +16,15 @@
 int process_attach(struct attachment **ret_attachment);
 /* Watcher: @att is dead; moves and wakes what the threads of its sockets sleep on. */
 void process_wake_sockets(struct attachment *att);
-/* Calls @visit for every open socket, with the table lock held. */
-void process_each_socket(void (*visit)(struct nc_sock *s, void *arg), void *arg);
+/* Calls @visit for every open socket, then @rest (or NULL), with the table lock held. */
+void process_each_socket(void (*visit)(struct nc_sock *s, void *arg), void (*rest)(void *arg),
+			 void *arg);
 /* Holds the table still: while a pollable descriptor is closed. */
 void process_table_lock(void);
 void process_table_unlock(void);
 
-/* Child of a fork, its only thread: forgets everything; the two close the inherited descriptors. */
+/* Child of a fork, its only thread: forgets everything but the shared sockets; the two close the
+ * inherited descriptors. */
 void process_forget(void (*close_socket)(struct nc_sock *s),
 		    void (*close_attachment)(struct attachment *att));
 

@@ -160,11 +160,27 @@ static ssize_t rx_try(struct nc_sock *s, size_t want)
 	return bytes > 0 ? -EAGAIN : end;
 }
 
+/* The stream is here, or has been brought. */
+static int rx_have(struct nc_sock *s, bool wait, uint32_t *fetched, uint64_t *until_ns)
+{
+	if (!flag_get(&s->shared) || !sock_elsewhere(s))
+		return 0;
+	if (wait && *until_ns == 0)
+		*until_ns = wait_until(s->recv_timeout_ns);
+	return sock_have(s, &s->rx.lock, EV_IN | EV_ERR | EV_HUP, wait, fetched, *until_ns);
+}
+
 ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns)
 {
+	uint32_t fetched = 0;
+
 	for (;;) {
-		ssize_t bytes = rx_try(s, want);
-		int ret;
+		int ret = rx_have(s, wait, &fetched, until_ns);
+		ssize_t bytes;
+
+		if (ret < 0)
+			return ret;
+		bytes = rx_try(s, want);
 
 		if (bytes != -EAGAIN)
 			return bytes;
@@ -181,11 +197,21 @@ ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until
 	}
 }
 
-void rx_release(struct nc_sock *s, uint64_t bytes)
+/* Of a shared socket: every byte counts, and at once. */
+static bool rx_release_shared(struct nc_sock *s, uint64_t head)
+{
+	/* RXSPACE, MOVE, application ends. */
+	atomic_store_explicit(&sock_slot(s)->rx_head, head, memory_order_seq_cst);
+	return rx_counted(s, head);
+}
+
+bool rx_release(struct nc_sock *s, uint64_t bytes)
 {
 	struct slot_shm *slot = sock_slot(s);
 	uint64_t head = rx_head(slot) + bytes;
 
+	if (flag_get(&s->shared) && !rx_release_shared(s, head))
+		return false;
 	rx_ring_leave(s, head);
 	/* RXSPACE, application end. */
 	atomic_store_explicit(&slot->rx_head, head, memory_order_release);
@@ -194,6 +220,7 @@ void rx_release(struct nc_sock *s, uint64_t bytes)
 		s->rx.told = head;
 		sock_kick(s);
 	}
+	return true;
 }
 
 static void rx_copy(struct nc_sock *s, struct iov_cursor *to, size_t bytes)
@@ -259,24 +286,30 @@ static int rx_get_large(struct nc_sock *s, struct iov_cursor *to, size_t bytes, 
 		if (n > run.ring_bytes - run.at)
 			n = run.ring_bytes - run.at;
 		done = copy_here(COPY_OUT, run.ring + run.at, run.user, n);
-		if (done > 0)
-			rx_release(s, done);
+		if (done > 0 && !rx_release(s, done))
+			done = 0;
 	}
 	iov_skip(to, done);
 	*ret_done = done;
-	return done < n ? -EFAULT : 0;
+	/* One that has become shared may have gone: the rest is received the other way. */
+	return done < n && !flag_get(&s->shared) ? -EFAULT : 0;
 }
 
 /* The same of any other call. By quarters, so that credit goes out while the rest is copied. */
 static int rx_get(struct nc_sock *s, struct iov_cursor *to, size_t bytes, int flags,
 		  size_t *ret_done)
 {
+	struct iov_cursor before = *to;
+
 	if (bytes > s->rx.bytes / 4)
 		bytes = s->rx.bytes / 4;
 	if (!(flags & MSG_TRUNC))
 		rx_copy(s, to, bytes);
-	rx_release(s, bytes);
 	*ret_done = bytes;
+	if (!rx_release(s, bytes)) {
+		*to = before; /* another process has them */
+		*ret_done = 0;
+	}
 	return 0;
 }
 
@@ -297,13 +330,17 @@ static ssize_t rx_take(struct nc_sock *s, struct iov_cursor *to, size_t len, int
 		if ((size_t)ret < piece)
 			piece = (size_t)ret;
 		/* By what it moves: large buffers are also used for small messages. */
-		if (!large && !(flags & MSG_TRUNC))
+		if (flag_get(&s->shared))
+			large = false;
+		else if (!large && !(flags & MSG_TRUNC))
 			large = copy_wanted(s->att, flags & MSG_WAITALL ? len - done : piece);
 		ret = large ? rx_get_large(s, to, piece, &piece)
 			    : rx_get(s, to, piece, flags, &piece);
 		done += piece;
 		if (ret < 0)
 			break;
+		if (piece == 0)
+			continue;
 		if (!(flags & MSG_WAITALL) && s->rx.tail_seen == rx_head(sock_slot(s)))
 			break;
 	}

@@ -24,6 +24,8 @@
  * word that the threads of this socket sleep on.
  *   RING     tx.bytes is stored, then tx.taken (release) -> tx.taken is loaded (acquire): bytes is
  * at least as new. Both are written under tx.lock, and looked at without.
+ * MOVE     of a shared socket: each store of tx_tail or rx_head is followed by a look whether it
+ * counted (tx_counted, rx_counted).
  * slot words: STATE, TXBYTES, TXSPACE, RXBYTES, RXSPACE, GIVEN, TAKEN, KICK, NOTIFY of
  * ncd/shm_abi.h.
  */
@@ -50,7 +52,8 @@ enum phase {
 	PHASE_LISTENING,
 	PHASE_CONNECTING,
 	PHASE_CONNECTED,
-	PHASE_FAILED
+	PHASE_FAILED,
+	PHASE_AWAY /* shared, and never used by this process: it has only the descriptor */
 };
 
 /* An address and port, as the daemon speaks of them. */
@@ -115,6 +118,7 @@ struct nc_sock {
 	_Atomic bool closing;
 	_Atomic bool nonblock;
 	_Atomic bool error_taken; /* the stream's error has been reported */
+	_Atomic bool shared;      /* other processes may have the descriptor: share.h */
 	_Atomic uint32_t sleepers;
 	_Atomic uint32_t cq_events; /* POLL* wanted of its queue; 0 if in none */
 	_Atomic uint32_t watchers;  /* the kernel waits for pollfd: only then it is kept true */
@@ -216,6 +220,30 @@ void sock_rouse(struct nc_sock *s);
 /* Closer: wakes this socket's sleepers until there are none. `closing` is set. */
 void sock_wake_sleepers(struct nc_sock *s);
 
+/* ---- fetch.c: shared sockets ---- */
+
+/* True if another process has the stream, or had it last. Under any lock of @s. */
+bool sock_elsewhere(struct nc_sock *s);
+/* The daemon says that something waits for who waits here. */
+bool sock_called(struct nc_sock *s);
+/* Brings the stream here. @held is released meanwhile. 0, -EBADF (closed), -ECONNRESET (it is
+ * over), or why not now. */
+int sock_fetch(struct nc_sock *s, struct lock *held);
+/* The same where it is elsewhere; if it is to @wait, and has fetched it once (*fetched), only when
+ * it is called: it sleeps as sock_sleep for EV_* @events. */
+int sock_have(struct nc_sock *s, struct lock *held, uint32_t events, bool wait, uint32_t *fetched,
+	      uint64_t until_ns);
+/* Behind a store of tx_tail or rx_head: true if the stream was here still. */
+bool tx_counted(struct nc_sock *s, uint64_t tail);
+bool rx_counted(struct nc_sock *s, uint64_t head);
+
+/* ---- share.c ---- */
+
+void share_before_fork(void);
+/* Child of a fork: @s is of use here, and is made so. */
+bool share_keeps(struct nc_sock *s);
+void share_leave_parent(struct nc_sock *s);
+
 /* ---- submit.c ---- */
 
 /* Puts a word on the worker's submission queue and wakes the worker if it sleeps. Waits for room;
@@ -237,7 +265,8 @@ ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_
 void tx_show_full(struct nc_sock *s);
 /* What a call returns that has done nothing: a stream's error only once, -EPIPE afterwards. */
 ssize_t tx_result(struct nc_sock *s, ssize_t ret);
-void tx_publish(struct nc_sock *s, uint64_t bytes);
+/* False: they do not count, the stream went to another process meanwhile. */
+bool tx_publish(struct nc_sock *s, uint64_t bytes);
 /* Under rx.lock: bytes that can be read, 0 at the end, or an error; waits if @wait. */
 ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns);
 /* As tx_result: the error only once, the end of the stream afterwards. */
@@ -251,7 +280,8 @@ void tx_rebase(struct nc_sock *s);
 uint64_t rx_available(struct nc_sock *s, size_t want);
 /* The same for who may not read on before it has seen @want bytes: a full ring is to grow. */
 uint64_t rx_available_at_once(struct nc_sock *s, size_t want);
-void rx_release(struct nc_sock *s, uint64_t bytes);
+/* As tx_publish. */
+bool rx_release(struct nc_sock *s, uint64_t bytes);
 
 /* ---- ring.c: rings that are exchanged for larger ones ---- */
 
@@ -301,6 +331,10 @@ int pollfd_join(struct nc_sock *s);
 /* Before a connect or listen: the descriptor that nc_pollfd gave, if a failed connect has hung it
  * up, begins anew under its number. 0, -EMFILE, -ENOMEM. With all locks held. */
 int pollfd_renew(struct nc_sock *s);
+/* Its stream has come from another process. All locks held. */
+void pollfd_fetched(struct nc_sock *s);
+/* A copy of a descriptor that is one of ours. -errno. */
+int pollfd_copy(int fd);
 /* Its end, with the table lock held. */
 void pollfd_close(struct nc_sock *s);
 

@@ -2,11 +2,13 @@
 /*
  * socket.c - the life of a virtual socket: nc_socket, nc_bind, nc_shutdown, nc_close, its names.
  */
+#include <sched.h>
 #include <string.h>
 
 #include "cq.h"
 #include "ncclient.h"
 #include "process.h"
+#include "share.h"
 #include "sock.h"
 
 int nc_socket(int domain, int type, int protocol)
@@ -100,6 +102,35 @@ int nc_bind(int number, const struct sockaddr *addr, socklen_t addrlen)
 	return ret;
 }
 
+/* The worker has served SQ_SHUTDOWN, or never will in this slot. */
+static bool shutdown_served(struct nc_sock *s)
+{
+	/* Relaxed: a lone fact, said along with the FIN. */
+	uint32_t flags = atomic_load_explicit(&sock_slot(s)->flags, memory_order_relaxed);
+
+	return flags & (SLOT_F_SHUT | SLOT_F_RESET) || attachment_dead(s->att) ||
+	       sock_elsewhere(s);
+}
+
+/* With tx.lock held. Of a shared stream one that has moved meanwhile has not heard it. */
+static int shutdown_tx(struct nc_sock *s)
+{
+	for (;;) {
+		int ret;
+
+		port_submit(s->port, sq_word(SQ_SHUTDOWN, s->slot_nr, 0));
+		if (!flag_get(&s->shared))
+			return 0;
+		while (!shutdown_served(s))
+			(void)sched_yield(); /* the worker is awake, or rung */
+		if (!sock_elsewhere(s) || attachment_dead(s->att))
+			return 0;
+		ret = sock_fetch(s, &s->tx.lock);
+		if (ret < 0)
+			return ret;
+	}
+}
+
 int nc_shutdown(int number, int how)
 {
 	struct nc_sock *s = sock_find(number);
@@ -112,18 +143,24 @@ int nc_shutdown(int number, int how)
 	lock_take(&s->tx.lock);
 	if (!sock_open(s))
 		ret = -EBADF;
-	else if (sock_settle_unlocked(s) < 0 || sock_over(s))
+	else if (sock_elsewhere(s))
+		ret = sock_fetch(s, &s->tx.lock);
+	if (ret == 0 && (sock_settle_unlocked(s) < 0 || sock_over(s)))
 		ret = -ENOTCONN;
 	if (ret < 0)
 		goto out;
 	if (how != SHUT_RD && !flag_get(&s->tx.shut)) {
 		/* Relaxed: under tx.lock for senders; for poll a lone fact. */
 		atomic_store_explicit(&s->tx.shut, true, memory_order_relaxed);
-		port_submit(s->port, sq_word(SQ_SHUTDOWN, s->slot_nr, 0));
+		ret = shutdown_tx(s);
+		if (ret < 0)
+			goto out;
 		sock_rouse(s);
 		if (sock_watched(s))
 			pollfd_sync_out(s); /* "writable": a send would not block, but fail */
-		if (s->pollfd >= 0)
+		/* Not of a shared one: with the end of what the peer sends it would look as if
+		 * nobody had the descriptor any more. */
+		if (s->pollfd >= 0 && !flag_get(&s->shared))
 			(void)shutdown(s->pollfd, SHUT_WR); /* with the peer's end: POLLHUP */
 	}
 	if (how != SHUT_WR) {
@@ -181,7 +218,9 @@ static int close_phase(struct nc_sock *s)
 	uint32_t arg = CLOSE_GRACEFUL;
 	int ret = 0;
 
-	if (s->linger && s->linger_s == 0)
+	if (flag_get(&s->shared))
+		arg = CLOSE_LET_GO; /* the last to close ends it, as the daemon sees */
+	else if (s->linger && s->linger_s == 0)
 		arg = CLOSE_ABORT;
 	else if (s->linger && sock_phase(s) == PHASE_CONNECTED)
 		ret = close_linger(s);
@@ -220,11 +259,22 @@ int nc_close(int number)
 	return ret;
 }
 
+/* Only what was never used here has no names yet. */
+static void names_fetch(int number)
+{
+	struct nc_sock *s = sock_find(number);
+
+	if (s && sock_phase(s) == PHASE_AWAY)
+		share_fetch(number);
+}
+
 int nc_getsockname(int number, struct sockaddr *addr, socklen_t *addrlen)
 {
-	struct nc_sock *s = sock_find_locked(number);
+	struct nc_sock *s;
 	int ret = name_room_valid(addr, addrlen) ? 0 : -EINVAL;
 
+	names_fetch(number);
+	s = sock_find_locked(number);
 	if (!s)
 		return -EBADF;
 	(void)sock_settle(s); /* a name is known once connected */
@@ -238,9 +288,11 @@ int nc_getsockname(int number, struct sockaddr *addr, socklen_t *addrlen)
 
 int nc_getpeername(int number, struct sockaddr *addr, socklen_t *addrlen)
 {
-	struct nc_sock *s = sock_find_locked(number);
+	struct nc_sock *s;
 	int ret;
 
+	names_fetch(number);
+	s = sock_find_locked(number);
 	if (!s)
 		return -EBADF;
 	ret = sock_settle(s) == 0 && !sock_over(s) ? 0 : -ENOTCONN;

@@ -102,7 +102,9 @@ int sock_broken(struct nc_sock *s)
 	}
 	if (attachment_dead(s->att))
 		return -ECONNRESET;
-	return phase == PHASE_FAILED ? slot_error(slot) : 0;
+	if (phase != PHASE_FAILED)
+		return 0;
+	return slot ? slot_error(slot) : -ECONNRESET; /* it was another process's last */
 }
 
 int sock_take_error(struct nc_sock *s)
@@ -130,6 +132,12 @@ bool sock_over(struct nc_sock *s)
 	return flags & SLOT_F_EOF && flags & SLOT_F_TX_DONE;
 }
 
+/* Of a stream that another process has. */
+static short elsewhere_poll(struct nc_sock *s)
+{
+	return sock_called(s) ? POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM : 0;
+}
+
 static short connected_poll(struct nc_sock *s, uint32_t wanted)
 {
 	struct slot_shm *slot = sock_slot(s);
@@ -141,6 +149,8 @@ static short connected_poll(struct nc_sock *s, uint32_t wanted)
 		ev = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP | POLLHUP;
 		return (short)(flag_get(&s->error_taken) ? ev : ev | POLLERR);
 	}
+	if (sock_elsewhere(s))
+		return elsewhere_poll(s);
 	/* NOTIFY, application end: flags before rx_tail, which is final once EOF is set. */
 	flags = atomic_load_explicit(&slot->flags, memory_order_seq_cst);
 	if (rx_look(s))
@@ -182,6 +192,8 @@ short sock_poll(struct nc_sock *s, uint32_t wanted)
 	case PHASE_FAILED:
 		return (short)(POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP | POLLHUP |
 			       (flag_get(&s->error_taken) ? 0 : POLLERR));
+	case PHASE_AWAY:
+		return 0;
 	default:
 		return POLLNVAL;
 	}

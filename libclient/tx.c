@@ -121,11 +121,26 @@ static bool tx_still_full(struct nc_sock *s)
 	return !tx_look(s);
 }
 
+/* The stream is here, or has been brought. */
+static int tx_have(struct nc_sock *s, bool wait, uint32_t *fetched, uint64_t *until_ns)
+{
+	if (!flag_get(&s->shared) || !sock_elsewhere(s))
+		return 0;
+	if (wait && *until_ns == 0)
+		*until_ns = wait_until(s->send_timeout_ns);
+	return sock_have(s, &s->tx.lock, EV_OUT | EV_ERR, wait, fetched, *until_ns);
+}
+
 ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_ns)
 {
-	for (;;) {
-		int ret = tx_check(s);
+	uint32_t fetched = 0;
 
+	for (;;) {
+		int ret = tx_have(s, wait, &fetched, until_ns);
+
+		if (ret < 0)
+			return ret;
+		ret = tx_check(s);
 		if (ret == 0) {
 			ssize_t room = tx_find_room(s, want);
 
@@ -147,13 +162,21 @@ ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_
 	}
 }
 
-void tx_publish(struct nc_sock *s, uint64_t bytes)
+bool tx_publish(struct nc_sock *s, uint64_t bytes)
 {
 	struct slot_shm *slot = sock_slot(s);
+	uint64_t tail = tx_tail(slot) + bytes;
 
+	if (flag_get(&s->shared)) {
+		/* TXBYTES, MOVE, application ends. */
+		atomic_store_explicit(&slot->tx_tail, tail, memory_order_seq_cst);
+		sock_kick(s);
+		return tx_counted(s, tail);
+	}
 	/* TXBYTES, application end. */
-	atomic_store_explicit(&slot->tx_tail, tx_tail(slot) + bytes, memory_order_release);
+	atomic_store_explicit(&slot->tx_tail, tail, memory_order_release);
 	sock_kick(s);
+	return true;
 }
 
 uint32_t tx_place(struct nc_sock *s)
@@ -228,19 +251,26 @@ static int tx_put_large(struct nc_sock *s, struct iov_cursor *from, size_t bytes
 		if (n > run.ring_bytes - run.at)
 			n = run.ring_bytes - run.at;
 		done = copy_here(COPY_IN, run.ring + run.at, run.user, n);
-		if (done > 0)
-			tx_publish(s, done);
+		if (done > 0 && !tx_publish(s, done))
+			done = 0;
 	}
 	iov_skip(from, done);
 	*ret_done = done;
-	return done < n ? -EFAULT : 0;
+	/* One that has become shared may have gone: the rest is sent the other way. */
+	return done < n && !flag_get(&s->shared) ? -EFAULT : 0;
 }
 
 /* The same of any other call. */
-static int tx_put(struct nc_sock *s, struct iov_cursor *from, size_t bytes)
+static int tx_put(struct nc_sock *s, struct iov_cursor *from, size_t bytes, size_t *ret_done)
 {
+	struct iov_cursor before = *from;
+
 	tx_copy(s, from, bytes);
-	tx_publish(s, bytes);
+	*ret_done = bytes;
+	if (!tx_publish(s, bytes)) {
+		*from = before; /* once more, wherever the stream is now */
+		*ret_done = 0;
+	}
 	return 0;
 }
 
@@ -278,7 +308,8 @@ static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flag
 		if ((size_t)ret < piece)
 			piece = (size_t)ret;
 		tx_rebase(s);
-		ret = large ? tx_put_large(s, from, piece, &piece) : tx_put(s, from, piece);
+		ret = large && !flag_get(&s->shared) ? tx_put_large(s, from, piece, &piece)
+						     : tx_put(s, from, piece, &piece);
 		done += piece;
 		if (ret < 0)
 			break;

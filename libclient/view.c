@@ -100,9 +100,10 @@ int nc_commit(int number, size_t len)
 		ret = -EPIPE;
 	if (ret == 0) {
 		s->tx.reserved = 0;
-		if (len > 0)
-			tx_publish(s, len);
-		if (len > 0)
+		/* The place where they lie is of no use any more: to be reserved anew. */
+		if (len > 0 && !tx_publish(s, len))
+			ret = -EAGAIN;
+		else if (len > 0)
 			tx_show_full(s);
 	}
 	lock_release(&s->tx.lock);
@@ -155,8 +156,9 @@ int nc_consume(int number, size_t len)
 	else if (len > rx_available(s, len))
 		ret = -EINVAL;
 	if (ret == 0 && len > 0) {
-		rx_release(s, len);
-		if (sock_watched(s) && !rx_look(s))
+		if (!rx_release(s, len))
+			ret = -EAGAIN; /* another process has them: to be peeked at anew */
+		else if (sock_watched(s) && !rx_look(s))
 			pollfd_sync_in(s);
 	}
 	lock_release(&s->rx.lock);

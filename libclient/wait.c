@@ -74,8 +74,9 @@ void sock_wake_sleepers(struct nc_sock *s)
 	 * `closing` and is not asleep yet is woken in a later round.
 	 */
 	/* CLOSING, closer's end. */
-	while (seq && atomic_load_explicit(&s->sleepers, memory_order_seq_cst) > 0) {
-		futex_wake_shared(seq);
+	while (atomic_load_explicit(&s->sleepers, memory_order_seq_cst) > 0) {
+		if (seq)
+			futex_wake_shared(seq);
 		(void)sched_yield(); /* cannot fail */
 	}
 }

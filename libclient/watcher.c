@@ -22,7 +22,7 @@
 static bool message_handle(struct attachment *att, const union ctl_message *msg, size_t bytes,
 			   int fd)
 {
-	bool fd_wanted = msg->head.type == CTL_SEGMENT;
+	bool fd_wanted = msg->head.type == CTL_SEGMENT || msg->head.type == CTL_REPLY;
 
 	if (fd >= 0 && !fd_wanted) {
 		close(fd);
@@ -30,8 +30,10 @@ static bool message_handle(struct attachment *att, const union ctl_message *msg,
 	}
 	switch (msg->head.type) {
 	case CTL_REPLY:
-		if (bytes == sizeof(msg->reply))
-			(void)control_answer(att, &msg->reply); /* a late answer harms nobody */
+		/* A late answer harms nobody. */
+		if ((bytes != sizeof(msg->reply) || !control_answer(att, &msg->reply, fd)) &&
+		    fd >= 0)
+			close(fd);
 		return bytes == sizeof(msg->reply);
 	case CTL_SEGMENT:
 		if (bytes == sizeof(msg->segment) && fd >= 0 &&

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fetch.c - a shared stream that another process has, or had: it is asked for with the descriptor,
+ * and goes on in a slot and rings of this process.
+ *
+ * A call that does not wait fetches what it needs. One that waits does so once; if the stream is
+ * taken away again, it waits until it is called: something has come, and nobody else waits for it.
+ * So two processes that wait for the same do not pull it to and fro.
+ */
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cq.h"
+#include "process.h"
+#include "sock.h"
+
+/* Global: why: sockets without an attachment have one all the same; nobody asks it anything. */
+static struct attachment nowhere = { .refs = 1, .ctl_fd = -1 };
+
+struct attachment *attachment_nowhere(void)
+{
+	return &nowhere;
+}
+
+static bool slot_moved(struct slot_shm *slot)
+{
+	/* MOVE, application end. */
+	return atomic_load_explicit(&slot->state, memory_order_seq_cst) >= SLOT_MOVING;
+}
+
+bool sock_elsewhere(struct nc_sock *s)
+{
+	uint32_t phase = sock_phase(s);
+
+	if (!flag_get(&s->shared))
+		return false;
+	return phase == PHASE_AWAY || (phase == PHASE_CONNECTED && slot_moved(sock_slot(s)));
+}
+
+bool sock_called(struct nc_sock *s)
+{
+	/* NOTIFY, application end. */
+	return sock_phase(s) == PHASE_CONNECTED &&
+	       atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst) & SLOT_F_CALLED;
+}
+
+/* Waits for MOVED, which follows at once. False: it has not moved. */
+static bool await_moved(struct nc_sock *s, struct slot_shm *slot)
+{
+	for (;;) {
+		/* MOVE, application end. */
+		uint32_t state = atomic_load_explicit(&slot->state, memory_order_seq_cst);
+
+		if (state < SLOT_MOVING || attachment_dead(s->att))
+			return false;
+		if (state == SLOT_MOVED)
+			return true;
+		(void)sched_yield(); /* the worker is about to say it */
+	}
+}
+
+bool tx_counted(struct nc_sock *s, uint64_t tail)
+{
+	struct slot_shm *slot = sock_slot(s);
+
+	/* Relaxed: MOVED was loaded in order. */
+	return !await_moved(s, slot) ||
+	       atomic_load_explicit(&slot->moved_tail, memory_order_relaxed) >= tail;
+}
+
+bool rx_counted(struct nc_sock *s, uint64_t head)
+{
+	struct slot_shm *slot = sock_slot(s);
+
+	/* Relaxed: as above. */
+	return !await_moved(s, slot) ||
+	       atomic_load_explicit(&slot->moved_head, memory_order_relaxed) >= head;
+}
+
+/* ---- with all locks held ---- */
+
+/* What the stream left here is of no use any more. */
+static void slot_leave(struct nc_sock *s)
+{
+	rings_drop(s);
+	if (!sock_slot(s))
+		return;
+	/* Relaxed: as in sock_drop_slot. */
+	if (atomic_load_explicit(&s->port->owner[s->slot_nr], memory_order_relaxed) == s)
+		atomic_store_explicit(&s->port->owner[s->slot_nr], NULL, memory_order_relaxed);
+	port_submit(s->port, sq_word(SQ_CLOSE, s->slot_nr, CLOSE_LET_GO));
+	if (s->slot_nr < s->att->layout.slots / 2)
+		port_slot_give(s->port, s->slot_nr);
+}
+
+/* Goes on at slot @value of @att, whose reference becomes the socket's. */
+static int slot_enter(struct nc_sock *s, struct attachment *att, uint32_t value)
+{
+	struct app_port *p = &att->port[ctl_taken_worker(value)];
+	struct slot_shm *slot = &p->slot[ctl_taken_slot(value)];
+	struct attachment *before = s->att;
+	uint32_t flags;
+	int ret;
+
+	s->att = att;
+	s->port = p;
+	s->slot_nr = ctl_taken_slot(value);
+	s->deferred = false;
+	/* Relaxed: the acquire of phase orders it for who reads it. */
+	atomic_store_explicit(&s->slot, slot, memory_order_relaxed);
+	/* DEAD, looking end: named before anybody sleeps on it. */
+	atomic_store_explicit(&s->seq, &slot->seq, memory_order_seq_cst);
+	/* Relaxed, all: the reply came behind them. */
+	s->tx.head_seen = atomic_load_explicit(&slot->tx_head, memory_order_relaxed);
+	s->tx.origin = atomic_load_explicit(&slot->tx_base, memory_order_relaxed);
+	s->rx.tail_seen = s->rx.told = atomic_load_explicit(&slot->rx_head, memory_order_relaxed);
+	s->rx.origin = atomic_load_explicit(&slot->rx_base, memory_order_relaxed);
+	flags = atomic_load_explicit(&slot->flags, memory_order_relaxed);
+	s->tx.reserved = 0;
+	s->rx.old_end = 0;
+	s->rx.armed = false; /* in another slot */
+	s->rx.due = 0;
+	if (flags & SLOT_F_SHUT)
+		/* Relaxed: as in nc_shutdown. */
+		atomic_store_explicit(&s->tx.shut, true, memory_order_relaxed);
+	ret = sock_establish(s);
+	attachment_put(before);
+	return ret;
+}
+
+/* It is over, and nobody knows how any more. */
+static void sock_lost(struct nc_sock *s)
+{
+	slot_leave(s);
+	/* Relaxed, both: as in sock_drop_slot. */
+	atomic_store_explicit(&s->seq, NULL, memory_order_relaxed);
+	atomic_store_explicit(&s->slot, NULL, memory_order_relaxed);
+	sock_set_phase(s, PHASE_FAILED);
+}
+
+static int fetch_locked(struct nc_sock *s)
+{
+	struct ctl_head msg = { .type = CTL_TAKE };
+	struct attachment *att;
+	uint32_t value;
+	int fd = s->pollfd, end = -1, ret;
+
+	ret = process_attach(&att);
+	if (ret < 0)
+		return ret;
+	ret = control_ask_fds(att, &msg, sizeof(msg), &fd, 1, &value, &end);
+	if (ret == 0 && (ctl_taken_worker(value) >= att->port_nr ||
+			 ctl_taken_slot(value) >= att->layout.slots))
+		ret = -EPROTO;
+	if (ret < 0) {
+		attachment_put(att);
+		if (ret == -ENOENT)
+			sock_lost(s);
+		return ret == -ENOENT ? -ECONNRESET : ret;
+	}
+	if (s->pollfd_peer < 0)
+		s->pollfd_peer = end;
+	else if (end >= 0)
+		close(end);
+	slot_leave(s);
+	ret = slot_enter(s, att, value);
+	if (ret == 0)
+		pollfd_fetched(s);
+	return ret;
+}
+
+/* ---- with one lock held, or none ---- */
+
+int sock_fetch(struct nc_sock *s, struct lock *held)
+{
+	int ret = 0;
+
+	/* CLOSING, sleeper's end: counted, the socket stays what it is while no lock is held. */
+	atomic_fetch_add_explicit(&s->sleepers, 1, memory_order_seq_cst);
+	lock_release(held);
+	lock_take(&s->tx.lock);
+	lock_take(&s->rx.lock);
+	lock_take(&s->lock);
+	if (!sock_open(s))
+		ret = -EBADF;
+	else if (sock_elsewhere(s))
+		ret = fetch_locked(s);
+	lock_release(&s->lock);
+	lock_release(&s->rx.lock);
+	lock_release(&s->tx.lock);
+	if (ret == 0)
+		cq_refresh(s); /* takes locks that come before ours */
+	lock_take(held);
+	if (!sock_open(s))
+		ret = -EBADF;
+	/* CLOSING, sleeper's end. */
+	atomic_fetch_sub_explicit(&s->sleepers, 1, memory_order_seq_cst);
+	return ret;
+}
+
+static bool moved_look(struct nc_sock *s)
+{
+	return !sock_elsewhere(s) || sock_called(s) || attachment_dead(s->att);
+}
+
+int sock_have(struct nc_sock *s, struct lock *held, uint32_t events, bool wait, uint32_t *fetched,
+	      uint64_t until_ns)
+{
+	while (sock_elsewhere(s)) {
+		int ret;
+
+		if (sock_phase(s) == PHASE_CONNECTED && attachment_dead(s->att))
+			return 0; /* which the call will find out */
+		if (!wait || *fetched == 0 || sock_called(s)) {
+			(*fetched)++;
+			ret = sock_fetch(s, held);
+		} else {
+			ret = sock_sleep(s, held, events, moved_look, until_ns);
+		}
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
