@@ -12,6 +12,7 @@
 #include "file.h"
 #include "ncclient.h"
 #include "real.h"
+#include "rights.h"
 
 /* As file_result, of a call that sends: EPIPE comes with a signal unless @flags decline it. */
 static ssize_t send_result(const struct file *f, ssize_t ret, int flags)
@@ -59,8 +60,14 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	struct file *f = file_virtual(fd);
 
-	return f ? file_result(f, nc_recvmsg(file_nc(f), msg, flags))
-		 : real()->recvmsg(fd, msg, flags);
+	ssize_t n;
+
+	if (f)
+		return file_result(f, nc_recvmsg(file_nc(f), msg, flags));
+	n = real()->recvmsg(fd, msg, flags);
+	if (n >= 0)
+		rights_received(msg);
+	return n;
 }
 
 static ssize_t virtual_readv(struct file *f, const struct iovec *iov, int nr)
@@ -115,8 +122,13 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int nr, int flags,
 	uint64_t begin_ns;
 	unsigned int done;
 
-	if (!f)
-		return real()->recvmmsg(fd, msgs, nr, flags, limit);
+	if (!f) {
+		int n = real()->recvmmsg(fd, msgs, nr, flags, limit);
+
+		for (int i = 0; i < n; i++)
+			rights_received(&msgs[i].msg_hdr);
+		return n;
+	}
 	begin_ns = clock_now_ns();
 	for (done = 0; done < nr; done++) {
 		ssize_t n = nc_recvmsg(file_nc(f), &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
@@ -226,8 +238,10 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct file *f = file_virtual(fd);
 
-	return f ? send_result(f, virtual_sendmsg(f, msg, flags), flags)
-		 : real()->sendmsg(fd, msg, flags);
+	if (f)
+		return send_result(f, virtual_sendmsg(f, msg, flags), flags);
+	rights_sent(msg);
+	return real()->sendmsg(fd, msg, flags);
 }
 
 static ssize_t virtual_writev(struct file *f, const struct iovec *iov, int nr)
@@ -269,8 +283,11 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int nr, int flags)
 	struct file *f = file_virtual(fd);
 	unsigned int done;
 
-	if (!f)
+	if (!f) {
+		for (done = 0; done < nr; done++)
+			rights_sent(&msgs[done].msg_hdr);
 		return real()->sendmmsg(fd, msgs, nr, flags);
+	}
 	for (done = 0; done < nr; done++) {
 		ssize_t n = virtual_sendmsg(f, &msgs[done].msg_hdr, flags);
 

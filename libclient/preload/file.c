@@ -13,6 +13,7 @@
 #include "ncclient.h"
 #include "pending.h"
 #include "real.h"
+#include "../share.h"
 
 #define POOL_CHUNK 64
 
@@ -145,6 +146,7 @@ struct file *file_open(int fd, enum file_kind kind, int domain, int nc)
 		f->watch = NULL;
 		f->set = NULL;
 		f->pending = NULL;
+		f->cookie = 0;
 		/* KIND, writing end. */
 		atomic_store_explicit(&f->kind, kind, memory_order_release);
 		entry_set(fd, f);
@@ -325,8 +327,9 @@ int file_become_kernel(struct file *f, int kernel)
 }
 
 /*
- * The child has copies of its parent's descriptors, but not its virtual sockets. Those descriptors
- * must not keep the parent's open files alive, so each becomes one end of a pair that has ended.
+ * The child has copies of its parent's descriptors, and those virtual sockets that are shared. The
+ * descriptors of others must not keep the parent's open files alive, so each becomes one end of a
+ * pair that has ended. Registrations are in the parent's epolls.
  */
 static void fork_child(void)
 {
@@ -347,11 +350,16 @@ static void fork_child(void)
 		if (!f || f == &self.internal)
 			continue;
 		f->lock = none;
-		f->nc = -1;
 		if (file_kind(f) == FILE_LISTENER)
 			listener_forget(f);
 		if (f->set)
 			set_forget(f->set);
+		if (file_kind(f) == FILE_VIRTUAL) {
+			watch_free(f);
+			if (share_kept(file_nc(f)))
+				continue;
+		}
+		f->nc = -1;
 		if (file_kind(f) != FILE_VIRTUAL || dead[0] < 0)
 			continue;
 		flags = real()->fcntl(fd, F_GETFD);
@@ -377,5 +385,6 @@ __attribute__((constructor)) static void file_init(void)
 	(void)real();
 	/* Relaxed: before any other thread. */
 	atomic_store_explicit(&self.owner, getpid(), memory_order_relaxed);
+	share_at_fork();
 	(void)pthread_atfork(fork_prepare, fork_parent, fork_child); /* else forks share, as said */
 }

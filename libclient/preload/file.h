@@ -86,6 +86,7 @@ struct file {
 	_Atomic(struct pending *) pending; /* VIRTUAL: it may have to be the kernel's after all */
 	_Atomic bool fresh;        /* LISTENER: this process has not waited at it yet */
 	struct set *set;           /* EPOLL */
+	uint64_t cookie; /* VIRTUAL, shared: of what its descriptors name; 0: not asked */
 	int domain;
 	int backlog;
 	uint32_t refs; /* table lock */
@@ -192,6 +193,13 @@ void file_let_go(struct file *f);
 /* Highest descriptor that was ever ours; and with INTERNAL ones. */
 int file_top(void);
 int file_top_hidden(void);
+
+/* ---- inherit.c: descriptors that came from elsewhere, and that go there ---- */
+
+/* If @fd, which is new to this process, is of a virtual socket, it names a file of ours now. */
+void file_adopt(int fd);
+/* @f is about to be sent to another process. */
+void file_send(struct file *f, int fd);
 
 void file_mark_internal(int fd);
 void file_unmark_internal(int fd);

@@ -16,14 +16,17 @@
 #include "epoll.h"
 #include "ncclient.h"
 #include "real.h"
+#include "../share.h"
 
-#define SMALL 64 /* entries for which the stack is good enough */
+#define SMALL   64 /* entries for which the stack is good enough */
+#define AWAY_NS 10000000 /* between two looks at a socket that another process has */
 
 struct polls {
 	struct pollfd *fds; /* the program's */
 	struct pollfd *all; /* the kernel's: the same, then seconds, then one that ends the list */
 	nfds_t nfds, seconds;
 	nfds_t virtuals;
+	bool away; /* another process has one of them: it is looked for in memory */
 	uint64_t until_ns;
 	const sigset_t *mask;
 };
@@ -70,7 +73,10 @@ static bool polls_count(struct polls *p)
 		int fd = p->fds[i].fd;
 
 		p->seconds += second_of(fd) >= 0;
-		p->virtuals += virtual_of(fd) >= 0;
+		if (virtual_of(fd) >= 0) {
+			share_fetch(virtual_of(fd));
+			p->virtuals++;
+		}
 		leave_queue(fd);
 	}
 	return p->seconds + p->virtuals > 0;
@@ -103,15 +109,20 @@ static void kernel_fill(struct polls *p, bool sleeps)
 {
 	nfds_t at = p->nfds;
 
+	p->away = false;
 	memcpy(p->all, p->fds, p->nfds * sizeof(*p->fds));
 	for (nfds_t i = 0; i < p->nfds; i++) {
 		int nc = virtual_of(p->fds[i].fd), second = second_of(p->fds[i].fd);
 		short in = p->fds[i].events & (POLLIN | POLLRDNORM);
 
-		if (nc >= 0)
+		if (nc >= 0 && sleeps && share_away(nc)) {
+			p->all[i].fd = -1;
+			p->away = true;
+		} else if (nc >= 0) {
 			p->all[i].fd = sleeps ? pollfd_watch(nc) : -1;
-		if (nc >= 0 && sleeps && p->all[i].fd < 0)
-			p->all[i].fd = p->fds[i].fd; /* it is the kernel's, since just now */
+			if (sleeps && p->all[i].fd < 0)
+				p->all[i].fd = p->fds[i].fd; /* it is the kernel's, since just now */
+		}
 		if (second >= 0 && at < p->nfds + p->seconds)
 			p->all[at++] = (struct pollfd){ .fd = second, .events = in };
 	}
@@ -172,10 +183,12 @@ static const struct timespec *left(const struct polls *p, bool sleeps, struct ti
 
 	if (!sleeps || p->until_ns == 0)
 		return ts;
-	if (p->until_ns == NC_FOREVER)
+	if (p->until_ns == NC_FOREVER && !p->away)
 		return NULL;
 	now_ns = clock_now_ns();
 	left_ns = p->until_ns > now_ns ? p->until_ns - now_ns : 0;
+	if (p->away && left_ns > AWAY_NS)
+		left_ns = AWAY_NS;
 	ts->tv_sec = (time_t)(left_ns / 1000000000u);
 	ts->tv_nsec = (long)(left_ns % 1000000000u);
 	return ts;

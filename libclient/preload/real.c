@@ -103,6 +103,19 @@ WRAP(int, socketpair, int domain, int type, int protocol, int pair[2])
 	return ret;
 }
 
+/* A copy of a descriptor: nothing else is asked for. */
+WRAP(int, fcntl, int fd, int cmd, ...)
+{
+	int copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, high_number());
+
+	(void)cmd;
+	if (copy < 0)
+		copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy >= 0)
+		file_mark_internal(copy);
+	return copy;
+}
+
 WRAP(ssize_t, recvmsg, int fd, struct msghdr *msg, int flags)
 {
 	ssize_t n = real()->recvmsg(fd, msg, flags);

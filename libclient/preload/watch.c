@@ -13,6 +13,7 @@
 #include "ncclient.h"
 #include "pending.h"
 #include "real.h"
+#include "../share.h"
 
 /* What EPOLLEXCLUSIVE may stand beside. */
 #define EXCLUSIVE_EVENTS \
@@ -353,6 +354,8 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 		f = file_of(fd);
 	}
 	if (f && file_kind(f) == FILE_VIRTUAL && file_nc(f) >= 0 && file_own_process()) {
+		if (op == EPOLL_CTL_ADD)
+			share_fetch(file_nc(f));
 		if (set_of(epfd))
 			return epoll_ctl_virtual(f, set_of(epfd), epfd, op, fd, event);
 		/* One that we have not seen being made; when it is closed is not seen either. */
