@@ -8,7 +8,7 @@
  *                rings until its library has closed it
  *   SHARE_END    nobody has the descriptor: closed, as soon as no slot has it
  *
- * A process that waits at a slot that its stream has left is called (SLOT_F_CALLED) when something
+ * A process that waits at a slot that its stream has left is called (SLOT_F_CALLED_*) when something
  * comes that nobody waits for where the stream is now: it takes the stream back if it wants to.
  */
 #include <errno.h>
@@ -191,15 +191,19 @@ static uint32_t wishes(struct slot_shm *shm)
 	return (n | n >> 8 | n >> 16) & EV_ALL;
 }
 
+static uint32_t call_flags(uint32_t events)
+{
+	return (events & EV_IN ? SLOT_F_CALLED_IN : 0) | (events & EV_OUT ? SLOT_F_CALLED_OUT : 0);
+}
+
 static void moved_call(struct worker *w, struct moved *m, uint32_t events)
 {
 	struct slot_shm *shm = &m->port->slot_shm[m->slot];
 
-	events &= wishes(shm);
-	if (!events || m->port->bad)
+	if (m->port->bad)
 		return;
-	/* NOTIFY, daemon end. */
-	atomic_fetch_or_explicit(&shm->flags, SLOT_F_CALLED, memory_order_seq_cst);
+	/* NOTIFY, daemon end: before the look at who waits. */
+	atomic_fetch_or_explicit(&shm->flags, call_flags(events), memory_order_seq_cst);
 	slot_notify(w, m->port, m->slot, shm, events & (EV_IN | EV_OUT));
 }
 
@@ -324,7 +328,8 @@ static void moved_tell(struct worker *w, const struct flow *f, struct moved *m)
 {
 	struct slot_shm *shm = &m->port->slot_shm[m->slot];
 
-	/* Relaxed, both: the state orders them. */
+	/* Relaxed, all: the state orders them. */
+	atomic_fetch_or_explicit(&shm->flags, call_flags(flow_events(f)), memory_order_relaxed);
 	atomic_store_explicit(&shm->moved_tail, f->tx_tail, memory_order_relaxed);
 	atomic_store_explicit(&shm->moved_head, f->rx_head, memory_order_relaxed);
 	/* MOVE, STATE, daemon ends; seq_cst for NOTIFY. */

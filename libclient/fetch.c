@@ -38,11 +38,14 @@ bool sock_elsewhere(struct nc_sock *s)
 	return phase == PHASE_AWAY || (phase == PHASE_CONNECTED && slot_moved(sock_slot(s)));
 }
 
-bool sock_called(struct nc_sock *s)
+bool sock_called(struct nc_sock *s, uint32_t events)
 {
+	uint32_t flags = (events & EV_IN ? SLOT_F_CALLED_IN : 0) |
+			 (events & EV_OUT ? SLOT_F_CALLED_OUT : 0);
+
 	/* NOTIFY, application end. */
 	return sock_phase(s) == PHASE_CONNECTED &&
-	       atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst) & SLOT_F_CALLED;
+	       atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst) & flags;
 }
 
 /* Waits for MOVED, which follows at once. False: it has not moved. */
@@ -199,9 +202,14 @@ int sock_fetch(struct nc_sock *s, struct lock *held)
 	return ret;
 }
 
-static bool moved_look(struct nc_sock *s)
+static bool moved_look_in(struct nc_sock *s)
 {
-	return !sock_elsewhere(s) || sock_called(s) || attachment_dead(s->att);
+	return !sock_elsewhere(s) || sock_called(s, EV_IN) || attachment_dead(s->att);
+}
+
+static bool moved_look_out(struct nc_sock *s)
+{
+	return !sock_elsewhere(s) || sock_called(s, EV_OUT) || attachment_dead(s->att);
 }
 
 int sock_have(struct nc_sock *s, struct lock *held, uint32_t events, bool wait, uint32_t *fetched,
@@ -212,11 +220,13 @@ int sock_have(struct nc_sock *s, struct lock *held, uint32_t events, bool wait, 
 
 		if (sock_phase(s) == PHASE_CONNECTED && attachment_dead(s->att))
 			return 0; /* which the call will find out */
-		if (!wait || *fetched == 0 || sock_called(s)) {
+		if (!wait || *fetched == 0 || sock_called(s, events)) {
 			(*fetched)++;
 			ret = sock_fetch(s, held);
 		} else {
-			ret = sock_sleep(s, held, events, moved_look, until_ns);
+			ret = sock_sleep(s, held, events,
+					 events & EV_IN ? moved_look_in : moved_look_out,
+					 until_ns);
 		}
 		if (ret < 0)
 			return ret;

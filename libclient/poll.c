@@ -19,6 +19,12 @@ static bool is_virtual(int fd)
 	return fd >= NC_SOCKET_BASE;
 }
 
+static uint32_t events_of(short events)
+{
+	return (events & (POLLIN | POLLRDNORM) ? EV_IN : 0) |
+	       (events & (POLLOUT | POLLWRNORM) ? EV_OUT : 0);
+}
+
 short poll_look(const struct pollfd *p)
 {
 	struct nc_sock *s = sock_find(p->fd);
@@ -27,7 +33,7 @@ short poll_look(const struct pollfd *p)
 	if (!s)
 		return ready;
 	lock_take(&s->tx.lock);
-	if (sock_elsewhere(s) && sock_called(s))
+	if (sock_elsewhere(s) && sock_called(s, events_of(p->events)))
 		(void)sock_fetch(s, &s->tx.lock); /* else it is not ready yet */
 	if (sock_open(s)) {
 		uint32_t all = (uint32_t)(uint16_t)p->events | POLLERR | POLLHUP;

@@ -135,7 +135,8 @@ bool sock_over(struct nc_sock *s)
 /* Of a stream that another process has. */
 static short elsewhere_poll(struct nc_sock *s)
 {
-	return sock_called(s) ? POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM : 0;
+	return (short)((sock_called(s, EV_IN) ? POLLIN | POLLRDNORM : 0) |
+		       (sock_called(s, EV_OUT) ? POLLOUT | POLLWRNORM : 0));
 }
 
 static short connected_poll(struct nc_sock *s, uint32_t wanted)

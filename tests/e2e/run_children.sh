@@ -1,0 +1,176 @@
+#!/bin/bash
+# run_children.sh - programs under ncd-run that hand their connections to other processes: by fork,
+# by exec, by SCM_RIGHTS; each as server, with the client under ncd-run too, or plain.
+. "$(dirname "$(readlink -f "$0")")/programs.sh"
+
+client='
+import os, socket, sys, threading
+def one(n):
+    with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as c:
+        data = os.urandom(n)
+        t = threading.Thread(target=lambda: (c.sendall(data), c.shutdown(socket.SHUT_WR)))
+        t.start()
+        got = b""
+        while True:
+            d = c.recv(50000)
+            if not d: break
+            got += d
+        t.join()
+        assert got == data, (n, len(got))
+failed = []
+threading.excepthook = lambda a: failed.append(a) or sys.__excepthook__(*a[:3])
+for n in (0, 1, 4096, 3000000): one(n)
+ts = [threading.Thread(target=one, args=(100000 + i,)) for i in range(8)]
+[t.start() for t in ts]; [t.join() for t in ts]
+print("failed" if failed else "well")
+'
+# echoes PORT PROGRAM - a server in Python that answers each connection with what comes.
+echoes() {
+	needs python3
+	both
+	local s=("${python[@]}" "$2" "${address[there]}" "$1")
+	local c=("${python[@]}" "$client" "${address[there]}" "$1")
+	both_sides "$1" s c well
+}
+
+case_children_forking_server() { # quick
+	echoes 8101 '
+import socketserver, sys
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        assert self.request.getpeername() == self.client_address
+        while True:
+            d = self.request.recv(65536)
+            if not d: return
+            self.request.sendall(d)
+class Server(socketserver.ForkingTCPServer):
+    allow_reuse_address = True
+    block_on_close = False
+Server((sys.argv[1], int(sys.argv[2])), Echo).serve_forever()
+'
+}
+
+# As inetd: the connection is standard input, output and error of a program.
+case_children_inetd() { # quick
+	echoes 8102 '
+import os, signal, socket, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    c, _ = l.accept()
+    if os.fork() == 0:
+        for fd in 0, 1, 2: os.dup2(c.fileno(), fd)
+        os.execvp("cat", ["cat"])
+    c.close()
+'
+}
+
+# subprocess has vfork, and closes all other descriptors in the child.
+case_children_subprocess() { # quick
+	echoes 8103 '
+import socket, subprocess, sys, threading
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    c, _ = l.accept()
+    p = subprocess.Popen(["sh", "-c", "cat"], stdin=c, stdout=c)
+    c.close()
+    threading.Thread(target=p.wait).start()
+'
+}
+
+case_children_passed() { # quick
+	echoes 8104 '
+import os, socket, sys, threading
+def serve(c):
+    with c:
+        while True:
+            d = c.recv(65536)
+            if not d: return
+            c.sendall(d)
+if len(sys.argv) == 4:
+    u = socket.socket(fileno=int(sys.argv[3]))
+    while True:
+        data, fds, _, _ = socket.recv_fds(u, 1, 1)
+        if not data: sys.exit(0)
+        threading.Thread(target=serve, args=(socket.socket(fileno=fds[0]),), daemon=True).start()
+here, there = socket.socketpair()
+os.set_inheritable(there.fileno(), True)
+if os.fork() == 0:
+    os.execvp("python3", ["python3", "-c", open("/proc/self/cmdline").read().split("\0")[2],
+                          *sys.argv[1:], str(there.fileno())])
+there.close()
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    c, _ = l.accept()
+    socket.send_fds(here, [b"c"], [c.fileno()])
+    c.close()
+'
+}
+
+# Parent and child both receive, and both send what they got: no byte is lost and none comes twice.
+shared_server='
+import os, socket, sys
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    c, _ = l.accept()
+    if os.fork() == 0:
+        child = os.fork()
+        while True:
+            d = c.recv(3000)
+            if not d: break
+            c.sendall(d)
+        if child: os.waitpid(child, 0)
+        os._exit(0)
+    c.close()
+    os.waitpid(-1, 0)
+'
+shared_client='
+import collections, socket, sys, threading
+data = bytes(i * 7 % 251 for i in range(400000))
+c = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+threading.Thread(target=lambda: (c.sendall(data), c.shutdown(socket.SHUT_WR))).start()
+got = b""
+while True:
+    d = c.recv(50000)
+    if not d: break
+    got += d
+assert len(got) == len(data), (len(got), len(data))
+assert collections.Counter(got) == collections.Counter(data)
+print("well")
+'
+case_children_share() { # quick
+	needs python3
+	both
+	local s=("${python[@]}" "$shared_server" "${address[there]}" 8105)
+	local c=("${python[@]}" "$shared_client" "${address[there]}" 8105)
+	both_sides 8105 s c well
+}
+
+# One process reads what comes, another writes, for as long as it lasts: as rsync does.
+case_children_split() { # quick
+	echoes 8106 '
+import os, signal, socket, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    c, _ = l.accept()
+    if os.fork() == 0:
+        r, w = os.pipe()
+        if os.fork() == 0:
+            os.close(w)
+            while True:
+                d = os.read(r, 65536)
+                if not d: break
+                c.sendall(d)
+            os._exit(0)
+        os.close(r)
+        while True:
+            d = c.recv(65536)
+            if not d: break
+            os.write(w, d)
+        os._exit(0)
+    c.close()
+'
+}
+
+run_case "$@"
