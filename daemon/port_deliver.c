@@ -21,14 +21,19 @@ static bool enough_room(const struct flow *f)
 	return 3 * (f->tx_bytes - unacked) >= f->tx_bytes;
 }
 
-/* Bytes acknowledged: their space is free. Returns EV_OUT if that is worth a wake. */
-static uint32_t show_tx(struct flow *f)
+/* A FIN has an offset too, but no byte. */
+static uint64_t bytes_acked(const struct flow *f)
 {
 	uint64_t acked = stream_tx_acked(f->stream);
 
-	/* A FIN has an offset too, but no byte. */
-	if (acked > f->tx_tail)
-		acked = f->tx_tail;
+	return acked < f->tx_tail ? acked : f->tx_tail;
+}
+
+/* Bytes acknowledged: their space is free. Returns EV_OUT if that is worth a wake. */
+static uint32_t show_tx(struct flow *f)
+{
+	uint64_t acked = bytes_acked(f);
+
 	if (acked != f->tx_head) {
 		f->tx_head = acked;
 		/* TXSPACE, daemon end. */
@@ -116,6 +121,7 @@ static void parked_event(struct worker *w, struct flow *f, uint32_t events)
 /* What a slot would say, of a stream that has none: for the process that takes it. */
 static void note(struct flow *f, uint32_t events)
 {
+	f->tx_head = bytes_acked(f);
 	if (events & STREAM_EV_CONNECTED)
 		f->flags |= FLOW_OPEN;
 	if (events & STREAM_EV_RX && stream_rx_ended(f->stream))
