@@ -194,6 +194,11 @@ void file_let_go(struct file *f);
 int file_top(void);
 int file_top_hidden(void);
 
+/* ---- confine.c ---- */
+
+/* Process-wide: a filter of system calls is on: polls must do without. */
+extern _Atomic bool confined;
+
 /* ---- inherit.c: descriptors that came from elsewhere, and that go there ---- */
 
 /* If @fd, which is new to this process, is of a virtual socket, it names a file of ours now. */

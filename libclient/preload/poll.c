@@ -26,7 +26,7 @@ struct polls {
 	struct pollfd *all; /* the kernel's: the same, then seconds, then one that ends the list */
 	nfds_t nfds, seconds;
 	nfds_t virtuals;
-	bool away; /* another process has one of them: it is looked for in memory */
+	bool away; /* one of them is looked for in memory: another process has it, or confine.c */
 	uint64_t until_ns;
 	const sigset_t *mask;
 };
@@ -104,6 +104,12 @@ static int look_virtual(struct polls *p)
 	return ready;
 }
 
+static bool is_confined(void)
+{
+	/* Relaxed: set by this thread, or does not matter. */
+	return atomic_load_explicit(&confined, memory_order_relaxed);
+}
+
 /* What the kernel is to wait for; virtual ones if it sleeps. */
 static void kernel_fill(struct polls *p, bool sleeps)
 {
@@ -115,7 +121,7 @@ static void kernel_fill(struct polls *p, bool sleeps)
 		int nc = virtual_of(p->fds[i].fd), second = second_of(p->fds[i].fd);
 		short in = p->fds[i].events & (POLLIN | POLLRDNORM);
 
-		if (nc >= 0 && sleeps && share_away(nc)) {
+		if (nc >= 0 && sleeps && (is_confined() || share_away(nc))) {
 			p->all[i].fd = -1;
 			p->away = true;
 		} else if (nc >= 0) {

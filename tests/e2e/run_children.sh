@@ -3,6 +3,7 @@
 # by exec, by SCM_RIGHTS; each as server, with the client under ncd-run too, or plain.
 . "$(dirname "$(readlink -f "$0")")/programs.sh"
 
+large=$((120000000 / slow))
 client='
 import os, socket, sys, threading
 def one(n):
@@ -171,6 +172,49 @@ while True:
         os._exit(0)
     c.close()
 '
+}
+
+# A connection goes from the listening sshd to one that it executes anew, then to two processes of
+# which one has no rights any more.
+case_children_sshd() { # quick
+	needs sshd
+	needs scp
+	both
+	[ -n "$namespaces" ] || skip "needs root: sshd, and a place of its own for its keys"
+	local sshd
+	sshd=$(command -v sshd)
+	mkdir -p "$dir/ssh" /run/sshd
+	ssh-keygen -qt ed25519 -N '' -f "$dir/ssh/host" && ssh-keygen -qt ed25519 -N '' -f "$dir/ssh/user" ||
+		fail "ssh-keygen"
+	cp "$dir/ssh/user.pub" "$dir/ssh/keys"
+	chmod 700 "$dir/ssh"
+	cat >"$dir/ssh/sshd_config" <<-C
+		Port 8110
+		ListenAddress ${address[there]}
+		HostKey $dir/ssh/host
+		AuthorizedKeysFile $dir/ssh/keys
+		StrictModes no
+		UsePAM no
+		PermitRootLogin yes
+		PidFile none
+		Subsystem sftp internal-sftp
+	C
+	cat >"$dir/ssh/config" <<-C
+		Host there
+			HostName ${address[there]}
+			Port 8110
+			User root
+			IdentityFile $dir/ssh/user
+			StrictHostKeyChecking no
+			UserKnownHostsFile /dev/null
+			LogLevel ERROR
+	C
+	random_file $((large / 8)) file
+	(cd "$dir" && sha256sum file >file.sum)
+	local s=("$sshd" -D -e -f "$dir/ssh/sshd_config")
+	local c=(bash -c 'cd "$1" && scp -qF ssh/config file there:"$1/to" && scp -qF ssh/config there:"$1/to" from &&
+		cmp file to && cmp file from && rm to from && ssh -F ssh/config there "cat > /dev/null; echo well" <file' bash "$dir")
+	both_sides 8110 s c well
 }
 
 run_case "$@"

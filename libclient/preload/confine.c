@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * confine.c - a process that is about to lock itself in: behind chroot the daemon's socket has no
+ * path any more, and behind a filter of system calls (seccomp(2)) hardly anything can be asked.
+ *
+ * What it has of shared sockets is fetched before. Behind a filter the kernel waits for no virtual
+ * socket any more, for keeping a descriptor true takes system calls: polls look in memory.
+ */
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "../share.h"
+#include "file.h"
+#include "real.h"
+
+_Atomic bool confined;
+
+static void fetch_all(void)
+{
+	int err = errno;
+
+	for (int fd = 0; fd <= file_top(); fd++) {
+		struct file *f = file_virtual(fd);
+
+		if (f && file_nc(f) >= 0)
+			share_fetch(file_nc(f));
+	}
+	errno = err;
+}
+
+EXPORT int chroot(const char *path)
+{
+	void *found = dlsym(RTLD_NEXT, "chroot");
+	__typeof__(&chroot) real_chroot;
+
+	memcpy(&real_chroot, &found, sizeof(found)); /* as real.c */
+	if (file_own_process())
+		fetch_all();
+	return real_chroot(path);
+}
+
+EXPORT int prctl(int option, ...)
+{
+	void *found = dlsym(RTLD_NEXT, "prctl");
+	__typeof__(&prctl) real_prctl;
+	unsigned long arg[4];
+	va_list ap;
+
+	memcpy(&real_prctl, &found, sizeof(found)); /* as real.c */
+	va_start(ap, option);
+	for (int i = 0; i < 4; i++)
+		arg[i] = va_arg(ap, unsigned long); /* fewer: what is in the registers is passed on */
+	va_end(ap);
+	if (option == PR_SET_SECCOMP && file_own_process()) {
+		fetch_all();
+		/* Relaxed: for this thread. Others look in memory too, which is no worse than slow. */
+		atomic_store_explicit(&confined, true, memory_order_relaxed);
+	}
+	return real_prctl(option, arg[0], arg[1], arg[2], arg[3]);
+}
