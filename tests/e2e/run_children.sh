@@ -196,6 +196,7 @@ case_children_sshd() { # quick
 		StrictModes no
 		UsePAM no
 		PermitRootLogin yes
+		UseDNS no
 		PidFile none
 		Subsystem sftp internal-sftp
 	C
@@ -215,6 +216,26 @@ case_children_sshd() { # quick
 	local c=(bash -c 'cd "$1" && scp -qF ssh/config file there:"$1/to" && scp -qF ssh/config there:"$1/to" from &&
 		cmp file to && cmp file from && rm to from && ssh -F ssh/config there "cat > /dev/null; echo well" <file' bash "$dir")
 	both_sides 8110 s c well
+}
+
+# A process for each connection, forked from the one that accepts.
+case_children_postgres() { # quick
+	needs pgbench
+	both
+	local bin
+	bin=$(find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | sort -V | tail -n 1)
+	bin=${bin%/postgres}
+	[ -n "$bin" ] || skip "needs postgresql"
+	[ "$(id -u)" -eq 0 ] || skip "needs root, to be the user postgres"
+	install -d -o postgres -m 700 "$dir/pg" || fail "install"
+	(cd / && runuser -u postgres -- "$bin/initdb" -D "$dir/pg" -A trust -N >"$dir/initdb.log" 2>&1) || fail "initdb"
+	echo "host all all 0.0.0.0/0 trust" >>"$dir/pg/pg_hba.conf"
+	local s=(runuser -u postgres -- "$bin/postgres" -D "$dir/pg" -h "${address[there]}" -p 8111 -k ''
+		-c fsync=off)
+	local at=(-h "${address[there]}" -p 8111 -U postgres)
+	local c=(bash -c 'until pg_isready -q "$@"; do :; done; pgbench "$@" -iq postgres &&
+		pgbench "$@" -c 8 -j 2 -t 100 postgres && pgbench "$@" -C -S -c 4 -t 20 postgres' bash "${at[@]}")
+	both_sides 8111 s c 'actually processed: 80/80'
 }
 
 run_case "$@"
