@@ -162,8 +162,11 @@ void control_copy_event(struct control *ctl)
 void control_event(struct control *ctl, uint32_t worker, const struct worker_event *ev)
 {
 	struct port *port = ev->type == EVT_DONE ? ev->cmd->port : ev->port;
-	struct client *c = port_client(port);
+	struct client *c;
 
+	if (port == NULL)
+		return; /* of no client: SHARE_END */
+	c = port_client(port);
 	switch (ev->type) {
 	case EVT_DONE:
 		client_command_back(c, worker, ev->cmd);

@@ -123,7 +123,7 @@ static inline ssize_t rig_send(int fd, const void *msg, size_t bytes, const int 
 {
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(16 * sizeof(int))];
+		char room[CMSG_SPACE(80 * sizeof(int))];
 	} ctrl = { .room = { 0 } };
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)msg, .iov_len = bytes };
 	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };

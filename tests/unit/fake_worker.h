@@ -22,7 +22,7 @@
 struct worker {
 	int event_fd;
 	bool hold; /* commands wait until fake_answer() */
-	int listen_result;
+	int listen_result, share_result;
 	uint32_t posted[CMD_LEAVE + 1]; /* by type */
 	struct worker_cmd last;         /* a copy of the newest command */
 	struct worker_cmd *held[FAKE_QUEUE];
@@ -52,6 +52,15 @@ static void fake_carry_out(struct worker *w, struct worker_cmd *cmd)
 		cmd->result = w->listen_result;
 	if (cmd->type == CMD_POLLFD || cmd->type == CMD_CQFD)
 		close(cmd->pollfd.fd);
+	if (cmd->type == CMD_SHARE || cmd->type == CMD_TAKE) {
+		cmd->result = w->share_result;
+		if (cmd->share.fd >= 0)
+			close(cmd->share.fd);
+		if (cmd->type == CMD_SHARE)
+			cmd->share.stream = cmd->share.slot + 100;
+		else
+			cmd->share.slot = 5;
+	}
 	fake_event(w, &done);
 	if (cmd->type == CMD_CLIENT_REMOVE)
 		fake_event(w, &gone);

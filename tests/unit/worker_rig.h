@@ -63,6 +63,7 @@ struct rig_host {
 	/* what control has heard */
 	uint32_t posted, done, dead, bad, gone, drained;
 	int result;
+	struct worker_cmd back; /* the last command that came back */
 	const char *reason;
 };
 
@@ -127,6 +128,7 @@ static inline void rig_pump(struct rig *r)
 			case EVT_DONE:
 				h->done++;
 				h->result = ev.cmd->result;
+				h->back = *ev.cmd;
 				free(ev.cmd);
 				break;
 			case EVT_CHANNEL_DEAD:
@@ -274,6 +276,7 @@ static inline void rig_client(struct rig *r, int host)
 static inline struct rig_host *rig_more(struct rig *r, int i)
 {
 	r->more[i].worker = r->host[1].worker;
+	r->more[i].addr = r->host[1].addr;
 	rig_client_at(r, 1, &r->more[i]);
 	return &r->more[i];
 }
@@ -339,7 +342,8 @@ static inline void rig_remove_client(struct rig *r, int host)
 
 static inline void rig_stop(struct rig *r)
 {
-	rig_until(r, r->host[0].done == r->host[0].posted && r->host[1].done == r->host[1].posted);
+	rig_until(r, r->host[0].done == r->host[0].posted &&
+			     r->host[1].done == r->host[1].posted + r->more[0].posted);
 	for (int i = 0; i < 2; i++) {
 		struct rig_host *h = &r->host[i];
 
