@@ -8,8 +8,8 @@
  *                rings until its library has closed it
  *   SHARE_END    nobody has the descriptor: closed, as soon as no slot has it
  *
- * A process that waits at a slot that its stream has left is called (SLOT_F_CALLED_*) when something
- * comes that nobody waits for where the stream is now: it takes the stream back if it wants to.
+ * A process that waits at a slot that its stream has left is called (SLOT_F_CALLED_*) when
+ * something comes that nobody waits for where the stream is now: it takes it back if it wants to.
  */
 #include <errno.h>
 #include <fcntl.h>

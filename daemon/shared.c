@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shared.c - the table of shared streams, and the epoll that hears when nobody has the descriptor of
- * one any more.
+ * shared.c - the table of shared streams, and the epoll that hears when nobody has the descriptor
+ * of one any more.
  *
  * An end of a pair hangs up when the last copy of the other is closed, whatever is in it. Nothing
  * else of it is of interest here, so this is an epoll of its own: libevent knows no such wish.

@@ -224,7 +224,7 @@ void sock_wake_sleepers(struct nc_sock *s);
 
 /* True if another process has the stream, or had it last. Under any lock of @s. */
 bool sock_elsewhere(struct nc_sock *s);
-/* The daemon says that some of EV_* @events is true where the stream is, and nobody waits for it. */
+/* The daemon says that some of EV_* @events is true where the stream is, and nobody waits there. */
 bool sock_called(struct nc_sock *s, uint32_t events);
 /* Brings the stream here. @held is released meanwhile. 0, -EBADF (closed), -ECONNRESET (it is
  * over), or why not now. */

@@ -241,8 +241,8 @@ enum slot_state {
 #define SLOT_F_TX_DONE 0x04u /* the peer has acknowledged our FIN and all before it */
 #define SLOT_F_PEER_DOWN 0x08u /* error is our own ncd's: no channel to the peer is up */
 #define SLOT_F_SHUT    0x10u /* SQ_SHUTDOWN has been served, here or for another process */
-/* MOVED: what was there when the stream left, or has come since where nobody waits for it: who waits
- * for that here may have the stream back. */
+/* MOVED: what was there when the stream left, or has come since where nobody waits for it: who
+ * waits for that here may have the stream back. */
 #define SLOT_F_CALLED_IN  0x20u
 #define SLOT_F_CALLED_OUT 0x40u
 

@@ -15,7 +15,14 @@
 #include "file.h"
 #include "real.h"
 
-_Atomic bool confined;
+/* Global: why: of the process, as the filter is (or of a thread of it: see prctl). */
+static _Atomic bool filtered;
+
+bool confined(void)
+{
+	/* Relaxed: set by this thread, or it does not matter. */
+	return atomic_load_explicit(&filtered, memory_order_relaxed);
+}
 
 static void fetch_all(void)
 {
@@ -51,12 +58,12 @@ EXPORT int prctl(int option, ...)
 	memcpy(&real_prctl, &found, sizeof(found)); /* as real.c */
 	va_start(ap, option);
 	for (int i = 0; i < 4; i++)
-		arg[i] = va_arg(ap, unsigned long); /* fewer: what is in the registers is passed on */
+		arg[i] = va_arg(ap, unsigned long); /* fewer: the registers are passed on */
 	va_end(ap);
 	if (option == PR_SET_SECCOMP && file_own_process()) {
 		fetch_all();
-		/* Relaxed: for this thread. Others look in memory too, which is no worse than slow. */
-		atomic_store_explicit(&confined, true, memory_order_relaxed);
+		/* Relaxed: for this thread. Others look in memory too: slow, no more. */
+		atomic_store_explicit(&filtered, true, memory_order_relaxed);
 	}
 	return real_prctl(option, arg[0], arg[1], arg[2], arg[3]);
 }

@@ -196,8 +196,8 @@ int file_top_hidden(void);
 
 /* ---- confine.c ---- */
 
-/* Process-wide: a filter of system calls is on: polls must do without. */
-extern _Atomic bool confined;
+/* A filter of system calls is on: polls must do without. */
+bool confined(void);
 
 /* ---- inherit.c: descriptors that came from elsewhere, and that go there ---- */
 

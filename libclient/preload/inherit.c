@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inherit.c - virtual sockets that come with a program's start or in a message, and those that other
- * processes are going to have.
+ * inherit.c - virtual sockets that come with a program's start or in a message, and those that
+ * other processes are going to have.
  */
 #include <dlfcn.h>
 #include <poll.h>

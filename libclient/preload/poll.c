@@ -104,12 +104,6 @@ static int look_virtual(struct polls *p)
 	return ready;
 }
 
-static bool is_confined(void)
-{
-	/* Relaxed: set by this thread, or does not matter. */
-	return atomic_load_explicit(&confined, memory_order_relaxed);
-}
-
 /* What the kernel is to wait for; virtual ones if it sleeps. */
 static void kernel_fill(struct polls *p, bool sleeps)
 {
@@ -121,7 +115,7 @@ static void kernel_fill(struct polls *p, bool sleeps)
 		int nc = virtual_of(p->fds[i].fd), second = second_of(p->fds[i].fd);
 		short in = p->fds[i].events & (POLLIN | POLLRDNORM);
 
-		if (nc >= 0 && sleeps && (is_confined() || share_away(nc))) {
+		if (nc >= 0 && sleeps && (confined() || share_away(nc))) {
 			p->all[i].fd = -1;
 			p->away = true;
 		} else if (nc >= 0) {

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -255,6 +257,113 @@ static void pass_descriptor_over_a_unix_socket(void)
 	CALL(recv(e.s, &(char){ 0 }, 1, 0));
 }
 
+/* A child that connects, makes a child of its own, and is killed. */
+static void killed_parent(uint16_t port)
+{
+	int c = client_open(port), lives[2];
+
+	(void)!pipe(lives);
+	if (fork() == 0) {
+		(void)close(lives[1]);
+		(void)!read(lives[0], &(char){ 0 }, 1); /* until it is dead */
+		_exit(send(c, "after", 5, 0) == 5 ? 0 : 1);
+	}
+	(void)!send(c, "before ", 7, 0);
+	(void)raise(SIGKILL);
+}
+
+static void fork_a_killed_parent_leaves_it_to_the_child(void)
+{
+	uint16_t port;
+	int l = listener_open(&port), s;
+	char buf[16];
+	pid_t child = fork();
+
+	if (child == 0) {
+		killed_parent(port);
+		_exit(1);
+	}
+	s = accept(l, NULL, NULL);
+	fact_bytes("recv", recv(s, buf, 12, MSG_WAITALL), buf);
+	CALL(recv(s, buf, 1, 0));
+	(void)waitpid(child, NULL, 0);
+}
+
+static void fork_parent_and_child_take_turns(void)
+{
+	struct ends e = ends_open();
+	int u[2];
+	char buf[8] = "";
+	pid_t child;
+
+	(void)!socketpair(AF_UNIX, SOCK_STREAM, 0, u);
+	child = fork();
+	if (child == 0) {
+		for (int i = 0; i < 20; i++) {
+			if (read(u[1], buf, 1) != 1 || recv(e.c, buf, 3, MSG_WAITALL) != 3 ||
+			    send(e.c, buf, 3, 0) != 3 || write(u[1], buf, 1) != 1)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < 20; i++) {
+		(void)!send(e.s, "abcdef", 6, 0);
+		fact_bytes("mine", recv(e.c, buf, 3, MSG_WAITALL), buf);
+		(void)!write(u[0], buf, 1);
+		(void)!read(u[0], buf, 1);
+		fact_bytes("the child's", recv(e.s, buf, 3, MSG_WAITALL), buf);
+	}
+	ended(child);
+}
+
+static void fork_the_parent_waits_while_the_child_has_it(void)
+{
+	struct ends e = ends_open();
+	int u[2];
+	char buf[8] = "";
+	pid_t child;
+
+	(void)!socketpair(AF_UNIX, SOCK_STREAM, 0, u);
+	child = fork();
+	if (child == 0) {
+		if (send(e.c, "c", 1, 0) != 1 || write(u[1], "c", 1) != 1)
+			_exit(1);
+		(void)!read(u[1], buf, 1); /* until the parent is done */
+		_exit(0);
+	}
+	(void)!read(u[0], buf, 1);
+	fact_poll(e.c, POLLIN, 20);
+	CALL(recv(e.s, buf, 1, 0));
+	(void)!send(e.s, "to you", 6, 0);
+	fact_poll(e.c, POLLIN, 2000);
+	fact_bytes("recv", recv(e.c, buf, 6, MSG_WAITALL), buf);
+	CALL(shutdown(e.s, SHUT_WR));
+	CALL(recv(e.c, buf, 1, 0));
+	(void)!write(u[0], buf, 1);
+	ended(child);
+}
+
+static void fork_epoll_of_the_parent_is_told(void)
+{
+	struct ends e = ends_open();
+	int epfd = epoll_create1(0), u[2];
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = e.c };
+	char buf[8] = "";
+	pid_t child;
+
+	(void)!socketpair(AF_UNIX, SOCK_STREAM, 0, u);
+	CALL(epoll_ctl(epfd, EPOLL_CTL_ADD, e.c, &ev));
+	child = fork();
+	if (child == 0)
+		_exit(send(e.c, "c", 1, 0) == 1 ? 0 : 1);
+	CALL(recv(e.s, buf, 1, 0));
+	ended(child);
+	(void)!send(e.s, "to you", 6, 0);
+	fact("ready %d", epoll_wait(epfd, &ev, 1, 2000));
+	fact_bytes("recv", recv(e.c, buf, 6, MSG_WAITALL), buf);
+	fact("ready %d", epoll_wait(epfd, &ev, 1, 0));
+}
+
 const struct sem_case cases_fork[] = {
 	CASE(fork_child_exit_keeps_the_connection),
 	CASE(fork_child_close_keeps_the_connection),
@@ -264,6 +373,10 @@ const struct sem_case cases_fork[] = {
 	CASE(fork_children_accept),
 	CASE(fork_the_end_comes_when_both_have_closed),
 	CASE(fork_shutdown_in_the_child_is_for_both),
+	CASE(fork_a_killed_parent_leaves_it_to_the_child),
+	CASE(fork_parent_and_child_take_turns),
+	CASE(fork_the_parent_waits_while_the_child_has_it),
+	CASE(fork_epoll_of_the_parent_is_told),
 	CASE(exec_program_writes_to_the_socket),
 	CASE(exec_program_reads_from_the_socket),
 	CASE(exec_closes_what_shall_be_closed),
