@@ -344,13 +344,18 @@ static void answer(struct fake *f, const union ctl_message *msg, int fd)
 		f->cqfd[msg->number.number] = fd;
 	else if (fd >= 0)
 		close(fd);
+	if (reply.result == 0 && msg->head.type == CTL_TAKE) {
+		reply.value = ctl_taken(f->take_to.worker, f->take_to.slot);
+		send_with_fds(f, &reply, sizeof(reply), &f->take_end, f->take_end >= 0);
+		return;
+	}
 	send_with_fds(f, &reply, sizeof(reply), NULL, 0);
 }
 
 /* One message of the attached library; false at its end. */
 static bool message(struct fake *f)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	alignas(struct cmsghdr) char control[CMSG_SPACE(2 * CTL_SHARE_MAX * sizeof(int))];
 	union ctl_message msg = { 0 };
 	struct iovec iov = { &msg, sizeof(msg) };
 	struct msghdr mh = { .msg_iov = &iov,
@@ -366,6 +371,13 @@ static bool message(struct fake *f)
 	c = CMSG_FIRSTHDR(&mh);
 	if (c)
 		memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	/* Of several the rest is of no use here. */
+	for (size_t at = CMSG_LEN(sizeof(int)); c && at < c->cmsg_len; at += sizeof(int)) {
+		int extra;
+
+		memcpy(&extra, (char *)c + at, sizeof(extra));
+		close(extra);
+	}
 	pthread_mutex_lock(&f->lock);
 	if (msg.head.type == CTL_HELLO)
 		hello(f);
@@ -419,7 +431,7 @@ struct fake *fake_start(const struct fake_config *cfg)
 	f->cfg.workers = cfg->workers ? cfg->workers : 1;
 	f->cfg.slots = cfg->slots ? cfg->slots : 64;
 	f->cfg.ring_bytes = cfg->ring_bytes ? cfg->ring_bytes : 16384;
-	f->client_fd = -1;
+	f->client_fd = f->take_end = -1;
 	pthread_mutex_init(&f->lock, NULL);
 	for (uint32_t i = 0; i < f->cfg.workers; i++)
 		f->doorbell[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -100,6 +100,12 @@ void fake_give_tx(struct fake *f, struct fake_slot s, uint32_t bytes);
 void fake_give_rx(struct fake *f, struct fake_slot s, uint32_t bytes);
 /* There is none larger: the answer to rx_want. */
 void fake_refuse_rx(struct fake *f, struct fake_slot s);
+/* Another process takes the stream: of what the library has published so much counts. */
+void fake_move(struct fake *f, struct fake_slot s, uint64_t tail, uint64_t head);
+/* Calls who waits at a slot that its stream has left: SLOT_F_CALLED_*. */
+void fake_call(struct fake *f, struct fake_slot s, uint32_t flags);
+/* What CTL_TAKE gives next: a stream of so many bytes each way. @end: of its pair, or -1. */
+struct fake_slot fake_take_next(struct fake *f, uint64_t tail, uint64_t head, int end);
 void fake_eof(struct fake *f, struct fake_slot s);
 void fake_reset(struct fake *f, struct fake_slot s, int error);
 void fake_tx_done(struct fake *f, struct fake_slot s);

@@ -49,6 +49,8 @@ struct fake {
 	int doorbell[FAKE_WORKERS];
 	bool attached, stopping;
 	uint32_t ended; /* connections */
+	struct fake_slot take_to; /* where the next stream that is taken goes on */
+	int take_end;             /* the end of its pair that is handed out, or -1 */
 	uint32_t asked[CTL_TYPE_END];
 	int result[CTL_TYPE_END];
 	struct ctl_addr listen;  /* the newest LISTEN, */

@@ -568,3 +568,43 @@ void fake_await_qp(struct fake *f, uint32_t qp)
 {
 	FAKE_AWAIT(atomic_load(&fake_qp(f, qp)->need_wakeup) != 0);
 }
+
+void fake_move(struct fake *f, struct fake_slot s, uint64_t tail, uint64_t head)
+{
+	struct slot_shm *shm;
+
+	pthread_mutex_lock(&f->lock);
+	shm = fake_shm(f, s);
+	atomic_store(&shm->state, SLOT_MOVING);
+	atomic_store(&shm->moved_tail, tail);
+	atomic_store(&shm->moved_head, head);
+	slot_state(f, s, SLOT_MOVED, EV_IN | EV_OUT);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fake_call(struct fake *f, struct fake_slot s, uint32_t flags)
+{
+	pthread_mutex_lock(&f->lock);
+	slot_flags(f, s, flags, EV_IN | EV_OUT);
+	pthread_mutex_unlock(&f->lock);
+}
+
+struct fake_slot fake_take_next(struct fake *f, uint64_t tail, uint64_t head, int end)
+{
+	struct fake_slot s;
+	struct slot_shm *shm;
+
+	pthread_mutex_lock(&f->lock);
+	s = slot_incoming(f, 0, UINT32_MAX);
+	shm = fake_shm(f, s);
+	atomic_store(&shm->tx_tail, tail);
+	atomic_store(&shm->tx_head, tail);
+	atomic_store(&shm->rx_head, head);
+	atomic_store(&shm->rx_tail, head);
+	fake_flow(f, s)->tx_head = tail;
+	fake_flow(f, s)->rx_tail = head;
+	f->take_to = s;
+	f->take_end = end;
+	pthread_mutex_unlock(&f->lock);
+	return s;
+}
