@@ -24,6 +24,8 @@ void client_free(struct client *c)
 	uint32_t i;
 
 	assert(c->commands == 0);
+	if (c->state == CLIENT_LEAVING)
+		c->ctl->lingering--;
 	/* Held up in there for good: ncd is about to end, and that frees it. */
 	if (client_copies(c))
 		goto out;
@@ -118,6 +120,7 @@ void client_end(struct client *c, const char *reason)
 	ctl->attached--;
 	ctl->load[c->default_worker]--;
 	c->state = CLIENT_LEAVING;
+	ctl->lingering++;
 	client_listeners_hide(c);
 	client_left_hide(c);
 	if (c->claims > 0)
@@ -136,8 +139,10 @@ void client_end(struct client *c, const char *reason)
 void client_abandon(struct client *c)
 {
 	/* Requests that come back cancelled find nobody to be answered. */
-	if (c->state == CLIENT_ATTACHED)
+	if (c->state == CLIENT_ATTACHED) {
 		c->state = CLIENT_LEAVING;
+		c->ctl->lingering++;
+	}
 	memset(c->in_worker, 0, sizeof(c->in_worker));
 	client_reap(c);
 }

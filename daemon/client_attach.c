@@ -17,6 +17,9 @@
 #include "client.h"
 #include "clock.h"
 
+/* Memory of programs that are gone is bounded too: so many times [daemon] clients, in all. */
+#define LINGERING_SHARE 2u
+
 /* True if the connection's process is in group @gid, by its own or its other groups. */
 static bool client_in_group(const struct client *c, gid_t gid)
 {
@@ -256,6 +259,8 @@ bool client_attach(struct client *c, const struct ctl_hello *hello)
 		return client_refuse(c, -EACCES, "the user is not in [access] of ncd.conf");
 	if (ctl->attached >= ctl->config->clients)
 		return client_refuse(c, -EMFILE, "[daemon] clients of ncd.conf is reached");
+	if (ctl->attached + ctl->lingering >= LINGERING_SHARE * ctl->config->clients)
+		return client_refuse(c, -EMFILE, "too many programs are gone, but not their streams");
 	r = client_build(c, doorbell);
 	if (r < 0) {
 		(void)snprintf(why, sizeof(why), "no room for its region: %s", strerror(-r));

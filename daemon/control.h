@@ -40,6 +40,7 @@ struct control {
 	struct event *listen_event, *resume_event;
 	struct client *clients; /* by client.next: attached, greeting, and on their way out */
 	uint32_t attached, greeting;
+	uint32_t lingering; /* gone, and streams of theirs are not: others have the descriptors */
 	uint32_t load[NCD_WORKERS_MAX]; /* clients that were told to go there first */
 	bool leaving;
 	struct log_limit limit_garbage, limit_refused, limit_accept, limit_region, limit_copy;

@@ -13,6 +13,7 @@
 #include <sanitizer/lsan_interface.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "region.h"
 
@@ -47,6 +48,7 @@ struct fuzz {
 	int event_fd;
 	struct address addr;
 	struct app good, hostile;
+	uint32_t shared[SLOTS]; /* streams of the hostile one: stream + 1 by cookie - 1 */
 	uint32_t good_slot[2]; /* connected to each other */
 	uint64_t good_offset;
 };
@@ -88,6 +90,8 @@ static void control(struct fuzz *f)
 		if (ev.type == EVT_DONE) {
 			a->done++;
 			a->result = ev.cmd->result;
+			if (ev.cmd->type == CMD_SHARE && a->result == 0)
+				f->shared[ev.cmd->share.cookie - 1] = ev.cmd->share.stream + 1;
 			free(ev.cmd);
 		} else if (ev.type == EVT_CLIENT_BAD) {
 			a->bad = true;
@@ -150,11 +154,26 @@ static void attach(struct fuzz *f, struct app *a)
 	command(f, a, &cmd);
 }
 
+/* Nobody has the descriptor any more; the command names no port, as control's. */
+static void share_end(struct fuzz *f, struct app *a, uint32_t cookie)
+{
+	struct worker_cmd cmd = { .type = CMD_SHARE_END };
+
+	if (!f->shared[cookie - 1])
+		return;
+	cmd.share.cookie = cookie;
+	cmd.share.stream = f->shared[cookie - 1] - 1;
+	f->shared[cookie - 1] = 0;
+	command(f, a, &cmd);
+}
+
 static void detach(struct fuzz *f, struct app *a)
 {
 	const struct worker_cmd cmd = { .type = CMD_CLIENT_REMOVE };
 
 	command(f, a, &cmd);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		share_end(f, a, i + 1);
 	for (int i = 0; !a->gone; i++) {
 		/* What it had opened is given up after engine.orphan_ns at the latest. */
 		if (i > TURNS_MAX)
@@ -341,6 +360,42 @@ static void act_ring(struct fuzz *f)
 	submit(&f->hostile, sq_word(SQ_KICK, (uint32_t)(s - f->hostile.slot), 0));
 }
 
+static void act_share(struct fuzz *f)
+{
+	struct worker_cmd cmd = { .type = CMD_SHARE };
+	int pair[2];
+
+	cmd.share.slot = (uint32_t)take(f, 1) % (SLOTS + 1);
+	cmd.share.cookie = cmd.share.slot % SLOTS + 1;
+	if (f->shared[cmd.share.cookie - 1])
+		return; /* a cookie is of one descriptor alone */
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		abort();
+	close(pair[0]);
+	cmd.share.fd = pair[1];
+	cmd.share.end = pair[1]; /* control's copy, which there is none of */
+	post(f, &f->hostile, &cmd);
+	turn(f);
+}
+
+/* Its own: to another slot of its own. */
+static void act_take(struct fuzz *f)
+{
+	struct worker_cmd cmd = { .type = CMD_TAKE };
+
+	cmd.share.cookie = take(f, 1) % SLOTS + 1;
+	cmd.share.stream = f->shared[cmd.share.cookie - 1] ? f->shared[cmd.share.cookie - 1] - 1
+							   : (uint32_t)take(f, 2);
+	cmd.share.fd = eventfd(0, EFD_CLOEXEC);
+	post(f, &f->hostile, &cmd);
+	turn(f);
+}
+
+static void act_share_end(struct fuzz *f)
+{
+	share_end(f, &f->hostile, (uint32_t)take(f, 1) % SLOTS + 1);
+}
+
 static void act_turns(struct fuzz *f)
 {
 	for (uint64_t i = take(f, 1) % 8; i < 8; i++)
@@ -381,7 +436,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	static void (*const act[])(struct fuzz *f) = { act_scribble, act_scribble, act_word,
 						       act_raw_word, act_open, act_write,
 						       act_write, act_read, act_notify,
-						       act_turns, act_turns, act_ring, act_ring };
+						       act_turns, act_turns, act_ring, act_ring,
+						       act_share, act_take, act_share_end };
 	static struct fuzz f; /* stays from input to input */
 
 	if (!f.w) {

@@ -224,6 +224,38 @@ static void too_many_clients_are_refused(void **state)
 		close(fd[i]);
 }
 
+/* Streams that others have the descriptors of keep the memory of a client that is gone. */
+static void clients_that_are_gone_are_bounded_too(void **state)
+{
+	struct ctl_hello hello = rig_hello();
+	struct rig *r = *state;
+	union ctl_message msg;
+	uint32_t fds;
+	int fd;
+
+	for (uint32_t i = 0; i < RIG_WORKERS; i++)
+		r->workers.worker[i]->hold = true;
+	for (int i = 0; i < 6; i++) {
+		fd = attach(r);
+		close(fd);
+		rig_pump(r);
+	}
+	assert_int_equal(r->control.lingering, 6);
+	fd = rig_connect(r);
+	assert_true(rig_send(fd, &hello, sizeof(hello), NULL, 0) > 0);
+	rig_pump(r);
+	assert_int_equal(receive(fd, &msg, &fds), sizeof(msg.refused));
+	assert_int_equal(msg.refused.error, -EMFILE);
+	close(fd);
+	for (uint32_t i = 0; i < RIG_WORKERS; i++) {
+		r->workers.worker[i]->hold = false;
+		fake_answer(r->workers.worker[i]);
+	}
+	rig_pump(r);
+	assert_int_equal(r->control.lingering, 0);
+	close(attach(r));
+}
+
 static void connections_that_say_nothing_are_bounded(void **state)
 {
 	struct rig *r = *state;
@@ -744,6 +776,7 @@ int main(void)
 		RIG_TEST(a_hello_that_lies_is_garbage),
 		RIG_TEST(another_version_is_refused_with_both),
 		RIG_TEST(too_many_clients_are_refused),
+		RIG_TEST(clients_that_are_gone_are_bounded_too),
 		RIG_TEST(connections_that_say_nothing_are_bounded),
 		RIG_TEST(who_comes_while_others_have_not_said_hello_waits),
 		RIG_TEST(binding_claims_and_unbinding_gives_back),
