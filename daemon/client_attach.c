@@ -260,7 +260,7 @@ bool client_attach(struct client *c, const struct ctl_hello *hello)
 	if (ctl->attached >= ctl->config->clients)
 		return client_refuse(c, -EMFILE, "[daemon] clients of ncd.conf is reached");
 	if (ctl->attached + ctl->lingering >= LINGERING_SHARE * ctl->config->clients)
-		return client_refuse(c, -EMFILE, "too many programs are gone, but not their streams");
+		return client_refuse(c, -EMFILE, "too many programs are gone, their streams not");
 	r = client_build(c, doorbell);
 	if (r < 0) {
 		(void)snprintf(why, sizeof(why), "no room for its region: %s", strerror(-r));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_client_share.c - Goal: a shared socket lets go instead of closing, fetches its stream when it
- * is used elsewhere, and says what it sent and received exactly once. Method: the fake daemon moves
+ * test_client_share.c - Goal: a shared socket lets go instead of closing, fetches its stream when
+ * that is elsewhere, and says what it sent and received exactly once. Method: the fake daemon moves
  * the stream away at chosen moments, and gives it back.
  */
 #include "client_test.h"
