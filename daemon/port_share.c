@@ -209,7 +209,8 @@ static void moved_call(struct worker *w, struct moved *m, uint32_t events)
 
 void flow_call(struct worker *w, struct flow *f, uint32_t events)
 {
-	if (f->shm)
+	/* An end is for all who wait, and stays. */
+	if (f->shm && !(events & (EV_HUP | EV_ERR)))
 		events &= ~wishes(f->shm);
 	for (struct moved *m = f->moved; m && events; m = m->flow_next)
 		moved_call(w, m, events);

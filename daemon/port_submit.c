@@ -62,6 +62,9 @@ static void kick(struct worker *w, struct port *p, uint32_t slot)
 	atomic_exchange_explicit(&f->shm->kick, 0, memory_order_acq_rel);
 	if (flow_pull(w, f, &why) < 0)
 		port_bad(w, p, why);
+	/* What its reader has left is for who waits elsewhere. */
+	else if (f->moved && f->shm)
+		flow_call(w, f, flow_events(f) & (EV_IN | EV_HUP));
 }
 
 static void shutdown_slot(struct worker *w, struct port *p, uint32_t slot)

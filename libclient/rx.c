@@ -197,12 +197,19 @@ ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until
 	}
 }
 
-/* Of a shared socket: every byte counts, and at once. */
+/* Of a shared socket: every byte counts, and at once; what is left is for who waits elsewhere. */
 static bool rx_release_shared(struct nc_sock *s, uint64_t head)
 {
+	struct slot_shm *slot = sock_slot(s);
+
 	/* RXSPACE, MOVE, application ends. */
-	atomic_store_explicit(&sock_slot(s)->rx_head, head, memory_order_seq_cst);
-	return rx_counted(s, head);
+	atomic_store_explicit(&slot->rx_head, head, memory_order_seq_cst);
+	if (!rx_counted(s, head))
+		return false;
+	/* Relaxed: what comes later is told by the worker. */
+	if (atomic_load_explicit(&slot->rx_tail, memory_order_relaxed) != head)
+		sock_kick(s);
+	return true;
 }
 
 bool rx_release(struct nc_sock *s, uint64_t bytes)

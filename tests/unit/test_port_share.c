@@ -260,6 +260,36 @@ static void who_waits_where_it_was_is_called(void **state)
 	stop(r);
 }
 
+static void what_a_reader_leaves_is_for_who_waits_elsewhere(void **state)
+{
+	struct rig *r = start(state);
+	struct shared s = connect_shared(r);
+	uint32_t slot = taken(r, &s);
+	struct slot_shm *shm = &r->second.slot[slot];
+
+	atomic_fetch_or(&shm->notify, NOTIFY_FUTEX(EV_IN));
+	rig_until(r, app_write(&r->host[0], s.near, 1, 1000) == 1000);
+	rig_until(r, atomic_load(&shm->rx_tail) == 1000);
+	assert_int_equal(app_flags(&r->host[1], s.slot) & SLOT_F_CALLED_IN, 0);
+	atomic_store(&shm->rx_head, 300);
+	app_kick(&r->second, slot);
+	rig_until(r, app_flags(&r->host[1], s.slot) & SLOT_F_CALLED_IN);
+	stop(r);
+}
+
+static void an_end_is_for_all_who_wait(void **state)
+{
+	struct rig *r = start(state);
+	struct shared s = connect_shared(r);
+	uint32_t slot = taken(r, &s);
+
+	atomic_fetch_or(&r->second.slot[slot].notify, NOTIFY_FUTEX(EV_IN));
+	app_shutdown(&r->host[0], s.near);
+	rig_until(r, app_flags(&r->second, slot) & SLOT_F_EOF);
+	rig_until(r, app_flags(&r->host[1], s.slot) & SLOT_F_CALLED_IN);
+	stop(r);
+}
+
 static void what_nobody_shared_cannot_be_taken(void **state)
 {
 	struct rig *r = start(state);
@@ -341,6 +371,8 @@ int main(void)
 		EACH(a_stream_outlives_the_client_that_had_it),
 		EACH(an_end_that_came_meanwhile_is_told),
 		EACH(who_waits_where_it_was_is_called),
+		EACH(what_a_reader_leaves_is_for_who_waits_elsewhere),
+		EACH(an_end_is_for_all_who_wait),
 		EACH(what_nobody_shared_cannot_be_taken),
 		EACH(the_old_slot_takes_no_words_any_more),
 		EACH(letting_go_of_what_is_not_shared_closes_it),
