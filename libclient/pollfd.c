@@ -120,6 +120,12 @@ static int in_take(struct nc_sock *s, int nr, bool wait)
 	return n > 0 ? (int)n : 0;
 }
 
+/* Of a shared one another process may have taken what was due. */
+static bool in_waits(struct nc_sock *s)
+{
+	return s->rx.due > 0 && !flag_get(&s->nonblock) && !flag_get(&s->shared);
+}
+
 void pollfd_sync_in(struct nc_sock *s)
 {
 	int nr = 0;
@@ -130,7 +136,7 @@ void pollfd_sync_in(struct nc_sock *s)
 	if (nr < s->rx.due)
 		nr = s->rx.due;
 	while (nr > 0 && !in_look(s)) {
-		int n = in_take(s, nr, s->rx.due > 0 && !flag_get(&s->nonblock));
+		int n = in_take(s, nr, in_waits(s));
 
 		if (n == 0)
 			return;

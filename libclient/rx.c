@@ -25,7 +25,7 @@ bool rx_look(struct nc_sock *s)
 	return atomic_load_explicit(&slot->rx_tail, memory_order_seq_cst) != rx_head(slot) ||
 	       /* NOTIFY, application end. */
 	       atomic_load_explicit(&slot->flags, memory_order_seq_cst) & SLOT_F_EOF ||
-	       sock_broken(s) < 0 || flag_get(&s->rx.shut);
+	       sock_elsewhere(s) || sock_broken(s) < 0 || flag_get(&s->rx.shut);
 }
 
 /* As rx_look, for who wants more than the tail_seen he has. */
@@ -45,7 +45,7 @@ static bool rx_look_more(struct nc_sock *s)
 			s->rx.bytes) ||
 	       /* NOTIFY, application end. */
 	       atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst) & SLOT_F_EOF ||
-	       sock_broken(s) < 0 || flag_get(&s->rx.shut);
+	       sock_elsewhere(s) || sock_broken(s) < 0 || flag_get(&s->rx.shut);
 }
 
 /*

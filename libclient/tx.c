@@ -42,7 +42,7 @@ bool tx_look(struct nc_sock *s)
 								       memory_order_seq_cst))) ||
 	       /* NOTIFY, application end. */
 	       atomic_load_explicit(&slot->tx_given, memory_order_seq_cst) != taken ||
-	       sock_broken(s) < 0 || flag_get(&s->tx.shut);
+	       sock_elsewhere(s) || sock_broken(s) < 0 || flag_get(&s->tx.shut);
 }
 
 /* 0 if bytes may go into the ring, -EAGAIN while it connects, or why they never may. */
