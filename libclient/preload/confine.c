@@ -6,9 +6,7 @@
  * What it has of shared sockets is fetched before. Behind a filter the kernel waits for no virtual
  * socket any more, for keeping a descriptor true takes system calls: polls look in memory.
  */
-#include <dlfcn.h>
 #include <stdarg.h>
-#include <string.h>
 #include <sys/prctl.h>
 
 #include "../share.h"
@@ -39,23 +37,16 @@ static void fetch_all(void)
 
 EXPORT int chroot(const char *path)
 {
-	void *found = dlsym(RTLD_NEXT, "chroot");
-	__typeof__(&chroot) real_chroot;
-
-	memcpy(&real_chroot, &found, sizeof(found)); /* as real.c */
 	if (file_own_process())
 		fetch_all();
-	return real_chroot(path);
+	return real()->chroot(path);
 }
 
 EXPORT int prctl(int option, ...)
 {
-	void *found = dlsym(RTLD_NEXT, "prctl");
-	__typeof__(&prctl) real_prctl;
 	unsigned long arg[4];
 	va_list ap;
 
-	memcpy(&real_prctl, &found, sizeof(found)); /* as real.c */
 	va_start(ap, option);
 	for (int i = 0; i < 4; i++)
 		arg[i] = va_arg(ap, unsigned long); /* fewer: the registers are passed on */
@@ -65,5 +56,5 @@ EXPORT int prctl(int option, ...)
 		/* Relaxed: for this thread. Others look in memory too: slow, no more. */
 		atomic_store_explicit(&filtered, true, memory_order_relaxed);
 	}
-	return real_prctl(option, arg[0], arg[1], arg[2], arg[3]);
+	return real()->prctl(option, arg[0], arg[1], arg[2], arg[3]);
 }

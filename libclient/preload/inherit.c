@@ -3,7 +3,6 @@
  * inherit.c - virtual sockets that come with a program's start or in a message, and those that
  * other processes are going to have.
  */
-#include <dlfcn.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -86,55 +85,49 @@ __attribute__((constructor)) static void inherit(void)
  * A child of vfork or posix_spawn runs in our memory with descriptors of its own, where nothing can
  * be asked any more: so whatever it might take along is shared before.
  */
-static void *next(const char *name)
+static void share_here(void)
 {
 	int err = errno;
 
 	if (file_own_process())
 		share_all();
 	errno = err;
-	return dlsym(RTLD_NEXT, name);
 }
-
-#define NEXT(name)                                 \
-	__typeof__(&name) real_##name;             \
-	void *found_##name = next(#name);          \
-	memcpy(&real_##name, &found_##name, sizeof(found_##name))
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
-	NEXT(execve);
-	return real_execve(path, argv, envp);
+	share_here();
+	return real()->execve(path, argv, envp);
 }
 
 EXPORT int execv(const char *path, char *const argv[])
 {
-	NEXT(execv);
-	return real_execv(path, argv);
+	share_here();
+	return real()->execv(path, argv);
 }
 
 EXPORT int execvp(const char *file, char *const argv[])
 {
-	NEXT(execvp);
-	return real_execvp(file, argv);
+	share_here();
+	return real()->execvp(file, argv);
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	NEXT(execvpe);
-	return real_execvpe(file, argv, envp);
+	share_here();
+	return real()->execvpe(file, argv, envp);
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	NEXT(fexecve);
-	return real_fexecve(fd, argv, envp);
+	share_here();
+	return real()->fexecve(fd, argv, envp);
 }
 
 EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	NEXT(execveat);
-	return real_execveat(fd, path, argv, envp, flags);
+	share_here();
+	return real()->execveat(fd, path, argv, envp, flags);
 }
 
 /* The list that begins with @first into @argv, whose end is behind. False: too long. */
@@ -197,8 +190,8 @@ EXPORT int posix_spawn(pid_t *__restrict pid, const char *__restrict path,
 		       const posix_spawnattr_t *__restrict attr, char *const argv[__restrict_arr],
 		       char *const envp[__restrict_arr])
 {
-	NEXT(posix_spawn);
-	return real_posix_spawn(pid, path, actions, attr, argv, envp);
+	share_here();
+	return real()->posix_spawn(pid, path, actions, attr, argv, envp);
 }
 
 EXPORT int posix_spawnp(pid_t *__restrict pid, const char *__restrict file,
@@ -206,20 +199,20 @@ EXPORT int posix_spawnp(pid_t *__restrict pid, const char *__restrict file,
 			const posix_spawnattr_t *__restrict attr, char *const argv[__restrict_arr],
 			char *const envp[__restrict_arr])
 {
-	NEXT(posix_spawnp);
-	return real_posix_spawnp(pid, file, actions, attr, argv, envp);
+	share_here();
+	return real()->posix_spawnp(pid, file, actions, attr, argv, envp);
 }
 
 EXPORT int system(const char *command)
 {
-	NEXT(system);
-	return real_system(command);
+	share_here();
+	return real()->system(command);
 }
 
 EXPORT FILE *popen(const char *command, const char *mode)
 {
-	NEXT(popen);
-	return real_popen(command, mode);
+	share_here();
+	return real()->popen(command, mode);
 }
 
 /*
@@ -230,7 +223,11 @@ EXPORT FILE *popen(const char *command, const char *mode)
 void *inherit_vfork(void);
 __attribute__((used)) void *inherit_vfork(void)
 {
-	return next("vfork");
+	void *found;
+
+	share_here();
+	memcpy(&found, &real()->vfork, sizeof(found)); /* as real.c */
+	return found;
 }
 
 __asm__(".text\n"

@@ -13,12 +13,15 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -32,6 +35,8 @@
 /* Each is looked up by its name. */
 #define REAL_FUNCTIONS(F)                                                                          \
 	F(accept4)                                                                                 \
+	F(chroot) F(execv) F(execve) F(execveat) F(execvp) F(execvpe) F(fexecve) F(popen)          \
+	F(posix_spawn) F(posix_spawnp) F(prctl) F(system) F(vfork)                                 \
 	F(bind) F(close) F(close_range) F(connect) F(dup) F(dup2) F(dup3) F(epoll_create)          \
 		F(epoll_create1) F(epoll_ctl) F(epoll_pwait) F(epoll_pwait2) F(epoll_wait)         \
 		F(fcntl) \
