@@ -121,7 +121,8 @@ static void kernel_fill(struct polls *p, bool sleeps)
 		} else if (nc >= 0) {
 			p->all[i].fd = sleeps ? pollfd_watch(nc) : -1;
 			if (sleeps && p->all[i].fd < 0)
-				p->all[i].fd = p->fds[i].fd; /* it is the kernel's, since just now */
+				/* It is the kernel's, since just now. */
+				p->all[i].fd = p->fds[i].fd;
 		}
 		if (second >= 0 && at < p->nfds + p->seconds)
 			p->all[at++] = (struct pollfd){ .fd = second, .events = in };

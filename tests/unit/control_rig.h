@@ -183,4 +183,24 @@ static inline bool has_ended(int fd)
 	return receive(fd, &msg, &fds) == 0;
 }
 
+static inline int attach(struct rig *r)
+{
+	struct ctl_hello hello = rig_hello();
+	union ctl_message msg;
+	int fd = rig_connect(r);
+	uint32_t fds;
+
+	assert_true(rig_send(fd, &hello, sizeof(hello), NULL, 0) > 0);
+	rig_pump(r);
+	assert_int_equal(receive(fd, &msg, &fds), sizeof(msg.welcome));
+	assert_int_equal(msg.head.type, CTL_WELCOME);
+	assert_int_equal(fds, 1 + RIG_WORKERS);
+	return fd;
+}
+
+static inline uint64_t counter(counter64 *c)
+{
+	return atomic_load(c);
+}
+
 #endif /* NCD_CONTROL_RIG_H */

@@ -23,7 +23,7 @@ static int tear_down(void **state)
 }
 
 /* One message, or nothing: its bytes. A descriptor that comes along goes to *ret_fd. */
-static ssize_t receive(int fd, union ctl_message *msg, int *ret_fd)
+static ssize_t receive_fd(int fd, union ctl_message *msg, int *ret_fd)
 {
 	union {
 		struct cmsghdr align;
@@ -50,7 +50,7 @@ static ssize_t receive(int fd, union ctl_message *msg, int *ret_fd)
 	return n;
 }
 
-static int attach(struct rig *r)
+static int app_attach(struct rig *r)
 {
 	struct ctl_hello hello = rig_hello();
 	union ctl_message msg;
@@ -58,18 +58,18 @@ static int attach(struct rig *r)
 
 	assert_true(rig_send(fd, &hello, sizeof(hello), NULL, 0) > 0);
 	rig_pump(r);
-	assert_int_equal(receive(fd, &msg, &got), sizeof(msg.welcome));
+	assert_int_equal(receive_fd(fd, &msg, &got), sizeof(msg.welcome));
 	close(got);
 	return fd;
 }
 
-static bool has_ended(struct rig *r, int fd)
+static bool app_has_ended(struct rig *r, int fd)
 {
 	union ctl_message msg;
 	int got;
 
 	rig_pump(r);
-	return receive(fd, &msg, &got) == 0;
+	return receive_fd(fd, &msg, &got) == 0;
 }
 
 /* The result; the rest of the answer through the pointers. */
@@ -80,7 +80,7 @@ static int ask(struct rig *r, int fd, const void *msg, size_t bytes, const int *
 
 	assert_true(rig_send(fd, msg, bytes, fds, nr) > 0);
 	rig_pump(r);
-	assert_int_equal(receive(fd, &reply, ret_fd), sizeof(reply.reply));
+	assert_int_equal(receive_fd(fd, &reply, ret_fd), sizeof(reply.reply));
 	assert_int_equal(reply.head.type, CTL_REPLY);
 	*ret_value = reply.reply.value;
 	return reply.reply.result;
@@ -119,7 +119,7 @@ static void make_pair(int pair[2])
 static void who_has_the_descriptor_may_take(void **state)
 {
 	struct rig *r = *state;
-	int one = attach(r), two = attach(r), pair[2], other[2], got;
+	int one = app_attach(r), two = app_attach(r), pair[2], other[2], got;
 	uint32_t value;
 
 	make_pair(pair);
@@ -152,7 +152,7 @@ static void the_end_has_a_name(void **state)
 	struct rig *r = *state;
 	struct sockaddr_un sun;
 	socklen_t bytes = sizeof(sun);
-	int one = attach(r), pair[2];
+	int one = app_attach(r), pair[2];
 
 	make_pair(pair);
 	assert_int_equal(share(r, one, pair), 0);
@@ -168,7 +168,7 @@ static void the_end_has_a_name(void **state)
 static void a_name_alone_takes_nothing(void **state)
 {
 	struct rig *r = *state;
-	int one = attach(r), two = attach(r), pair[2], forged[2], got;
+	int one = app_attach(r), two = app_attach(r), pair[2], forged[2], got;
 	struct sockaddr_un sun;
 	uint32_t value;
 
@@ -192,7 +192,7 @@ static void a_name_alone_takes_nothing(void **state)
 static void the_last_copy_that_is_closed_is_the_end(void **state)
 {
 	struct rig *r = *state;
-	int one = attach(r), pair[2], copy, got;
+	int one = app_attach(r), pair[2], copy, got;
 	uint32_t value;
 
 	make_pair(pair);
@@ -206,7 +206,7 @@ static void the_last_copy_that_is_closed_is_the_end(void **state)
 	close(one);
 	rig_pump(r);
 	assert_int_equal(r->workers.worker[1]->posted[CMD_SHARE_END], 0);
-	one = attach(r);
+	one = app_attach(r);
 	assert_int_equal(take(r, one, copy, &value, &got), 0);
 	close(got);
 	close(copy);
@@ -219,7 +219,7 @@ static void the_last_copy_that_is_closed_is_the_end(void **state)
 static void what_a_worker_refuses_is_not_there(void **state)
 {
 	struct rig *r = *state;
-	int one = attach(r), pair[2], got;
+	int one = app_attach(r), pair[2], got;
 	uint32_t value;
 
 	make_pair(pair);
@@ -240,7 +240,7 @@ static void many_are_shared_at_once(void **state)
 {
 	struct ctl_share msg = share_of(CTL_SHARE_MAX, SHARE_END);
 	struct rig *r = *state;
-	int one = attach(r), fds[2 * CTL_SHARE_MAX], got;
+	int one = app_attach(r), fds[2 * CTL_SHARE_MAX], got;
 	uint32_t value;
 
 	for (uint32_t i = 0; i < CTL_SHARE_MAX; i++)
@@ -285,9 +285,9 @@ static void lies_end_the_attachment(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(lie) / sizeof(lie[0]); i++) {
-		fd = attach(r);
+		fd = app_attach(r);
 		assert_true(rig_send(fd, lie[i].msg, lie[i].bytes, lie[i].fds, lie[i].nr) > 0);
-		assert_true(has_ended(r, fd));
+		assert_true(app_has_ended(r, fd));
 		close(fd);
 	}
 	for (int i = 0; i < 2; i++) {
@@ -301,7 +301,7 @@ static void what_cannot_be_is_answered(void **state)
 	struct ctl_share msg = share_of(1, SHARE_END);
 	struct ctl_head head = { .type = CTL_TAKE, .tag = 8 };
 	struct rig *r = *state;
-	int fd = attach(r), pair[2], got;
+	int fd = app_attach(r), pair[2], got;
 	uint32_t value;
 
 	make_pair(pair);

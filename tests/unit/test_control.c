@@ -27,21 +27,6 @@ static int rig_tear_down(void **state)
 	return 0;
 }
 
-static int attach(struct rig *r)
-{
-	struct ctl_hello hello = rig_hello();
-	union ctl_message msg;
-	int fd = rig_connect(r);
-	uint32_t fds;
-
-	assert_true(rig_send(fd, &hello, sizeof(hello), NULL, 0) > 0);
-	rig_pump(r);
-	assert_int_equal(receive(fd, &msg, &fds), sizeof(msg.welcome));
-	assert_int_equal(msg.head.type, CTL_WELCOME);
-	assert_int_equal(fds, 1 + RIG_WORKERS);
-	return fd;
-}
-
 /* Sends and returns what is answered. */
 static struct ctl_reply ask(struct rig *r, int fd, const void *msg, size_t bytes, int with_fd)
 {
@@ -65,11 +50,6 @@ static struct ctl_addr addr_message(enum ctl_type type, uint16_t port, uint16_t 
 		.flags = flags,
 		.backlog = 100000,
 	};
-}
-
-static uint64_t counter(counter64 *c)
-{
-	return atomic_load(c);
 }
 
 static void a_hello_is_welcomed_with_region_and_doorbells(void **state)
@@ -643,96 +623,6 @@ static void a_region_that_lies_ends_that_client_only(void **state)
 	close(good);
 }
 
-/* The application's view of its table: the client's own mapping, written as it would. */
-static struct left_shm *left_table(struct client *c, struct left_table_shm **ret_head)
-{
-	*ret_head = (void *)(c->segment0.base + c->layout.left_off);
-	return (void *)(*ret_head + 1);
-}
-
-static uint32_t left_shown(struct rig *r)
-{
-	struct stats_socket *s = stats_worker_sockets(&r->stats, RIG_WORKERS) + 4;
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < r->stats.shape.left; i++)
-		n += atomic_load(&s[i].use) == STATS_USED;
-	return n;
-}
-
-static void kernel_sockets_are_shown_until_they_are_gone(void **state)
-{
-	struct rig *r = *state;
-	int fd = attach(r);
-	struct client *c = r->control.clients;
-	struct stats_socket *s = stats_worker_sockets(&r->stats, RIG_WORKERS) + 4;
-	struct left_table_shm *head;
-	struct left_shm *row = left_table(c, &head);
-
-	row[1].why = LEFT_NO_LISTENER;
-	row[1].peer_port = 80;
-	row[1].peer_addr[15] = 9;
-	atomic_store(&row[1].kind, LEFT_CONNECTION);
-	atomic_store(&head->top, 2);
-	control_second(&r->control);
-	assert_int_equal(left_shown(r), 0); /* nothing was said to have changed */
-	atomic_fetch_add(&head->changes, 1);
-	control_second(&r->control);
-	assert_int_equal(left_shown(r), 1);
-	assert_int_equal(s->state, STATS_S_KERNEL);
-	assert_int_equal(s->path, 3);
-	assert_int_equal(s->why, LEFT_NO_LISTENER);
-	assert_int_equal(s->peer_port, 80);
-	assert_int_equal(s->peer_addr[15], 9);
-	assert_int_equal(s->client_pid, getpid());
-	assert_int_equal(counter(&c->stats->left), 1);
-	atomic_store(&row[1].kind, LEFT_FREE);
-	atomic_fetch_add(&head->changes, 1);
-	control_second(&r->control);
-	assert_int_equal(left_shown(r), 0);
-	assert_int_equal(counter(&c->stats->left), 0);
-	/* With the process, too. */
-	atomic_store(&row[0].kind, LEFT_LISTEN);
-	atomic_fetch_add(&head->changes, 1);
-	control_second(&r->control);
-	assert_int_equal(left_shown(r), 1);
-	assert_int_equal(s->state, STATS_S_LISTEN);
-	close(fd);
-	rig_pump(r);
-	assert_int_equal(left_shown(r), 0);
-}
-
-static void a_table_that_lies_is_shown_as_far_as_it_goes(void **state)
-{
-	struct rig *r = *state;
-	int fd = attach(r);
-	struct client *c = r->control.clients;
-	struct stats_socket *s = stats_worker_sockets(&r->stats, RIG_WORKERS) + 4;
-	struct left_table_shm *head;
-	struct left_shm *row = left_table(c, &head);
-
-	memset(row, 0xff, NCD_LEFT_MAX * sizeof(*row));
-	atomic_store(&head->top, UINT32_MAX);
-	atomic_store(&head->changes, 1);
-	control_second(&r->control);
-	assert_int_equal(left_shown(r), 0); /* such kinds there are not */
-	for (uint32_t i = 0; i < NCD_LEFT_MAX; i++)
-		atomic_store(&row[i].kind, LEFT_CONNECTION);
-	atomic_store(&head->changes, 2);
-	control_second(&r->control);
-	assert_int_equal(left_shown(r), r->stats.shape.left); /* no more than there is room for */
-	assert_int_equal(s->why, LEFT_OTHER);
-	/* The top falls: what is above is gone. */
-	atomic_store(&head->top, 1);
-	atomic_store(&head->changes, 3);
-	control_second(&r->control);
-	assert_int_equal(left_shown(r), 1);
-	assert_int_equal(r->control.attached, 1);
-	close(fd);
-	rig_pump(r);
-	assert_int_equal(left_shown(r), 0);
-}
-
 static void leaving_is_told_and_nobody_new_is_taken(void **state)
 {
 	struct ctl_hello hello = rig_hello();
@@ -792,8 +682,6 @@ int main(void)
 		RIG_TEST(a_client_that_does_not_read_is_ended),
 		RIG_TEST(memory_outlives_the_connection_until_workers_let_go),
 		RIG_TEST(a_region_that_lies_ends_that_client_only),
-		RIG_TEST(kernel_sockets_are_shown_until_they_are_gone),
-		RIG_TEST(a_table_that_lies_is_shown_as_far_as_it_goes),
 		RIG_TEST(leaving_is_told_and_nobody_new_is_taken),
 		RIG_TEST(everything_is_freed_with_requests_under_way),
 	};

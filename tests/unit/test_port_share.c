@@ -265,14 +265,14 @@ static void what_a_reader_leaves_is_for_who_waits_elsewhere(void **state)
 	struct rig *r = start(state);
 	struct shared s = connect_shared(r);
 	uint32_t slot = taken(r, &s);
-	struct slot_shm *shm = &r->second.slot[slot];
+	struct slot_shm *shm = &r->more[0].slot[slot];
 
 	atomic_fetch_or(&shm->notify, NOTIFY_FUTEX(EV_IN));
 	rig_until(r, app_write(&r->host[0], s.near, 1, 1000) == 1000);
 	rig_until(r, atomic_load(&shm->rx_tail) == 1000);
 	assert_int_equal(app_flags(&r->host[1], s.slot) & SLOT_F_CALLED_IN, 0);
 	atomic_store(&shm->rx_head, 300);
-	app_kick(&r->second, slot);
+	app_kick(&r->more[0], slot);
 	rig_until(r, app_flags(&r->host[1], s.slot) & SLOT_F_CALLED_IN);
 	stop(r);
 }
@@ -283,9 +283,9 @@ static void an_end_is_for_all_who_wait(void **state)
 	struct shared s = connect_shared(r);
 	uint32_t slot = taken(r, &s);
 
-	atomic_fetch_or(&r->second.slot[slot].notify, NOTIFY_FUTEX(EV_IN));
+	atomic_fetch_or(&r->more[0].slot[slot].notify, NOTIFY_FUTEX(EV_IN));
 	app_shutdown(&r->host[0], s.near);
-	rig_until(r, app_flags(&r->second, slot) & SLOT_F_EOF);
+	rig_until(r, app_flags(&r->more[0], slot) & SLOT_F_EOF);
 	rig_until(r, app_flags(&r->host[1], s.slot) & SLOT_F_CALLED_IN);
 	stop(r);
 }
