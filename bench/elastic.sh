@@ -10,9 +10,7 @@
 # --flat: one shared link of R in place of that (tbf), where more channels help nobody. Needs root.
 # Whatever is started or made here, and nothing else, is ended and removed at the end.
 set -u
-cd "$(dirname "$0")/.." || exit 1
-: "${OUT:=build/release}" "${NCD_CONF:=}"
-bin=$(cd "$OUT" 2>/dev/null && pwd) || { echo "elastic.sh: no $OUT: run make first" >&2; exit 1; }
+. "$(dirname "$0")/hosts.sh"
 rate=200mbit most=7 seconds=12 flows=1 flat='' note='' buckets=64
 
 while [ $# -gt 0 ]; do
@@ -23,46 +21,15 @@ while [ $# -gt 0 ]; do
 	--seconds) seconds=${2:?} && shift ;;
 	--flows) flows=${2:?} && shift ;;
 	--flat) flat=1 ;;
-	*) sed -n '2,12s/^# \?//p' "$0" >&2 && exit 1 ;;
+	*) usage ;;
 	esac
 	shift
 done
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/ncd-elastic.XXXXXX") || exit 1
-name=$(basename "$dir" | tr -dc A-Za-z0-9)
-pids=() spaces=()
-gone() {
-	local pid space i
-	trap - EXIT
-	trap '' INT TERM
-	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
-	for pid in "${pids[@]}"; do
-		for ((i = 0; i < 50; i++)); do
-			kill -0 "$pid" 2>/dev/null || break
-			sleep .1
-		done
-		kill -KILL "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
-	done
-	for space in "${spaces[@]}"; do ip netns del "$space" 2>/dev/null; done # the veth pair with it
-	rm -rf "$dir"
-}
-trap gone EXIT
-trap 'exit 130' INT TERM
-fail() {
-	echo "elastic.sh: $*" >&2
-	tail -n 5 "$dir"/*.log >&2
-	exit 1
-}
-# until_true SECONDS COMMAND... - waits for a condition.
-until_true() {
-	local end=$((SECONDS + $1))
-	shift
-	until "$@" 2>/dev/null; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep .05
-	done
-}
+channels_conf="throughput = 1
+max = $((most + 1))
+${NCD_CONF:-}"
+least=2
 
 # A class of $rate for each value of six bits of the port that the dialler of a connection has.
 shares() {
@@ -73,50 +40,13 @@ shares() {
 		bits=$(printf '0x%x 0x%x' $((i * 2)) $((buckets * 2 - 2)))
 		echo "class add dev eth0 parent 1: classid 1:$(printf %x $((i + 1))) htb" \
 			"rate $rate quantum 60000"
-		echo "filter add dev eth0 parent 1: protocol ip prio 1 u32 match ip dport 4790 0xffff" \
+		echo "filter add dev eth0 parent 1: protocol ip prio 1 u32 match ip dport $port 0xffff" \
 			"match ip sport $bits flowid 1:$(printf %x $((i + 1)))"
-		echo "filter add dev eth0 parent 1: protocol ip prio 2 u32 match ip sport 4790 0xffff" \
+		echo "filter add dev eth0 parent 1: protocol ip prio 2 u32 match ip sport $port 0xffff" \
 			"match ip dport $bits flowid 1:$(printf %x $((i + 1)))"
 	done
 }
-make_path() {
-	local h
-	for h in a b; do
-		ip netns add "$name-$h" || fail "no network namespaces: root is needed"
-		spaces+=("$name-$h")
-		ip -n "$name-$h" link set lo up
-	done
-	ip -n "$name-a" link add eth0 type veth peer name eth0 netns "$name-b" || fail "no veth pair"
-	ip -n "$name-a" addr add 10.79.0.1/24 dev eth0
-	ip -n "$name-b" addr add 10.79.0.2/24 dev eth0
-	for h in a b; do ip -n "$name-$h" link set eth0 up; done
-	if [ -n "$flat" ]; then
-		tc -n "$name-a" qdisc add dev eth0 root tbf rate "$rate" burst 512kb limit 4mb ||
-			fail "no tbf"
-	else
-		shares >"$dir/shares"
-		tc -n "$name-a" -batch "$dir/shares" || fail "no htb, or no u32"
-	fi
-}
-# host NAME ADDRESS PEER PEER-ADDRESS
-host() {
-	cat >"$dir/$1.conf" <<-C
-		[host]
-		address = $2
-		[daemon]
-		socket = $dir/$1.sock
-		[channels]
-		throughput = 1
-		max = $((most + 1))
-		$NCD_CONF
-		[peer $3]
-		address = $4
-	C
-	ip netns exec "$name-$1" "$bin/ncd" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
-	pids+=($!)
-}
 ask() { "$bin/ncd-stat" -s "$dir/a.sock" --json "$1"; }
-channels_up() { [ "$(ask channels | grep -o '"state":"up"' | wc -l)" -ge 2 ]; }
 channels() {
 	ask channels | grep -o '"class":"throughput"[^}]*"state":"[a-z]*"' | grep -c "\"$1\"\$"
 }
@@ -153,19 +83,22 @@ watch_shrink() {
 	line "$1"
 }
 
-make_path
-host a 10.79.0.1 b 10.79.0.2
-host b 10.79.0.2 a 10.79.0.1
-until_true 10 channels_up || fail "the two daemons did not connect"
-NCD_SOCKET=$dir/b.sock ip netns exec "$name-b" "$bin/ncd-perf" server --via ncd \
-	--listen 10.79.0.2 >"$dir/server.log" 2>&1 &
+make_spaces
+start_hosts
+if [ -n "$flat" ]; then
+	shape a "$rate"
+else
+	shares >"$dir/shares"
+	tc -n "$space-a" -batch "$dir/shares" || fail "no htb, or no u32"
+fi
+NCD_SOCKET=$dir/b.sock ip netns exec "$space-b" "$bin/ncd-perf" server --via ncd \
+	--listen "$b" >"$dir/server.log" 2>&1 &
 pids+=($!)
 listens() { "$bin/ncd-stat" -s "$dir/b.sock" --json -l sockets | grep -q '"local_port":4799,'; }
 until_true 10 listens || fail "the server does not listen"
 
+measured
 cat <<-T
-	Measured $(date -u +'%Y-%m-%d %H:%M UTC'), commit $(git describe --always --dirty 2>/dev/null || echo unknown).
-	Machine: $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r).
 	$([ -n "$flat" ] && echo "One link of $rate for all." || echo "$rate for each connection.") throughput = 1, max = $((most + 1)).$note
 
 	| s | load | moved | throughput channels | |
@@ -173,8 +106,8 @@ cat <<-T
 T
 began=$(date +%s%N) last_ns=$began last_bytes=$(sent)
 watch idle 2
-NCD_SOCKET=$dir/a.sock timeout 120 ip netns exec "$name-a" "$bin/ncd-perf" stream --via ncd \
-	--to 10.79.0.2 --flows "$flows" --seconds "$seconds" >"$dir/perf.log" 2>&1 &
+NCD_SOCKET=$dir/a.sock timeout 120 ip netns exec "$space-a" "$bin/ncd-perf" stream --via ncd \
+	--to "$b" --flows "$flows" --seconds "$seconds" >"$dir/perf.log" 2>&1 &
 load=$!
 pids+=("$load")
 watch "bulk, $flows flows" $((seconds + 1))

@@ -4,12 +4,13 @@
 # ended and removed when the script ends.
 #
 # start_hosts uses: $a $b (addresses), $core_a $core_b (of the workers; empty: where the kernel puts
-# them), $daemon_conf $channels_conf (more lines of these sections), $spaces (see make_link).
+# them), $daemon_conf $channels_conf (more lines of these sections), $spaces (see make_spaces).
 cd "$(dirname "$0")/.." || exit 1
 : "${OUT:=build/release}"
 me=$(basename "$0")
 bin=$(cd "$OUT" 2>/dev/null && pwd) || { echo "$me: no $OUT: run make first" >&2; exit 1; }
 a=127.0.0.1 b=127.0.0.2 core_a='' core_b='' daemon_conf='' channels_conf=''
+least=3 # channels of a host that is connected
 pairs=5 seconds=2 # of a comparison
 
 # usage - the head of the script, but for its first line.
@@ -88,7 +89,7 @@ host() {
 	pids+=($!)
 }
 channels_up() {
-	[ "$("$bin/ncd-stat" -s "$dir/$1.sock" --json channels | grep -o '"state":"up"' | wc -l)" -ge 3 ]
+	[ "$("$bin/ncd-stat" -s "$dir/$1.sock" --json channels | grep -o '"state":"up"' | wc -l)" -ge $least ]
 }
 start_hosts() {
 	local try
@@ -102,11 +103,12 @@ start_hosts() {
 	done
 	fail "the two daemons did not connect"
 }
-# make_link RATE - two namespaces, $space-a and $space-b, joined by a link of that rate that has one
-# FIFO queue at either end. The hosts that start afterwards are there.
-make_link() {
+# make_spaces - two namespaces, $space-a and $space-b, joined by a veth pair, eth0 at either end. The
+# hosts that start afterwards are there.
+make_spaces() {
 	local name
 	space=$(basename "$dir" | tr -dc A-Za-z0-9)
+	a=10.79.0.1 b=10.79.0.2
 	for name in a b; do
 		ip netns add "$space-$name" || fail "no network namespaces: root is needed"
 		spaces+=("$space-$name")
@@ -115,11 +117,11 @@ make_link() {
 	ip -n "$space-a" link add eth0 type veth peer name eth0 netns "$space-b" || fail "no veth pair"
 	ip -n "$space-a" addr add "$a/24" dev eth0
 	ip -n "$space-b" addr add "$b/24" dev eth0
-	for name in a b; do
-		ip -n "$space-$name" link set eth0 up
-		tc -n "$space-$name" qdisc add dev eth0 root tbf rate "$1" burst 512kb limit 4mb ||
-			fail "no tbf"
-	done
+	for name in a b; do ip -n "$space-$name" link set eth0 up; done
+}
+# shape SIDE RATE - a link of that rate, with one FIFO queue.
+shape() {
+	tc -n "$space-$1" qdisc add dev eth0 root tbf rate "$2" burst 512kb limit 4mb || fail "no tbf"
 }
 
 # ---- what is said ----

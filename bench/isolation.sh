@@ -94,8 +94,8 @@ case ,$rows, in *,4a,*) cpu_bound ;; esac
 case ,$rows, in *,4b,*) prioritised ;; esac
 hosts_gone
 case ,$rows, in *,4c,*)
-	a=10.79.0.1 b=10.79.0.2
-	make_link "$rate"
+	make_spaces
+	for side in a b; do shape $side "$rate"; done
 	start_hosts
 	link_bound
 	;;
