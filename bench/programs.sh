@@ -4,7 +4,8 @@
 #
 #   bench/programs.sh [--quick] [--pairs N] [--seconds S] [--cores A,B] [PROGRAM...]
 #
-# Programs: redis redis16 memcached nginx iperf3 sockperf; those that are not installed are left out.
+# Programs: redis redis16 memcached nginx workers postgres iperf3 sockperf; those that are not
+# installed are left out.
 # Two hosts on one machine, as in bench/run.sh: the server is at 127.0.0.2 on core B, its client on
 # core A, each on the core of its ncd's worker, for both transports. A pair is one run on kernel TCP
 # and one with both sides under ncd-run; ratios are medians over pairs, beside them the spread.
@@ -25,7 +26,7 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-[ ${#programs[@]} -gt 0 ] || programs=(redis redis16 memcached nginx iperf3 sockperf)
+[ ${#programs[@]} -gt 0 ] || programs=(redis redis16 memcached nginx workers postgres iperf3 sockperf)
 core_a=${cores%,*} core_b=${cores#*,}
 
 # ---- a program's two sides ----
@@ -68,12 +69,13 @@ run_memcached() {
 	load "$1" "$bin/bench/memcached_load" $b "$port" 64 "$seconds"
 	awk '/^requests_per_s/ { r = $2 } /^p99_us/ { print r, $2 }' "$dir/client.log"
 }
-run_nginx() {
+run_nginx() { # WAY [LINES]
+	set -- "$1" "${2:-master_process off;}"
 	mkdir -p "$dir/www"
 	head -c 1024 /dev/zero >"$dir/www/file"
 	cat >"$dir/nginx.conf" <<-C
 		daemon off;
-		master_process off;
+		$2
 		error_log stderr;
 		pid $dir/nginx.pid;
 		events { }
@@ -88,6 +90,22 @@ run_nginx() {
 	load "$1" wrk -t 1 -c 64 -d "$seconds" --latency "http://$b:$port/file"
 	awk '/^Requests\/sec/ { r = $2 } $1 == "99%" { l = $2 * ($2 ~ /ms/ ? 1000 : $2 ~ /us/ ? 1 : 1e6) }
 		END { print r, l }' "$dir/client.log"
+}
+run_workers() { run_nginx "$1" 'worker_processes 4;'; }
+pg_bin() { find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | sort -V | tail -n 1; }
+run_postgres() {
+	local pg
+	pg=$(dirname "$(pg_bin)")
+	if [ ! -d "$dir/pg" ]; then
+		install -d -o postgres -m 700 "$dir/pg" &&
+			(cd / && runuser -u postgres -- "$pg/initdb" -D "$dir/pg" -A trust -N >"$dir/initdb.log" 2>&1) &&
+			echo "host all all 0.0.0.0/0 trust" >>"$dir/pg/pg_hba.conf" || fail "initdb"
+	fi
+	serve "$1" runuser -u postgres -- "$pg/postgres" -D "$dir/pg" -h "$b" -p "$port" -k '' -c fsync=off
+	load "$1" sh -c 'until pg_isready -q "$@"; do :; done; psql "$@" -c "\d pgbench_accounts" postgres >/dev/null 2>&1 ||
+		pgbench "$@" -iq postgres' sh -h $b -p "$port" -U postgres
+	load "$1" pgbench -h $b -p "$port" -U postgres -S -c 16 -j 1 -T "${seconds%.*}" postgres
+	awk '/^tps/ { t = $3 } /^latency average/ { l = $4 * 1000 } END { print t, l }' "$dir/client.log"
 }
 run_iperf3() {
 	serve "$1" iperf3 -s -B $b -p "$port"
@@ -170,6 +188,14 @@ program() {
 		measure nginx nginx wrk || return 0
 		line nginx "nginx, wrk, 64 connections, 1 KiB" requests/s 1 2 '>=' 1.5
 		line nginx "" "p99 us" 2 2 '<=' - ;;
+	workers)
+		measure workers nginx wrk || return 0
+		line workers "the same, 4 workers that accept" requests/s 1 2 '>=' 1.5
+		line workers "" "p99 us" 2 2 '<=' - ;;
+	postgres)
+		measure postgres pgbench "$(pg_bin)" || return 0
+		line postgres "PostgreSQL, pgbench -S, 16 clients" transactions/s 1 2 '>=' -
+		line postgres "" "average us" 2 2 '<=' - ;;
 	iperf3)
 		measure iperf3 iperf3 || return 0
 		line iperf3 "iperf3, one stream" bytes/s 1 1 '>=' 1 ;;
