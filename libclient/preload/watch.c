@@ -218,7 +218,7 @@ uint32_t watch_listeners(struct set *set, int epfd, int *nc, uint32_t max)
 {
 	uint32_t nr = 0;
 
-	for (int fd = 0; fd <= file_top() && nr < max; fd++) {
+	for (int fd = 0; fd <= file_top(); fd++) {
 		struct file *f = file_of(fd);
 		bool here;
 
@@ -230,7 +230,7 @@ uint32_t watch_listeners(struct set *set, int epfd, int *nc, uint32_t max)
 		if (!here)
 			continue;
 		listener_use(f, fd);
-		if (file_nc(f) >= 0 && (nr == 0 || nc[nr - 1] != file_nc(f)))
+		if (nr < max && file_nc(f) >= 0 && (nr == 0 || nc[nr - 1] != file_nc(f)))
 			nc[nr++] = file_nc(f);
 	}
 	return nr;

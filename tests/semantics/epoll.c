@@ -235,6 +235,30 @@ static void epoll_of_a_listener(void)
 	waited(ep, 0);
 }
 
+static void epoll_of_many_listeners(void)
+{
+	enum {
+		MANY = 20
+	};
+	uint16_t port[MANY];
+	struct epoll_event e;
+	int l[MANY], ep = epoll_create1(0);
+
+	for (int i = 0; i < MANY; i++) {
+		l[i] = listener_open(&port[i]);
+		e = (struct epoll_event){ .events = EPOLLIN, .data.fd = l[i] };
+		(void)epoll_ctl(ep, EPOLL_CTL_ADD, l[i], &e); /* they differ in nothing */
+	}
+	for (int i = MANY - 1; i >= 0; i--) {
+		(void)client_open(port[i]);
+		if (epoll_wait(ep, &e, 1, 5000) != 1)
+			fact("nothing of listener %d", i);
+		else
+			fact("listener %d: its own %d accepts %d", i, e.data.fd == l[i],
+			     accept(e.data.fd, NULL, NULL) >= 0);
+	}
+}
+
 static void epoll_before_listen(void)
 {
 	uint16_t port;
@@ -401,6 +425,7 @@ const struct sem_case cases_epoll[] = {
 	CASE(epoll_before_connect_that_does_not_block),
 	CASE(epoll_refused),
 	CASE(epoll_of_a_listener),
+	CASE(epoll_of_many_listeners),
 	CASE(epoll_before_listen),
 	CASE(epoll_exclusive_listener),
 	FAR_CASE(epoll_nested),
