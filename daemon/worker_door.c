@@ -82,12 +82,13 @@ static void post_waiting(struct worker *w)
 	bool pushed = false;
 
 	while (d->waiting_head) {
-		struct worker_cmd *cmd = d->waiting_head;
+		struct worker_cmd *cmd = d->waiting_head, *next = cmd->next;
 
+		/* The worker's from here on. */
 		if (ring_push(&d->cmd_in, (uint64_t)(uintptr_t)cmd) < 0)
 			break;
 		pushed = true;
-		d->waiting_head = cmd->next;
+		d->waiting_head = next;
 		if (!d->waiting_head)
 			d->waiting_tail = NULL;
 	}
