@@ -388,7 +388,7 @@ void end_tx_start(struct sim *s, uint32_t conn, uint32_t end)
 		return;
 	tx_gather(s, e);
 	if (e->tx_nr == 0) {
-		if (++n->idle_ticks > 100)
+		if (++n->idle_ticks > node_idle_max(s, n))
 			sim_fail(s, "node %u: a channel wants to send and has nothing", e->node);
 		if (!n->turn_queued) {
 			n->turn_queued = true;

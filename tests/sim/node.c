@@ -129,6 +129,16 @@ void node_touch(struct sim *s, uint32_t node)
 	       s->host[n->host].incarnation);
 }
 
+/* Channels that are blocked, or are to go, are looked at again and again, at that pace. */
+uint64_t node_idle_max(const struct sim *s, const struct node *n)
+{
+	uint64_t looks = 0;
+
+	if (s->plan.extra > 0 && n->idle_ticks > 0)
+		looks = (s->now_ns - n->idle_since_ns) / s->plan.engine.look_ns + 1;
+	return IDLE_TICKS_MAX + (s->plan.hosts - 1) * looks;
+}
+
 static void loop_channels(struct sim *s, struct node *n, uint32_t node)
 {
 	for (int i = 0; i < 2; i++) {
@@ -141,7 +151,7 @@ static void loop_channels(struct sim *s, struct node *n, uint32_t node)
 			n->idle_ticks++;
 		else
 			n->idle_ticks = 0;
-		if (n->idle_ticks > IDLE_TICKS_MAX)
+		if (n->idle_ticks > node_idle_max(s, n))
 			sim_fail(s, "node %u: a loop channel wants to send and does not", node);
 		if (!n->turn_queued) {
 			n->turn_queued = true;
@@ -223,14 +233,6 @@ static void give_up(struct sim *s, uint32_t node, struct channel *dead)
 	sim_fail(s, "node %u gives up a channel that is not there", node);
 }
 
-/* Channels that are blocked, or are to go, are looked at again and again, at that pace. */
-static uint64_t looks_since(const struct sim *s, uint64_t since_ns)
-{
-	if (s->plan.extra == 0)
-		return 0;
-	return (s->plan.hosts - 1) * ((s->now_ns - since_ns) / s->plan.engine.look_ns + 1);
-}
-
 void node_tick(struct sim *s, uint32_t node)
 {
 	struct node *n = &s->node[node];
@@ -244,7 +246,7 @@ void node_tick(struct sim *s, uint32_t node)
 	}
 	if (n->idle_ticks++ == 0)
 		n->idle_since_ns = s->now_ns;
-	if (n->idle_ticks > IDLE_TICKS_MAX + looks_since(s, n->idle_since_ns))
+	if (n->idle_ticks > node_idle_max(s, n))
 		sim_fail(s, "node %u: %d ticks and nothing happened", node, IDLE_TICKS_MAX);
 	do {
 		engine_tick(n->engine, s->now_ns, &dead);

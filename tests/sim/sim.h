@@ -291,6 +291,8 @@ void node_stop(struct sim *s, uint32_t node);
 /* The engine has been called: its worker's turn comes soon. */
 void node_touch(struct sim *s, uint32_t node);
 void node_turn(struct sim *s, uint32_t node);
+/* Times that a node may look and do nothing, since it last did something. */
+uint64_t node_idle_max(const struct sim *s, const struct node *n);
 void node_tick(struct sim *s, uint32_t node);
 /* Now, or a moment ago, as a worker that read its clock earlier. */
 uint64_t node_now(struct sim *s);
