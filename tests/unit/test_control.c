@@ -10,8 +10,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "../ncd_test.h"
-#include "control_rig.h"
+#include "control_app.h"
 
 #define SLOTS 16u
 

@@ -3,8 +3,7 @@
  * test_control_left.c - the table of what applications have left to kernel TCP: shown as far as it
  * can be believed.
  */
-#include "../ncd_test.h"
-#include "control_rig.h"
+#include "control_app.h"
 
 static int rig_set_up(void **state)
 {
