@@ -7,8 +7,8 @@
 # core B. The application of a host is on the core of its host, for every transport: as on two
 # hosts, client and server cannot share a core. Rows marked "anywhere" leave that to the kernel.
 # --quick takes one pair of short runs (about 30 s in all): to see that it works, not to quote.
-# --save puts the table into bench/RESULTS.md. Everything is in a temporary directory; only
-# processes started here are ended.
+# --save puts the table between the two marks in bench/RESULTS.md. Everything is in a temporary
+# directory; only processes started here are ended.
 set -u
 . "$(dirname "$0")/hosts.sh"
 idle_seconds=5 cores=0,1 save='' note=''
@@ -128,6 +128,8 @@ start_hosts
 } >"$dir/table.md"
 cat "$dir/table.md"
 if [ -n "$save" ]; then
-	sed '/^<!-- measured -->$/q' bench/RESULTS.md >"$dir/results.md" &&
-		{ echo && cat "$dir/table.md"; } >>"$dir/results.md" && cp "$dir/results.md" bench/RESULTS.md
+	awk -v table="$dir/table.md" '
+		/^<!-- measured -->$/ { print; print ""; while ((getline line <table) > 0) print line; skip = 1 }
+		/^<!-- .measured -->$/ { skip = 0; print "" }
+		!skip' bench/RESULTS.md >"$dir/results.md" && cp "$dir/results.md" bench/RESULTS.md
 fi
