@@ -23,7 +23,7 @@
 
 #include "sim.h"
 
-#define SEED_SECONDS_MAX 60 /* of processor time, for one seed */
+#define SEED_SECONDS_MAX 60 /* for one seed */
 
 struct options {
 	uint64_t first, nr;
@@ -127,28 +127,28 @@ static void child(const struct options *o, struct progress *p)
 	_exit(0);
 }
 
-/* Waits for the child, and ends it if one seed takes too long. Returns its wait status. */
-static int watch(pid_t pid, const struct progress *p)
+/* Waits for the child, and ends it if one seed takes too long. Returns its wait status. SIGCHLD is
+ * blocked, so that its end is not missed. */
+static int watch(pid_t pid, const struct progress *p, const sigset_t *ended)
 {
+	const struct timespec second = { .tv_sec = 1 };
+	const volatile uint64_t *now = &p->seed;
 	uint64_t seed = 0;
 	int status, seconds = 0;
 
-	for (;;) {
-		const struct timespec pause = { .tv_nsec = 20000000 };
-		const volatile uint64_t *now = &p->seed;
-
-		if (waitpid(pid, &status, WNOHANG) == pid)
-			return status;
-		nanosleep(&pause, NULL);
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		if (sigtimedwait(ended, NULL, &second) == SIGCHLD)
+			continue;
 		seconds = *now == seed ? seconds + 1 : 0;
 		seed = *now;
-		if (seconds > SEED_SECONDS_MAX * 50) {
+		if (seconds > SEED_SECONDS_MAX) {
 			fprintf(stderr, "sim: seed %" PRIu64 " takes too long\n", seed);
 			kill(pid, SIGABRT);
 			waitpid(pid, &status, 0);
-			return status;
+			break;
 		}
 	}
+	return status;
 }
 
 static void print_summary(const struct totals *t, const struct timespec *begin)
@@ -175,6 +175,7 @@ int main(int argc, char **argv)
 	struct options o;
 	struct progress *p;
 	struct timespec begin;
+	sigset_t ended;
 	pid_t pid;
 	int status;
 
@@ -189,6 +190,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &begin);
+	sigemptyset(&ended);
+	sigaddset(&ended, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &ended, NULL);
 	pid = fork();
 	if (pid < 0) {
 		perror("fork");
@@ -196,7 +200,7 @@ int main(int argc, char **argv)
 	}
 	if (pid == 0)
 		child(&o, p);
-	status = watch(pid, p);
+	status = watch(pid, p, &ended);
 	if (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) > 1))
 		fprintf(stderr, "sim: seed %" PRIu64 " ends with signal %d, status %d\n"
 			"sim: replay with: sim --seed %" PRIu64 " --verbose\n", p->seed,
