@@ -1,26 +1,9 @@
 #!/bin/bash
 # run_prefork.sh - servers under ncd-run whose children accept on the socket that their parent made,
 # with clients of both kinds at once: no client may notice which process serves it, or that one ends.
-. "$(dirname "$(readlink -f "$0")")/hosts.sh"
+. "$(dirname "$(readlink -f "$0")")/programs.sh"
 
-needs() {
-	[ "$slow" = 1 ] || skip "a sanitizer's library cannot be loaded into Debian's programs"
-	command -v "$1" >/dev/null || skip "needs $1"
-}
-limit=(timeout --kill-after=2 $((40 * slow)))
-ncd_run=("$OUT/ncd-run" --verbose)
-# background HOST NAME COMMAND... - a program of the case; its output goes to NAME.log. Sets $job.
-background() {
-	(on "$1" "${@:3}" >"$dir/$2.log" 2>&1 </dev/null) &
-	job=$!
-	jobs_of_case+=("$job")
-}
-end_job() {
-	kill -TERM "$1" 2>/dev/null
-	until_true 5 gone_or_zombie "$1" || kill -KILL "$1"
-	wait "$1" 2>/dev/null
-}
-tcp_listens() { (on "$1" ss -Hltn "sport = :$2") | grep -q LISTEN; }
+limit=(timeout --kill-after=2 $((40 * slow))) # several programs one after the other
 said() { [ "$(grep -cE "$2" "$dir/$1.log")" -ge "$3" ]; } # said NAME PATTERN TIMES
 listening_processes() { [ "$(ask "$1" -l sockets | grep -o "\"local_port\":$2," | wc -l)" -eq "$3" ]; }
 
