@@ -308,9 +308,9 @@ static uint32_t serve(struct worker *w, struct channel_io *c, int64_t *left)
 		if (n == 0)
 			break;
 		did++;
-		*left -= n;
 		if (!received(w, c, n))
 			break;
+		*left -= n;
 	}
 	if (c->dying && io_link_quiet(&c->io)) {
 		finish(w, c);

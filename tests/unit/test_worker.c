@@ -156,6 +156,27 @@ static void streams_outlive_a_channel(void **state)
 	free(r);
 }
 
+/* Its last byte and its end come in one turn, which has no bound in bytes. */
+static void a_channel_ends_in_the_middle_of_a_frame(void **state)
+{
+	struct rig *r = malloc(sizeof(*r));
+	struct link *l = &r->link[0][2];
+	struct worker_cmd cmd = { .type = CMD_CHANNEL_ADD, .link = l };
+	int fd[2];
+
+	rig_start(r, choice(state), 50);
+	rig_tcp_pair(fd);
+	assert_int_equal(write(fd[1], "\1", 1), 1);
+	assert_int_equal(shutdown(fd[1], SHUT_WR), 0);
+	*l = (struct link){ .fd = fd[0], .peer = 1, .class = CLASS_LATENCY, .index = 1 };
+	rig_command(r, 0, &cmd);
+	assert_int_equal(r->host[0].result, 0);
+	rig_until(r, r->host[0].dead == 1);
+	rig_stop(r);
+	close(fd[1]);
+	free(r);
+}
+
 /* Both workers tell control that nothing was lost with it. */
 static void a_channel_that_is_not_needed_ends_without_a_loss(void **state)
 {
@@ -351,6 +372,7 @@ int main(void)
 		EACH(a_host_reaches_itself),
 		EACH(last_bytes_of_a_killed_client_arrive_then_a_reset),
 		EACH(streams_outlive_a_channel),
+		EACH(a_channel_ends_in_the_middle_of_a_frame),
 		EACH(a_channel_that_is_not_needed_ends_without_a_loss),
 		EACH(memory_is_asked_for_once_and_refusal_reaches_the_application),
 		EACH(slots_and_rings_are_used_again),
