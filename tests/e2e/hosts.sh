@@ -48,12 +48,17 @@ show_logs() {
 		[ -s "$log" ] && say "--- ${log##*/}" && tail -n "${1:-25}" "$log"
 	done
 }
+# spoken - shows what a sanitizer or an assertion has said; false if there is nothing.
+spoken() {
+	grep -EHn 'ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion' "$dir"/*.log
+}
 fail() {
 	say "$*"
 	local i
 	for ((i = 1; i < ${#FUNCNAME[@]} - 1; i++)); do
 		say "  at ${BASH_SOURCE[i]##*/}:${BASH_LINENO[i - 1]} ${FUNCNAME[i]}"
 	done
+	spoken
 	show_logs
 	exit 1
 }
@@ -227,9 +232,6 @@ run_case() {
 		gone_or_zombie "${pid_of[$h]}" && fail "ncd of $h ended unasked"
 	done
 	for h in "${!pid_of[@]}"; do stop "$h"; done
-	if grep -EHn 'ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion' \
-		"$dir"/*.log; then
-		fail "a sanitizer or an assertion has spoken"
-	fi
+	if spoken; then fail "a sanitizer or an assertion has spoken"; fi
 	exit 0
 }
