@@ -315,7 +315,7 @@ help:
 	@echo "make check-unit check-sim check-sansio check-e2e check-install check-deps check-man tidy model"
 	@echo "                        one part of make check; check-sim SEEDS=N FIRST=S"
 	@echo "make fuzz               each fuzz target for SECONDS=20 (needs clang)"
-	@echo "bash .ci/run            what CI runs: check, sanitizers, 20000 seeds, fuzz, models, systemd"
+	@echo "bash .ci/run            what CI runs: check, sanitizers, 5000 seeds, fuzz, models, systemd"
 	@echo "make clean              removes build/"
 
 clean:

@@ -4,12 +4,13 @@
 # ended and removed when the script ends.
 #
 # start_hosts uses: $a $b (addresses), $core_a $core_b (of the workers; empty: where the kernel puts
-# them), $daemon_conf $channels_conf (more lines of these sections), $spaces (see make_spaces).
+# them), $daemon_conf $channels_conf (more lines of these sections), $ncd_by (what starts an ncd, as
+# nice), $spaces (see make_spaces).
 cd "$(dirname "$0")/.." || exit 1
 : "${OUT:=build/release}"
 me=$(basename "$0")
 bin=$(cd "$OUT" 2>/dev/null && pwd) || { echo "$me: no $OUT: run make first" >&2; exit 1; }
-a=127.0.0.1 b=127.0.0.2 core_a='' core_b='' daemon_conf='' channels_conf=''
+a=127.0.0.1 b=127.0.0.2 core_a='' core_b='' daemon_conf='' channels_conf='' ncd_by=()
 least=3 # channels of a host that is connected
 pairs=5 seconds=2 # of a comparison
 
@@ -85,7 +86,7 @@ host() {
 		address = $5
 		port = $port
 	C
-	"${within[@]}" "$bin/ncd" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
+	"${within[@]}" "${ncd_by[@]}" "$bin/ncd" -c "$dir/$1.conf" >"$dir/$1.log" 2>&1 &
 	pids+=($!)
 }
 channels_up() {

@@ -151,6 +151,17 @@ copies_permitted() {
 		>/etc/systemd/system/ncd.service.d/copy.conf
 	systemctl daemon-reload && systemctl restart ncd.service && large_calls && [ "$(pieces)" -gt 0 ]
 }
+# Priorities are the unit's: every thread has them, worker threads among them.
+# scheduling PATTERN - what ps says of each thread: class, real-time priority, nice.
+scheduling() { ps -L -o cls=,rtprio=,ni=,comm= -p "$(show MainPID)" | grep -c "$1"; }
+threads() { find "/proc/$(show MainPID)/task" -mindepth 1 -maxdepth 1 | wc -l; }
+priority() {
+	printf '[Service]\n%s\n' "$1" >/etc/systemd/system/ncd.service.d/priority.conf
+	systemctl daemon-reload && systemctl restart ncd.service && until_true 10 ncd-stat &&
+		[ "$(scheduling "$2")" -eq "$(threads)" ] && carried
+}
+nice_by_unit() { priority 'Nice=-10' '^ *TS  *-  *-10 '; }
+fifo_by_unit() { priority $'CPUSchedulingPolicy=fifo\nCPUSchedulingPriority=5' '^ *FF  *5 '; }
 stopped() { systemctl stop ncd.socket ncd.service && [ "$(show Result)" = success ] && ! active; }
 
 check "systemd-analyze verify finds nothing" verified
@@ -175,6 +186,8 @@ check "works after the restart" works_again
 check "kill -9: restarted" killed_restarted
 check "works after the kill" works_again
 check "copy workers serve the own user, if the unit permits" copies_permitted
+check "Nice= holds for every thread" nice_by_unit
+check "CPUSchedulingPolicy=fifo holds for every thread" fifo_by_unit
 check "stops in order" stopped
 echo "--- journal"
 journal | tail -n 40
