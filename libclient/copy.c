@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 
+#include "iov.h"
 #include "sock.h"
 
 #define PIECE_BYTES (128u << 10)
@@ -46,7 +47,7 @@ static ssize_t copy_checked(enum copy_way way, uint8_t *ring, uint8_t *user, siz
 			      : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
 }
 
-size_t copy_here(enum copy_way way, uint8_t *ring, uint8_t *user, size_t bytes)
+static size_t copy_here(enum copy_way way, uint8_t *ring, uint8_t *user, size_t bytes)
 {
 	size_t done = 0;
 
@@ -258,7 +259,9 @@ static bool parts_publish(const struct copy_run *run, const struct part *part, u
 	return true;
 }
 
-size_t copy_run(const struct copy_run *run)
+/* Copies the bytes of @run with the help of copy workers, and publishes them in order, bit by bit.
+ * Returns how many: less than asked if the next byte of the caller's memory is not to be had. */
+static size_t run_parts(const struct copy_run *run)
 {
 	struct copier *cp = run->s->att->copier;
 	struct part part[PARTS_MAX];
@@ -285,6 +288,38 @@ size_t copy_run(const struct copy_run *run)
 			good = parts_publish(run, part, nr, &front, &done);
 	}
 	return done;
+}
+
+/* The same by this thread alone: up to the end of the ring. */
+static size_t run_alone(const struct copy_run *run)
+{
+	size_t done = copy_here(run->way, run->ring + run->at, run->user, run->bytes);
+
+	return done > 0 && run->publish(run->s, done) ? done : 0;
+}
+
+int copy_large(struct copy_run *run, struct iov_cursor *iov, size_t bytes, size_t *ret_done)
+{
+	size_t done;
+
+	run->bytes = iov_contiguous(iov, &run->user);
+	if (run->bytes > bytes)
+		run->bytes = bytes;
+	if (run->bytes > COPY_RUN_MAX)
+		run->bytes = COPY_RUN_MAX;
+	if (copy_wanted(run->s->att, run->bytes)) {
+		done = run_parts(run);
+	} else {
+		if (run->bytes > run->alone)
+			run->bytes = run->alone;
+		if (run->bytes > run->ring_bytes - run->at)
+			run->bytes = run->ring_bytes - run->at;
+		done = run_alone(run);
+	}
+	iov_skip(iov, done);
+	*ret_done = done;
+	/* One that has become shared may have gone: the rest goes the other way. */
+	return done < run->bytes && !flag_get(&run->s->shared) ? -EFAULT : 0;
 }
 
 /* ---- the copier ---- */

@@ -15,11 +15,12 @@
 
 #include "attach.h"
 
+struct iov_cursor;
 struct nc_sock;
 
 /* Calls that move less do not gain by it: a wake-up costs as much as half of this copied. */
 #define COPY_MIN_BYTES (256u << 10)
-/* Most that copy_run takes at once. */
+/* Most that copy_large takes at once. */
 #define COPY_RUN_MAX   (4u << 20)
 
 struct copier {
@@ -44,11 +45,12 @@ struct copy_run {
 	struct nc_sock *s;
 	enum copy_way way;
 	uint8_t *user;
-	size_t bytes;    /* up to COPY_RUN_MAX, and in the ring */
+	size_t bytes;
 	uint8_t *ring;   /* its first byte */
 	uint32_t ring_bytes;
 	uint32_t at;     /* place of the first byte in it */
 	uint32_t segment;
+	uint32_t alone;  /* most that this thread copies before it publishes */
 	bool (*publish)(struct nc_sock *s, uint64_t bytes); /* false: they do not count */
 };
 
@@ -63,13 +65,12 @@ void copier_close_fds(struct copier *cp);
 void copier_dead(struct copier *cp);
 
 /*
- * Copies the bytes of @run, with the help of copy workers, and publishes them in order, bit by bit.
- * Returns how many: less than asked if the next byte of the caller's memory is not to be had.
+ * Of a large call: moves up to @bytes, for which there is room or which are there, between the
+ * next memory of @iov and the ring, and publishes them; by copy workers too where that pays; all of
+ * it so that a wrong address is told. @run: all but user and bytes. 0, or -EFAULT; *ret_done bytes
+ * are published, and @iov stands behind them.
  */
-size_t copy_run(const struct copy_run *run);
-
-/* The same by this thread alone, without publishing, for a place that does not wrap. */
-size_t copy_here(enum copy_way way, uint8_t *ring, uint8_t *user, size_t bytes);
+int copy_large(struct copy_run *run, struct iov_cursor *iov, size_t bytes, size_t *ret_done);
 
 static inline bool copy_wanted(const struct attachment *att, size_t bytes)
 {

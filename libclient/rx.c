@@ -268,7 +268,7 @@ static ssize_t rx_peek(struct nc_sock *s, struct iov_cursor *to, size_t len, int
 	return bytes;
 }
 
-/* As tx_put_large: up to @bytes, which are there; *ret_done of them are released. */
+/* Of a large call: up to @bytes, which are there; see copy_large. */
 static int rx_get_large(struct nc_sock *s, struct iov_cursor *to, size_t bytes, size_t *ret_done)
 {
 	struct copy_run run = { .s = s,
@@ -277,29 +277,10 @@ static int rx_get_large(struct nc_sock *s, struct iov_cursor *to, size_t bytes, 
 				.ring_bytes = s->rx.bytes,
 				.at = rx_place(s),
 				.segment = s->rx.segment,
+				.alone = s->rx.bytes / 4,
 				.publish = rx_release };
-	size_t done, n = iov_contiguous(to, &run.user);
 
-	if (n > bytes)
-		n = bytes;
-	if (n > COPY_RUN_MAX)
-		n = COPY_RUN_MAX;
-	if (copy_wanted(s->att, n)) {
-		run.bytes = n;
-		done = copy_run(&run);
-	} else {
-		if (n > run.ring_bytes / 4)
-			n = run.ring_bytes / 4;
-		if (n > run.ring_bytes - run.at)
-			n = run.ring_bytes - run.at;
-		done = copy_here(COPY_OUT, run.ring + run.at, run.user, n);
-		if (done > 0 && !rx_release(s, done))
-			done = 0;
-	}
-	iov_skip(to, done);
-	*ret_done = done;
-	/* One that has become shared may have gone: the rest is received the other way. */
-	return done < n && !flag_get(&s->shared) ? -EFAULT : 0;
+	return copy_large(&run, to, bytes, ret_done);
 }
 
 /* The same of any other call. By quarters, so that credit goes out while the rest is copied. */

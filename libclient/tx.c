@@ -225,10 +225,7 @@ static void tx_copy(struct nc_sock *s, struct iov_cursor *from, size_t bytes)
 	iov_gather(from, s->tx.base, bytes - first);
 }
 
-/*
- * Of a large call: up to @bytes, for which there is room, by copy workers too where that pays; all
- * of it so that a wrong address is told. 0, or -EFAULT; *ret_done bytes are published.
- */
+/* Of a large call: up to @bytes, for which there is room; see copy_large. */
 static int tx_put_large(struct nc_sock *s, struct iov_cursor *from, size_t bytes, size_t *ret_done)
 {
 	struct copy_run run = { .s = s,
@@ -237,27 +234,10 @@ static int tx_put_large(struct nc_sock *s, struct iov_cursor *from, size_t bytes
 				.ring_bytes = tx_ring_bytes(s),
 				.at = tx_place(s),
 				.segment = s->tx.segment,
+				.alone = TX_PIECE_BYTES,
 				.publish = tx_publish };
-	size_t done, n = iov_contiguous(from, &run.user);
 
-	if (n > bytes)
-		n = bytes;
-	if (copy_wanted(s->att, n)) {
-		run.bytes = n;
-		done = copy_run(&run);
-	} else {
-		if (n > TX_PIECE_BYTES)
-			n = TX_PIECE_BYTES;
-		if (n > run.ring_bytes - run.at)
-			n = run.ring_bytes - run.at;
-		done = copy_here(COPY_IN, run.ring + run.at, run.user, n);
-		if (done > 0 && !tx_publish(s, done))
-			done = 0;
-	}
-	iov_skip(from, done);
-	*ret_done = done;
-	/* One that has become shared may have gone: the rest is sent the other way. */
-	return done < n && !flag_get(&s->shared) ? -EFAULT : 0;
+	return copy_large(&run, from, bytes, ret_done);
 }
 
 /* The same of any other call. */
