@@ -152,16 +152,18 @@ copies_permitted() {
 	systemctl daemon-reload && systemctl restart ncd.service && large_calls && [ "$(pieces)" -gt 0 ]
 }
 # Priorities are the unit's: every thread has them, worker threads among them.
-# scheduling PATTERN - what ps says of each thread: class, real-time priority, nice.
-scheduling() { ps -L -o cls=,rtprio=,ni=,comm= -p "$(show MainPID)" | grep -c "$1"; }
-threads() { find "/proc/$(show MainPID)/task" -mindepth 1 -maxdepth 1 | wc -l; }
+# scheduling - of all threads: policy (0: SCHED_OTHER, 1: SCHED_FIFO), real-time priority, nice.
+scheduling() {
+	sed 's/.*) //' "/proc/$(show MainPID)/task/"*/stat | awk '{ print $39, $38, $17 }' | sort -u
+}
 priority() {
 	printf '[Service]\n%s\n' "$1" >/etc/systemd/system/ncd.service.d/priority.conf
-	systemctl daemon-reload && systemctl restart ncd.service && until_true 10 ncd-stat &&
-		[ "$(scheduling "$2")" -eq "$(threads)" ] && carried
+	systemctl daemon-reload && systemctl restart ncd.service && until_true 10 ncd-stat || return 1
+	scheduling
+	[ "$(scheduling)" = "$2" ] && carried
 }
-nice_by_unit() { priority 'Nice=-10' '^ *TS  *-  *-10 '; }
-fifo_by_unit() { priority $'CPUSchedulingPolicy=fifo\nCPUSchedulingPriority=5' '^ *FF  *5 '; }
+nice_by_unit() { priority 'Nice=-10' '0 0 -10'; }
+fifo_by_unit() { priority $'CPUSchedulingPolicy=fifo\nCPUSchedulingPriority=5' '1 5 0'; }
 stopped() { systemctl stop ncd.socket ncd.service && [ "$(show Result)" = success ] && ! active; }
 
 check "systemd-analyze verify finds nothing" verified
