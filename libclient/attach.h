@@ -25,6 +25,7 @@
 #include "ncd/ring.h"
 #include "ncd/shm_abi.h"
 
+#include "handover.h"
 #include "lock.h"
 
 struct nc_sock;
@@ -44,6 +45,7 @@ struct app_port {
 	/* Submission queue of queue pair 0, used by all threads. */
 	alignas(NCD_CACHE_LINE) struct lock sq_lock;
 	struct ring sq;
+	struct handover handover;
 
 	/* Lower slots: given out first `fresh` up, then first in first out. */
 	alignas(NCD_CACHE_LINE) struct lock slot_lock;

@@ -17,8 +17,36 @@ static void port_ring_doorbell(struct app_port *p)
 				    1); /* fails only when the counter is full: awake */
 }
 
+/* How many words the worker has not taken; looked at only if it may be @want. Under sq_lock. */
+static uint32_t backlog(struct app_port *p, uint32_t want)
+{
+	if (p->sq.own - p->sq.foreign >= want) {
+		/* RECYCLE, producer end. */
+		uint32_t head = atomic_load_explicit(&p->sq.shm->head, memory_order_acquire);
+
+		if (p->sq.own - head <= p->sq.capacity)
+			p->sq.foreign = head;
+	}
+	return p->sq.own - p->sq.foreign;
+}
+
+/* Lets the worker have the core, and learns from what comes of it. */
+static void hand_over(struct app_port *p, uint32_t due)
+{
+	uint64_t start_ns = clock_now_ns(), away_ns;
+
+	(void)sched_yield(); /* cannot fail */
+	away_ns = clock_now_ns() - start_ns;
+	lock_take(&p->sq_lock);
+	handover_done(&p->handover, away_ns, backlog(p, due) < due);
+	lock_release(&p->sq_lock);
+}
+
 void port_submit(struct app_port *p, uint64_t word)
 {
+	uint32_t due;
+	bool over;
+
 	lock_take(&p->sq_lock);
 	while (ring_push(&p->sq, word) == -EAGAIN) {
 		port_ring_doorbell(p);
@@ -29,7 +57,12 @@ void port_submit(struct app_port *p, uint64_t word)
 		lock_take(&p->sq_lock);
 	}
 	port_ring_doorbell(p);
+	handover_count(&p->handover, (uint32_t)word);
+	due = handover_due(&p->handover);
+	over = backlog(p, due) >= due;
 	lock_release(&p->sq_lock);
+	if (over)
+		hand_over(p, due);
 }
 
 static bool slot_free(struct app_port *p, uint32_t nr)
