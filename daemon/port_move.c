@@ -18,7 +18,7 @@
 
 #define MOVES_A_TURN 64u
 
-/* What the application cannot have touched, and no other change is under way of. */
+/* An application that is honest cannot have touched it, and no other change is under way. */
 #define UNTOUCHED_NOT                                                                              \
 	(FLOW_ENDED | FLOW_DONE | FLOW_RELEASED | FLOW_SHUTDOWN | FLOW_EXCHANGE | FLOW_RETIRE |    \
 	 FLOW_GROW | FLOW_MOVE)
@@ -33,7 +33,8 @@ static struct flow *queue_claim(struct listener *l, uint32_t index)
 	struct flow *f = word < p->layout.slots ? p->slot[word].flow : NULL;
 
 	if (!f || f->listener != l->number || !(f->flags & FLOW_ACCEPT) ||
-	    f->accept_at != index || f->flags & UNTOUCHED_NOT || f->cookie)
+	    f->accept_at != index || f->flags & UNTOUCHED_NOT || f->cookie || f->tx_tail ||
+	    f->rx_head)
 		return NULL;
 	if (ring_claim(&l->accept, index) != word)
 		return NULL;
