@@ -322,7 +322,7 @@ static bool flow_may_grow(const struct flow *f)
 /* False while a channel names an old ring. */
 static bool retired(struct worker *w, struct flow *f)
 {
-	struct port *p = f->old_port ? f->old_port : f->port;
+	struct port *p = f->port;
 
 	if (ring_lent(w, &f->tx_old) || ring_lent(w, &f->rx_old))
 		return false;
@@ -333,9 +333,6 @@ static bool retired(struct worker *w, struct flow *f)
 	arena_give(p->arena, &f->tx_old);
 	arena_give(p->arena, &f->rx_old);
 	port_trim_later(w, p);
-	if (f->old_port)
-		f->old_port->retiring--;
-	f->old_port = NULL;
 	/* The next step had to wait for this. */
 	if (flow_may_grow(f))
 		flow_grow(w, f);
