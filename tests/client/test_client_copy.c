@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client_test.h"
+#include "share.h"
 
 #define LARGE  (1u << 20) /* and the rings of these tests */
 #define PIECE  (128u << 10)
@@ -317,6 +318,70 @@ static void a_call_that_may_not_wait_takes_what_there_is(void **state)
 	(void)munmap(out, 2 * LARGE);
 }
 
+/* A call that is about to move as much again as it has, with the caller asleep: its socket becomes
+ * shared, and its stream goes away and comes back. Returns where it is then. */
+static struct fake_slot shared_meanwhile(struct fake *f, const struct large *l, uint64_t tail,
+					 uint64_t head)
+{
+	struct fake_slot at;
+	uint32_t piece;
+
+	assert_true(fake_copy_queued(f) > 0);
+	assert_false(fake_copy_take(f, &piece)); /* the caller has copied them all */
+	share_one(l->c.s);
+	assert_int_equal(fake_asked(f, CTL_SHARE), 1);
+	at = fake_take_next(f, tail, head, -1);
+	fake_move(f, l->p, tail, head);
+	return at;
+}
+
+static void a_send_goes_on_alone_when_its_socket_becomes_shared(void **state)
+{
+	struct fake *f = *state;
+	struct large l = large(f);
+	uint8_t *out = memory(2 * LARGE);
+	struct fake_slot at;
+	size_t got = 0;
+
+	pattern_fill(out, 2 * LARGE, 0);
+	l.c.buf = out;
+	l.c.len = 2 * LARGE;
+	assert_true(nc_pollfd(l.c.s) >= 0);
+	call_start(&l.c);
+	fake_await_wish(f, l.p, NOTIFY_FUTEX(EV_OUT));
+	at = shared_meanwhile(f, &l, LARGE, 0);
+	FAKE_AWAIT((got += fake_take(f, at, l.in + got, LARGE - got)) == LARGE);
+	assert_int_equal(call_end(&l.c), 2 * LARGE);
+	pattern_check(l.in, LARGE, LARGE);
+	assert_int_equal(fake_copy_queued(f), 0);
+	large_end(f, &l);
+	(void)munmap(out, 2 * LARGE);
+}
+
+static void a_receive_goes_on_alone_when_its_socket_becomes_shared(void **state)
+{
+	struct fake *f = *state;
+	struct large l = large(f);
+	uint8_t *in = memory(2 * LARGE);
+	struct fake_slot at;
+
+	assert_int_equal(fake_put(f, l.p, l.out, LARGE), LARGE);
+	l.c = (struct call){ .run = run_recv, .s = l.c.s, .flags = MSG_WAITALL };
+	l.c.buf = in;
+	l.c.len = 2 * LARGE;
+	assert_true(nc_pollfd(l.c.s) >= 0);
+	call_start(&l.c);
+	fake_await_wish(f, l.p, NOTIFY_FUTEX(EV_IN));
+	at = shared_meanwhile(f, &l, 0, LARGE);
+	pattern_fill(l.out, LARGE, LARGE);
+	assert_int_equal(fake_put(f, at, l.out, LARGE), LARGE);
+	assert_int_equal(call_end(&l.c), 2 * LARGE);
+	pattern_check(in, 2 * LARGE, 0);
+	assert_int_equal(fake_copy_queued(f), 0);
+	large_end(f, &l);
+	(void)munmap(in, 2 * LARGE);
+}
+
 /* Threads with a socket each, and one for two of them. */
 static long echo_large(struct call *c)
 {
@@ -366,6 +431,8 @@ int main(void)
 		COPY_TEST(a_fault_of_a_copy_worker_is_looked_at_again),
 		COPY_TEST(a_wrong_address_is_an_error_after_what_was_right),
 		COPY_TEST(lists_of_buffers_are_copied_as_they_come),
+		COPY_TEST(a_send_goes_on_alone_when_its_socket_becomes_shared),
+		COPY_TEST(a_receive_goes_on_alone_when_its_socket_becomes_shared),
 		COPY_TEST(a_call_that_may_not_wait_takes_what_there_is),
 		cmocka_unit_test_setup_teardown(threads_share_the_copy_workers, start_plain, stop),
 	};
