@@ -11,22 +11,6 @@
 
 #define LARGE (4 * RIG_RING)
 
-static int set_up(void **state)
-{
-	struct rig *r = malloc(sizeof(*r));
-
-	rig_init(r);
-	*state = r;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	rig_fini(*state);
-	free(*state);
-	return 0;
-}
-
 /* Connects over one channel of @class. Returns the opener's stream. */
 static struct stream *established(struct rig *r, enum stream_class class)
 {
@@ -259,7 +243,7 @@ static void an_rx_ring_is_pressed_when_it_is_filled_and_read(void **state)
 	assert_true(engine_rx_pressed(t));
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, rig_set_up, rig_tear_down)
 
 int main(void)
 {
