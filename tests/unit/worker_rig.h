@@ -366,6 +366,21 @@ static inline void rig_stop(struct rig *r)
 				close(r->link[i][k].fd);
 }
 
+/* Both, with memory for it. */
+static inline struct rig *rig_new(enum io_choice io, uint32_t spin_us)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	rig_start(r, io, spin_us);
+	return r;
+}
+
+static inline void rig_free(struct rig *r)
+{
+	rig_stop(r);
+	free(r);
+}
+
 /* ---- the application ---- */
 
 static inline void app_submit(struct rig_host *h, uint64_t word)
