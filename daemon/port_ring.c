@@ -118,7 +118,8 @@ bool ring_lent(const struct worker *w, const struct arena_block *b)
 	return b->base && engine_ring_lent(w->engine, b->base, b->bytes);
 }
 
-void flow_retire(struct worker *w, struct flow *f)
+/* Old rings go back to the arena once no channel names them. */
+static void flow_retire(struct worker *w, struct flow *f)
 {
 	if (f->flags & FLOW_RETIRE)
 		return;

@@ -242,7 +242,6 @@ void flow_retire_end(struct worker *w, struct flow *f);
 /* Asks control for a segment of at least @bytes, unless one was asked for. */
 void memory_ask(struct worker *w, struct port *p, uint64_t bytes);
 /* Old rings go back to the arena once no channel names them. */
-void flow_retire(struct worker *w, struct flow *f);
 uint32_t ports_retire(struct worker *w);
 bool ring_lent(const struct worker *w, const struct arena_block *b);
 
