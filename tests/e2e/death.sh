@@ -114,15 +114,27 @@ killed_daemon() {
 case_kill_daemon_of_sender() { killed_daemon here; }
 case_kill_daemon_of_receiver() { killed_daemon there; }
 
+# both_draining SECONDS - so long here waits for its streams when it is asked to end. Sets $daemon.
+both_draining() {
+	config here
+	config there
+	sed -i "s/^drain_seconds.*/drain_seconds = $1/" "$dir/here.conf"
+	start here
+	start there
+	connected
+	daemon=${pid_of[here]}
+}
+# cut_off - who feeds hears that its daemon has ended.
+cut_off() {
+	echo more >&"$feed" # it sleeps in read(2), and can only learn it when it sends
+	ends 5 $fed && fail "the sender ended well though its daemon ended"
+	reset_told src.cat.log
+}
+
 # SIGTERM in the middle of a transfer: it goes on to its end, then the daemon ends.
 case_term_drains() { # quick
 	local daemon refused
-	both
-	sed -i 's/^drain_seconds.*/drain_seconds = 30/' "$dir/here.conf"
-	stop here
-	start here
-	connected
-	daemon=${pid_of[here]}
+	both_draining 30
 	random_file 500000 part
 	listen there 7001 got
 	feed here src "${address[there]}" 7001
@@ -145,12 +157,7 @@ case_term_drains() { # quick
 
 case_second_term_ends_at_once() {
 	local daemon
-	both
-	sed -i 's/^drain_seconds.*/drain_seconds = 600/' "$dir/here.conf"
-	stop here
-	start here
-	connected
-	daemon=${pid_of[here]}
+	both_draining 600
 	listen there 7001 got
 	feed here src "${address[there]}" 7001
 	echo bytes >&"$feed"
@@ -161,9 +168,7 @@ case_second_term_ends_at_once() {
 	kill -TERM "$daemon"
 	ends 3 "$daemon" || fail "the daemon ended with status $?"
 	unset "pid_of[here]"
-	echo more >&"$feed" # it sleeps in read(2), and can only learn it when it sends
-	ends 5 $fed && fail "the sender ended well though its daemon ended"
-	reset_told src.cat.log
+	cut_off
 	ends 10 $listener && fail "the receiver ended well"
 	return 0
 }
@@ -181,9 +186,7 @@ case_drain_has_a_limit() {
 	kill -TERM "$daemon"
 	ends 6 "$daemon" || fail "the daemon ended with status $?"
 	unset "pid_of[here]"
-	echo more >&"$feed" # it sleeps in read(2), and can only learn it when it sends
-	ends 5 $fed && fail "the sender ended well though its daemon ended"
-	reset_told src.cat.log
+	cut_off
 	return 0
 }
 
