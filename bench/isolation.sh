@@ -27,6 +27,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
+wants() { case ,$rows, in *,$1,*) ;; *) return 1 ;; esac }
 core_a=${cores%,*} core_b=${cores#*,}
 
 # line WORDS METRIC VIA [RELATION GOAL]... - one line; a goal like 300us is for the value itself.
@@ -90,22 +91,22 @@ cat <<-T
 	| workload | metric | via | kernel TCP | ncd | median ratio | min .. max | winner | goal |
 	|---|---|---|---|---|---|---|---|---|
 T
-case ,$rows, in *,4a,* | *,4b,*) start_hosts ;; esac
-case ,$rows, in *,4a,*) cpu_bound ;; esac
-case ,$rows, in *,4b,*) prioritised "4b nice -20, priority 7" ;; esac
-hosts_gone
-case ,$rows, in *,4b,*)
-	ncd_by=(nice -n -10)
+if wants 4a || wants 4b; then
 	start_hosts
-	prioritised "4b, ncd at nice -10"
+	if wants 4a; then cpu_bound; fi
+	if wants 4b; then
+		prioritised "4b nice -20, priority 7"
+		hosts_gone
+		ncd_by=(nice -n -10)
+		start_hosts
+		prioritised "4b, ncd at nice -10"
+		ncd_by=()
+	fi
 	hosts_gone
-	ncd_by=()
-	;;
-esac
-case ,$rows, in *,4c,*)
+fi
+if wants 4c; then
 	make_spaces
 	for side in a b; do shape $side "$rate"; done
 	start_hosts
 	link_bound
-	;;
-esac
+fi

@@ -133,10 +133,26 @@ bool client_violates(struct client *c, const char *what);
 struct client_request *client_request_create(struct client *c, enum ctl_type type, uint32_t tag);
 /* Posts @cmd to @worker on behalf of @request. */
 void client_request_post(struct client_request *request, uint32_t worker, struct worker_cmd *cmd);
-/* True if workers may write to @fd: they never block on it. */
-bool client_fd_is_stream_socket(int fd);
+/* Posts a copy of @proto to each worker, or to none: -ENOMEM. */
+int client_request_post_all(struct client_request *request, const struct worker_cmd *proto);
 /* An answer of a worker has come. May free @c. */
 void client_request_back(struct client *c, struct client_request *request, int result);
+/* All have: replies with request->result and @value, frees @request. */
+void client_request_answer(struct client_request *request, uint32_t value);
+
+/* client_listen.c: false: @c has ended. */
+bool client_bind(struct client *c, const struct ctl_addr *msg);
+bool client_unbind(struct client *c, const struct ctl_addr *msg);
+bool client_listen(struct client *c, const struct ctl_addr *msg, const int *fds, uint32_t fd_nr);
+bool client_unlisten(struct client *c, const struct ctl_number *msg);
+/* All workers have answered a LISTEN or an UNLISTEN. */
+void client_listen_back(struct client *c, struct client_request *request);
+
+/* client_pollfd.c: false: @c has ended. */
+bool client_pollfd(struct client *c, const struct ctl_pollfd *msg, const int *fds, uint32_t fd_nr);
+bool client_cqfd(struct client *c, const struct ctl_number *msg, const int *fds, uint32_t fd_nr);
+/* True if workers may write to @fd: they never block on it. */
+bool client_fd_is_stream_socket(int fd);
 
 /* client_share.c: SHARE and TAKE. Descriptors that are taken become -1 in @fds. */
 bool client_share(struct client *c, const struct ctl_share *msg, int *fds, uint32_t fd_nr);

@@ -250,7 +250,8 @@ bool client_attach(struct client *c, const struct ctl_hello *hello)
 		(void)snprintf(why, sizeof(why),
 			       "library %.31s speaks versions %" PRIu32 " to %" PRIu32
 			       ", this ncd %u",
-			       hello->library, hello->version_min, hello->version_max, CTL_VERSION);
+			       hello->library_version, hello->version_min, hello->version_max,
+			       CTL_VERSION);
 		return client_refuse(c, -EPROTONOSUPPORT, why);
 	}
 	if (ctl->leaving)

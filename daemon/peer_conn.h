@@ -13,9 +13,11 @@
 #ifndef NCD_PEER_CONN_H
 #define NCD_PEER_CONN_H
 
+#include <event2/event.h>
+
 #include "ncd/wire.h"
 
-#include "peers.h"
+#include "peer_entry.h"
 #include "worker_cmd.h"
 
 #define CONN_TIMEOUT_SECONDS 3  /* to connect; and to say hello */
@@ -48,10 +50,28 @@ struct peer_conn {
 	uint32_t commands;       /* under way */
 };
 
+/* peer_dial.c */
 /* Begins a dial for @pl of @entry. A failure has been told to the peer's state already. */
 void conn_dial(struct peer_entry *entry, struct place *pl);
+
+/* peer_hello.c */
+/* The dial has succeeded: says our hello, and goes on with the answer. */
+void conn_ask(struct peer_conn *conn);
 /* Takes an accepted connection; @fd is the connection's, also if it is closed at once. */
 void conn_accept(struct peers *ps, int fd, const struct address *addr, uint16_t port);
+/* It says hello no more: it is up, or ends. */
+void greeting_ends(const struct peer_conn *conn);
+
+/* peer_conn.c */
+/* One on @fd, in the list. NULL: out of memory, and @fd is still the caller's. */
+struct peer_conn *conn_create(struct peers *ps, struct peer_entry *entry, int fd);
+/* @heard is called for @what (EV_*), or EV_TIMEOUT, in place of what was before. False: out of
+ * memory. */
+bool conn_await(struct peer_conn *conn, short what, event_callback_fn heard);
+/* It fails before it is up; if it has a place, its peer is told. */
+void conn_fail(struct peer_conn *conn, int error);
+/* Both hellos are said, conn->place is UP: the worker takes over. */
+void conn_up(struct peer_conn *conn, enum peer_verdict verdict);
 /* Has the worker drop a connection that is UP; closes and frees any other. */
 void conn_drop(struct peer_conn *conn);
 /* The worker has let go of it. */
@@ -60,18 +80,5 @@ void conn_dead(struct peer_conn *conn, const struct worker_event *ev);
 void conn_command_back(struct peer_conn *conn);
 /* Closes and frees it, whatever its state. */
 void conn_free(struct peer_conn *conn);
-
-/* peers.c, for the connection's turns in its peer's life. */
-void entry_dial_failed(struct peer_entry *entry, struct place *pl, int error);
-/* The peer has no room for @pl. */
-void entry_full(struct peer_entry *entry, struct place *pl);
-void entry_up(struct peer_entry *entry, const struct peer_conn *conn);
-void entry_lost(struct peer_entry *entry, struct place *pl, const struct worker_event *ev);
-/* The worker that waits for the dial of @pl, if any does, hears how it went. */
-void entry_answer(struct peer_entry *entry, struct place *pl, int error);
-/* Frees @entry if it is no longer configured and has no connection left. */
-void entry_reap(struct peer_entry *entry);
-/* Posts a command about @entry to all workers. */
-void entry_tell(struct peer_entry *entry, enum worker_cmd_type type, int error);
 
 #endif /* NCD_PEER_CONN_H */

@@ -17,7 +17,6 @@
 #include "ncd/limits.h"
 
 #include "config.h"
-#include "core/peer.h"
 #include "log.h"
 #include "stats.h"
 #include "workers.h"
@@ -25,22 +24,7 @@
 struct event;
 struct event_base;
 struct peer_conn;
-
-/* A [peer] of the config. */
-struct peer_entry {
-	struct peers *peers;
-	struct config_peer config; /* its own copy: outlives a reload */
-	uint32_t index;            /* at the workers */
-	struct peer core;
-	uint32_t cursor; /* which of its addresses is dialled next */
-	uint32_t links;  /* connections that workers have */
-	int told;        /* last error that the workers heard, 0: none */
-	int logged; /* last failure that was logged, a negative errno or minus a reason; 0: none */
-	bool up;    /* as last logged */
-	bool left;  /* has said GOAWAY */
-	bool removed; /* no longer configured: freed with its last connection */
-	struct log_limit limit;
-};
+struct peer_entry;
 
 struct peers {
 	/* The caller's, before peers_init. */

@@ -34,7 +34,7 @@ void port_slot_free(struct port *p, uint32_t slot)
 		upper_give(p, slot);
 }
 
-static void flow_detach(struct flow *f)
+void flow_detach(struct flow *f)
 {
 	if (!f->shm)
 		return;
@@ -154,7 +154,7 @@ void port_remove(struct worker *w, struct port *p)
 	port_moved_leave_all(w, p);
 	for (struct flow *f = p->flows; f; f = next) {
 		next = f->next;
-		if (f->flags & FLOW_MOVE)
+		if (f->flags & FLOW_PASS)
 			continue; /* it goes to another application */
 		if (f->cookie && !(f->flags & FLOW_RELEASED))
 			flow_let_go(w, f);
@@ -184,7 +184,7 @@ static void flow_free(struct worker *w, struct flow *f)
 
 static bool port_gone(const struct port *p)
 {
-	return p->removed && p->flow_nr == 0 && p->retiring == 0 && p->left_nr == 0 &&
+	return p->removed && p->flow_nr == 0 && p->left_nr == 0 &&
 	       !p->doorbell.lent && !p->active && !p->dirty;
 }
 
@@ -210,12 +210,12 @@ static void ports_gone(struct worker *w)
 uint32_t ports_reclaim(struct worker *w)
 {
 	struct flow **at = &w->reclaim;
-	uint32_t did = ports_retire(w) + ports_move(w) + ports_take(w) + ports_left(w);
+	uint32_t did = ports_retire(w) + ports_pass(w) + ports_take(w) + ports_left(w);
 
 	for (uint32_t nr = 0; *at && nr < RECLAIM_A_TURN; nr++) {
 		struct flow *f = *at;
 
-		if (f->flags & (FLOW_RETIRE | FLOW_MOVE) || ring_lent(w, &f->tx) ||
+		if (f->flags & (FLOW_RETIRE | FLOW_PASS) || ring_lent(w, &f->tx) ||
 		    ring_lent(w, &f->rx)) {
 			at = &f->reclaim_next;
 			continue;

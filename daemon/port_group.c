@@ -6,7 +6,7 @@
  * from the one that made the listening socket. With kernel sockets they would share one queue; here
  * each has its own, in its own region. So a stream goes to a member that waits, else to one that
  * has waited before, and what is in the queue of a member that is busy, or goes, is moved to one
- * that waits (port_move.c). One that never waits, as the parent of such processes, gets nothing
+ * that waits (port_pass.c). One that never waits, as the parent of such processes, gets nothing
  * while others do.
  *
  * The members are a ring; the engine knows one of them.

@@ -1,200 +1,334 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * port_move.c - a stream that nobody has accepted goes from one application's accept queue to
- * another's: of a listener of the same group, whose application waits while the first is busy, or
- * has gone.
+ * port_move.c - a stream goes from one application's port to another's, with what is unread and
+ * what is not acknowledged, and leaves a slot and rings behind. Why: port_share.c, port_pass.c.
  *
- * Its rings are exchanged for some in the other region, as when rings grow (port_ring.c); what has
- * been received is copied. Only what the application has not taken can go: whoever claims the word
- * in the queue has the stream (CLAIM in ncd/shm_abi.h).
- *
- *   in the queue of A --claimed--> FLOW_MOVE, in A's slot still --rings of B--> in the queue of B
- *                                      ^ | no memory yet, or a channel writes into its ring
- *                                      +-+ tried again each turn: what it waits for wakes us
+ *   port A                                     port B
+ *   slot, LIVE --last words pulled-->  flow_move: rings, a slot --> shown by who moved it
+ *     |
+ *     MOVED: says so; keeps the old rings until its library has closed it; called (SLOT_F_CALLED_*)
+ *     |      when something comes that nobody waits for where the stream is now
+ *     FREE   (of a stream without a slot: at once); rings: to the arena when no channel names them
  */
 #include <errno.h>
 
 #include "port_state.h"
 
-#define MOVES_A_TURN 64u
+#define MOVED_BLOCKS (sizeof(((struct moved *)0)->block) / sizeof(struct arena_block))
 
-/* What the application cannot have touched, and no other change is under way of. */
-#define UNTOUCHED_NOT                                                                              \
-	(FLOW_ENDED | FLOW_DONE | FLOW_RELEASED | FLOW_SHUTDOWN | FLOW_EXCHANGE | FLOW_RETIRE |    \
-	 FLOW_GROW | FLOW_MOVE)
+/* ---- what streams leave ---- */
 
-/* The stream at @index of the queue, taken out of it; or NULL: it is the application's. */
-static struct flow *queue_claim(struct listener *l, uint32_t index)
+static struct moved *moved_take(struct worker *w)
 {
-	struct port *p = l->port;
-	/* Relaxed: our own word, unless the application took it, or lies. */
-	uint64_t word = atomic_load_explicit(
-		&l->accept.shm->word[index & (l->accept.capacity - 1)], memory_order_relaxed);
-	struct flow *f = word < p->layout.slots ? p->slot[word].flow : NULL;
+	struct moved *m = w->moved_free;
 
-	if (!f || f->listener != l->number || !(f->flags & FLOW_ACCEPT) ||
-	    f->accept_at != index || f->flags & UNTOUCHED_NOT || f->cookie)
-		return NULL;
-	if (ring_claim(&l->accept, index) != word)
-		return NULL;
-	f->flags &= ~FLOW_ACCEPT;
-	return f;
+	if (m)
+		w->moved_free = m->next;
+	else if (w->moved_high < w->cfg.engine.streams)
+		m = &w->moved[w->moved_high++];
+	if (m)
+		*m = (struct moved){ .slot = SLOT_NONE };
+	return m;
 }
 
-static void move_later(struct worker *w, struct flow *f, uint64_t title)
+static void moved_give(struct worker *w, struct moved *m)
 {
-	f->title = title;
-	f->flags |= FLOW_MOVE;
-	f->move_next = NULL;
-	*w->moving_end = f;
-	w->moving_end = &f->move_next;
+	m->next = w->moved_free;
+	w->moved_free = m;
 }
 
-/* Rings of the same size in @p. 0, -EAGAIN: they have been asked for; -ENOBUFS. */
-static int rings_like(struct worker *w, struct port *p, const struct flow *f,
-		      struct arena_block *tx, struct arena_block *rx)
+/* Its rings are nobody's any more, but channels may still name them. */
+static void moved_left(struct worker *w, struct moved *m)
 {
-	if (arena_take(p->arena, f->tx.bytes, tx) == 0) {
-		if (arena_take(p->arena, f->rx.bytes, rx) == 0)
-			return 0;
-		arena_give(p->arena, tx);
+	m->flow = NULL;
+	m->slot = SLOT_NONE;
+	m->port->left_nr++;
+	m->next = w->left;
+	w->left = m;
+}
+
+static void moved_leave(struct worker *w, struct moved *m)
+{
+	struct port *p = m->port;
+
+	if (m->flow) {
+		struct moved **at = &m->flow->moved;
+
+		while (*at != m)
+			at = &(*at)->flow_next;
+		*at = m->flow_next;
 	}
-	if (w->now_ns < p->grow_ns)
-		return -ENOBUFS;
-	memory_ask(w, p, (uint64_t)f->tx.bytes + f->rx.bytes);
-	return -EAGAIN;
-}
-
-/* The stream receives to and sends from @tx and @rx, of another port. -EAGAIN. */
-static int rings_change(struct worker *w, struct flow *f, const struct arena_block *tx,
-			const struct arena_block *rx)
-{
-	struct ring_mem rx_ring = ring_of(rx), tx_ring = ring_of(tx);
-	int ret = engine_rx_exchange(w->engine, f->stream, &rx_ring, w->now_ns);
-
-	if (ret < 0)
-		return -EAGAIN; /* a receive into it is under way */
-	ret = engine_tx_exchange(w->engine, f->stream, &tx_ring);
-	assert(ret == 0); /* the application has sent nothing */
-	return 0;
-}
-
-/* 0; -EAGAIN: not yet; other: @to cannot have it. */
-static int flow_move(struct worker *w, struct flow *f, struct listener *to)
-{
-	struct arena_block tx = { 0 }, rx = { 0 };
-	struct port *from = f->port, *p = to->port;
-	uint32_t slot = port_upper_take(p);
-	int ret = slot == SLOT_NONE ? -ENOBUFS : rings_like(w, p, f, &tx, &rx);
-
-	if (ret == 0)
-		ret = rings_change(w, f, &tx, &rx);
-	if (ret < 0) {
-		arena_give(p->arena, &tx);
-		arena_give(p->arena, &rx);
-		if (slot != SLOT_NONE)
-			upper_give(p, slot);
-		return ret;
-	}
-	flow_stats_close(w, f);
-	port_slot_free(from, f->slot);
-	flow_unlink(f);
-	f->rx_old = f->rx;
-	f->tx_old = f->tx;
-	f->old_port = from;
-	from->retiring++;
-	flow_retire(w, f);
-	f->tx = tx;
-	f->rx = rx;
-	flow_link(p, f);
-	flow_present(w, f, to, slot);
-	return 0;
-}
-
-/* Where the stream is going to: by now it may be another than before, or none. */
-static int move_try(struct worker *w, struct flow *f)
-{
-	struct listener *l = engine_stream_listening(w->engine, f->stream);
-	int ret = 0;
-
-	if (f->flags & (FLOW_ENDED | FLOW_DONE) || !l || l->title != f->title)
-		return -ECONNRESET;
-	l = group_pick(w, l);
-	if (l->port->bad || l->port->removed || !listener_has_room(w, l))
-		return -ENOBUFS;
-	if (l->port != f->port)
-		ret = flow_move(w, f, l);
+	if (m->prev)
+		m->prev->next = m->next;
 	else
-		listener_push(w, l, f); /* back to where it was */
-	return ret;
+		p->moved = m->next;
+	if (m->next)
+		m->next->prev = m->prev;
+	port_slot_free(p, m->slot);
+	moved_left(w, m);
 }
 
-bool listener_pass(struct worker *w, struct listener *from, struct listener *to)
+void port_moved_leave(struct worker *w, struct port *p, uint32_t slot)
 {
-	struct flow *f = NULL;
+	moved_leave(w, &w->moved[p->slot[slot].next]);
+}
 
-	for (int nr = listener_waiting(from); !f && nr > 0; nr--) {
-		f = queue_claim(from, from->accept.own - (uint32_t)nr);
-		from->taken_end = from->accept.own - (uint32_t)nr + 1;
+void port_moved_leave_all(struct worker *w, struct port *p)
+{
+	while (p->moved)
+		moved_leave(w, p->moved);
+}
+
+static bool moved_lent(const struct worker *w, const struct moved *m)
+{
+	for (uint32_t i = 0; i < MOVED_BLOCKS; i++)
+		if (ring_lent(w, &m->block[i]))
+			return true;
+	return false;
+}
+
+static void moved_rings_give(struct worker *w, struct moved *m)
+{
+	struct port *p = m->port;
+
+	for (uint32_t i = 0; i < MOVED_BLOCKS; i++) {
+		/* As in flow_free: what is on its way out of these pages stays what it was. */
+		if (i < MOVED_BLOCKS / 2 && m->exposed && m->block[i].base)
+			arena_discard(&m->block[i]);
+		arena_give(p->arena, &m->block[i]);
 	}
-	if (!f)
-		return false;
-	if (flow_move(w, f, to) < 0)
-		move_later(w, f, from->title);
-	return true;
+	port_trim_later(w, p);
 }
 
-/* Parked before it had rings: it arrives again. */
-static void arrive_again(struct worker *w, struct flow *f, struct listener *member)
+uint32_t ports_left(struct worker *w)
 {
-	struct stream *s = f->stream;
-	int ret;
-
-	port_unpark_flow(f->port, f);
-	flow_forget(f->port, f);
-	engine_stream_set_user(s, NULL);
-	ret = port_incoming(w, s, member);
-	if (ret == 0)
-		engine_stream_admit(w->engine, s, w->now_ns);
-	else if (ret != -EAGAIN)
-		engine_stream_refuse(w->engine, s, w->now_ns);
-}
-
-void listener_hand_over(struct worker *w, struct listener *l, struct listener *member)
-{
-	struct flow *f, *next;
-
-	for (int nr = listener_waiting(l); nr > 0; nr--) {
-		f = queue_claim(l, l->accept.own - (uint32_t)nr);
-		if (f)
-			move_later(w, f, l->title);
-	}
-	for (f = l->port->parked_flows; f; f = next) {
-		next = f->parked_next;
-		if (f->listener == l->number)
-			arrive_again(w, f, member);
-	}
-}
-
-uint32_t ports_move(struct worker *w)
-{
-	struct flow **at = &w->moving, *f;
+	struct moved **at = &w->left;
 	uint32_t did = 0;
 
-	for (uint32_t nr = 0; (f = *at) && nr < MOVES_A_TURN; nr++) {
-		int ret = f->flags & FLOW_RELEASED ? 0 : move_try(w, f);
+	while (*at) {
+		struct moved *m = *at;
 
-		if (ret == -EAGAIN) {
-			at = &f->move_next;
+		if (moved_lent(w, m)) {
+			at = &m->next;
 			continue;
 		}
-		f->flags &= ~FLOW_MOVE;
-		*at = f->move_next;
-		if (w->moving_end == &f->move_next)
-			w->moving_end = at;
-		if (ret < 0)
-			flow_release(w, f, true, false);
+		*at = m->next;
+		m->port->left_nr--;
+		moved_rings_give(w, m);
+		moved_give(w, m);
 		did++;
 	}
 	return did;
+}
+
+/* ---- who waits at them ---- */
+
+static uint32_t wishes(struct slot_shm *shm)
+{
+	/* NOTIFY, daemon end. */
+	uint32_t n = atomic_load_explicit(&shm->notify, memory_order_seq_cst);
+
+	return (n | n >> 8 | n >> 16) & EV_ALL;
+}
+
+static uint32_t call_flags(uint32_t events)
+{
+	return (events & EV_IN ? SLOT_F_CALLED_IN : 0) | (events & EV_OUT ? SLOT_F_CALLED_OUT : 0);
+}
+
+static void moved_call(struct worker *w, struct moved *m, uint32_t events)
+{
+	struct slot_shm *shm = &m->port->slot_shm[m->slot];
+
+	if (m->port->bad)
+		return;
+	/* NOTIFY, daemon end: before the look at who waits. */
+	atomic_fetch_or_explicit(&shm->flags, call_flags(events), memory_order_seq_cst);
+	slot_notify(w, m->port, m->slot, shm, events & (EV_IN | EV_OUT));
+}
+
+void flow_call(struct worker *w, struct flow *f, uint32_t events)
+{
+	/* An end is for all who wait, and stays. */
+	if (f->shm && !(events & (EV_HUP | EV_ERR)))
+		events &= ~wishes(f->shm);
+	for (struct moved *m = f->moved; m && events; m = m->flow_next)
+		moved_call(w, m, events);
+}
+
+void flow_moved_end(struct worker *w, struct flow *f)
+{
+	struct moved *next;
+
+	for (struct moved *m = f->moved; m; m = next) {
+		next = m->flow_next;
+		m->flow = NULL;
+		m->flow_next = NULL;
+		moved_call(w, m, EV_IN | EV_OUT);
+	}
+	f->moved = NULL;
+}
+
+/* ---- moving ---- */
+
+/* Rings in @p that hold what is in those of @f. 0; -EAGAIN: more memory was asked for; -ENOBUFS. */
+static int rings_like(struct worker *w, struct port *p, const struct flow *f,
+		      struct arena_block *tx_block, struct arena_block *rx_block)
+{
+	uint32_t tx = f->tx.bytes, rx = f->rx.bytes;
+
+	/* The application may have taken it, and said so by the time that the stream moves. */
+	if (f->tx_next.base && f->tx_next.bytes > tx)
+		tx = f->tx_next.bytes;
+	if (arena_take(p->arena, tx, tx_block) == 0) {
+		if (arena_take(p->arena, rx, rx_block) == 0)
+			return 0;
+		arena_give(p->arena, tx_block);
+	}
+	if (w->now_ns < p->grow_ns)
+		return -ENOBUFS;
+	memory_ask(w, p, (uint64_t)tx + rx);
+	return -EAGAIN;
+}
+
+/* The last words of the process that had it. Its slot says MOVING from now on. */
+static void flow_pull_last(struct worker *w, struct flow *f)
+{
+	const char *why;
+
+	/* MOVE, daemon end. */
+	atomic_store_explicit(&f->shm->state, SLOT_MOVING, memory_order_seq_cst);
+	/* MOVE, daemon end: what is loaded behind these is at least as new. */
+	(void)atomic_load_explicit(&f->shm->tx_tail, memory_order_seq_cst);
+	(void)atomic_load_explicit(&f->shm->rx_head, memory_order_seq_cst);
+	if (!f->port->bad && flow_pull(w, f, &why) < 0)
+		port_bad(w, f->port, why);
+}
+
+/* What @f has in its port. */
+static struct moved rings_of(const struct flow *f)
+{
+	return (struct moved){
+		.port = f->port,
+		.slot = SLOT_NONE,
+		.exposed = engine_stream_tx_exposed(f->stream),
+		.block = { f->tx, f->tx_next, f->tx_old, f->rx, f->rx_prev, f->rx_old },
+	};
+}
+
+/* Into @m go the slot and the rings that the stream leaves; NULL: there is no slot, and nothing is
+ * lent. */
+static void flow_leave(struct worker *w, struct flow *f, struct moved *m)
+{
+	struct moved old = rings_of(f);
+	struct port *p = f->port;
+
+	f->tx_next = f->rx_prev = f->tx_old = f->rx_old = (struct arena_block){ 0 };
+	flow_retire_end(w, f);
+	flow_grow_end(f);
+	flow_unlink(f);
+	if (!m) {
+		moved_rings_give(w, &old);
+		return;
+	}
+	*m = old;
+	if (!f->shm) {
+		moved_left(w, m);
+		return;
+	}
+	m->slot = f->slot;
+	m->flow = f;
+	m->flow_next = f->moved;
+	f->moved = m;
+	m->next = p->moved;
+	if (m->next)
+		m->next->prev = m;
+	p->moved = m;
+	p->slot[f->slot].use = SLOT_USE_MOVED;
+	p->slot[f->slot].flow = NULL;
+	p->slot[f->slot].next = (uint32_t)(m - w->moved);
+}
+
+static void flow_carry(struct worker *w, struct flow *f, const struct arena_block *tx,
+		       const struct arena_block *rx)
+{
+	struct ring_mem tx_ring = ring_of(tx), rx_ring = ring_of(rx);
+	int ret;
+
+	f->flags |= FLOW_MOVING;
+	if (f->shm)
+		flow_pull_last(w, f);
+	ret = engine_tx_move(w->engine, f->stream, &tx_ring);
+	assert(ret == 0); /* as large as the one before */
+	f->rx_base = stream_rx_base(f->stream);
+	ret = engine_rx_exchange(w->engine, f->stream, &rx_ring, w->now_ns);
+	assert(ret == 0); /* it was asked before */
+	f->flags &= ~(FLOW_EXCHANGE | FLOW_ACCEPT | FLOW_MOVING);
+}
+
+static void flow_settle(struct port *p, struct flow *f, const struct arena_block *tx,
+			const struct arena_block *rx)
+{
+	uint64_t acked = stream_tx_acked(f->stream);
+
+	f->tx_head = acked < f->tx_tail ? acked : f->tx_tail; /* a FIN has an offset too */
+	f->tx = *tx;
+	f->rx = *rx;
+	f->tx_bytes = tx->bytes;
+	f->rx_bytes = rx->bytes;
+	if (f->tx_most < tx->bytes)
+		f->tx_most = tx->bytes;
+	f->tx_taken = f->rx_given = f->rx_refused = 0;
+	f->shm = NULL;
+	f->slot = SLOT_NONE;
+	f->listener = UINT32_MAX;
+	flow_link(p, f);
+}
+
+/* Tells the process that had it; @m is of its slot. */
+static void moved_tell(struct worker *w, const struct flow *f, struct moved *m)
+{
+	struct slot_shm *shm = &m->port->slot_shm[m->slot];
+
+	/* Relaxed, all: the state orders them. */
+	atomic_fetch_or_explicit(&shm->flags, call_flags(flow_events(f)), memory_order_relaxed);
+	atomic_store_explicit(&shm->moved_tail, f->tx_tail, memory_order_relaxed);
+	atomic_store_explicit(&shm->moved_head, f->rx_head, memory_order_relaxed);
+	/* MOVE, STATE, daemon ends; seq_cst for NOTIFY. */
+	atomic_store_explicit(&shm->state, SLOT_MOVED, memory_order_seq_cst);
+	slot_notify(w, m->port, m->slot, shm, EV_IN | EV_OUT);
+}
+
+int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_slot)
+{
+	struct moved now = rings_of(f), *m = NULL;
+	bool keeps = f->shm || moved_lent(w, &now);
+	struct arena_block tx, rx;
+	uint32_t slot;
+	int ret;
+
+	if (engine_rx_busy(w->engine, f->stream))
+		return -EAGAIN;
+	ret = rings_like(w, p, f, &tx, &rx);
+	if (ret < 0)
+		return ret;
+	slot = port_upper_take(p);
+	if (slot == SLOT_NONE)
+		goto err_rings;
+	if (keeps && !(m = moved_take(w)))
+		goto err_slot;
+	flow_carry(w, f, &tx, &rx);
+	flow_leave(w, f, m);
+	flow_settle(p, f, &tx, &rx);
+	if (m && m->flow)
+		moved_tell(w, f, m);
+	*ret_slot = slot;
+	return 0;
+
+err_slot:
+	upper_give(p, slot);
+err_rings:
+	arena_give(p->arena, &tx);
+	arena_give(p->arena, &rx);
+	return -ENOBUFS;
 }

@@ -45,7 +45,7 @@ static bool streams_left(const struct worker *w, const struct port *p)
 	return p->flow_nr < engine_streams_free(w->engine);
 }
 
-void flow_fill_slot(const struct flow *f, uint32_t listener)
+static void flow_fill_slot(const struct flow *f, uint32_t listener)
 {
 	struct slot_shm *shm = f->shm;
 	struct stream_info i;
@@ -112,7 +112,7 @@ static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s
 	return f;
 }
 
-void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot)
+static void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot)
 {
 	struct slot *sl = &p->slot[slot];
 
@@ -237,12 +237,15 @@ uint32_t port_upper_take(struct port *p)
 	return p->upper_high < p->layout.slots ? p->upper_high++ : SLOT_NONE;
 }
 
-void slot_clear(struct slot_shm *shm)
+/* What the application writes: of a slot that the daemon gives it. */
+static void slot_clear(const struct flow *f)
 {
-	/* The application's words still hold what the slot's last stream left; relaxed: STATE. */
-	atomic_store_explicit(&shm->tx_tail, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->tx_base, 0, memory_order_relaxed);
-	atomic_store_explicit(&shm->rx_head, 0, memory_order_relaxed);
+	struct slot_shm *shm = f->shm;
+
+	/* They still hold what the slot's last stream left; relaxed: STATE. */
+	atomic_store_explicit(&shm->tx_tail, f->tx_tail, memory_order_relaxed);
+	atomic_store_explicit(&shm->tx_base, f->tx_base, memory_order_relaxed);
+	atomic_store_explicit(&shm->rx_head, f->rx_head, memory_order_relaxed);
 	atomic_store_explicit(&shm->kick, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->notify, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->qp, 0, memory_order_relaxed);
@@ -251,23 +254,26 @@ void slot_clear(struct slot_shm *shm)
 	atomic_store_explicit(&shm->rx_want, 0, memory_order_relaxed);
 }
 
+void flow_show(struct worker *w, struct flow *f, uint32_t slot, uint32_t listener)
+{
+	flow_put_in_slot(f->port, f, slot);
+	slot_clear(f);
+	flow_fill_slot(f, listener);
+	flow_stats_open(w, f);
+	/* STATE, daemon end. */
+	atomic_store_explicit(&f->shm->state, SLOT_OPEN, memory_order_release);
+}
+
 void flow_present(struct worker *w, struct flow *f, struct listener *l, uint32_t slot)
 {
 	struct ring_wish wish = ring_wish(w, l->tx_bytes, l->rx_bytes);
-	struct slot_shm *shm;
 
-	flow_put_in_slot(l->port, f, slot);
 	/* One that comes from another queue may have larger ones. */
 	f->tx_most = wish.tx_most > f->tx.bytes ? wish.tx_most : f->tx.bytes;
 	f->rx_most = wish.rx_most > f->rx.bytes ? wish.rx_most : f->rx.bytes;
-	shm = f->shm;
-	slot_clear(shm);
 	f->flags |= FLOW_OPEN;
 	f->rx_base = stream_rx_base(f->stream); /* as of the bytes that are shown with it */
-	flow_fill_slot(f, l->number);
-	flow_stats_open(w, f);
-	/* STATE, daemon end. */
-	atomic_store_explicit(&shm->state, SLOT_OPEN, memory_order_release);
+	flow_show(w, f, slot, l->number);
 	listener_push(w, l, f);
 }
 

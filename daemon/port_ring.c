@@ -118,7 +118,8 @@ bool ring_lent(const struct worker *w, const struct arena_block *b)
 	return b->base && engine_ring_lent(w->engine, b->base, b->bytes);
 }
 
-void flow_retire(struct worker *w, struct flow *f)
+/* Old rings go back to the arena once no channel names them. */
+static void flow_retire(struct worker *w, struct flow *f)
 {
 	if (f->flags & FLOW_RETIRE)
 		return;
@@ -322,7 +323,7 @@ static bool flow_may_grow(const struct flow *f)
 /* False while a channel names an old ring. */
 static bool retired(struct worker *w, struct flow *f)
 {
-	struct port *p = f->old_port ? f->old_port : f->port;
+	struct port *p = f->port;
 
 	if (ring_lent(w, &f->tx_old) || ring_lent(w, &f->rx_old))
 		return false;
@@ -333,9 +334,6 @@ static bool retired(struct worker *w, struct flow *f)
 	arena_give(p->arena, &f->tx_old);
 	arena_give(p->arena, &f->rx_old);
 	port_trim_later(w, p);
-	if (f->old_port)
-		f->old_port->retiring--;
-	f->old_port = NULL;
 	/* The next step had to wait for this. */
 	if (flow_may_grow(f))
 		flow_grow(w, f);

@@ -52,7 +52,7 @@ struct slot {
 #define FLOW_EXCHANGE 0x200u /* a ring was given and is not taken, or the old one not left */
 #define FLOW_RETIRE   0x400u /* in worker.retire: old rings perhaps still lent */
 #define FLOW_GROW     0x800u /* in port.growing */
-#define FLOW_MOVE     0x1000u /* in worker.moving: taken back from an accept queue */
+#define FLOW_PASS     0x1000u /* in worker.passing: taken back from an accept queue, no slot */
 #define FLOW_MOVING   0x2000u /* on its way to another port */
 #define FLOW_HUNG     0x4000u /* shared, and nobody has its descriptor any more */
 
@@ -82,9 +82,8 @@ struct flow {
 	struct flow *reclaim_next;
 	struct flow *touched_next;
 	struct flow *parked_next;
-	struct flow *move_next;
-	struct port *old_port; /* whose tx_old and rx_old are, if not its own */
-	uint64_t title;        /* FLOW_MOVE: of the group that it came to */
+	struct flow *pass_next;
+	uint64_t title;        /* FLOW_PASS: of the group that it came to */
 	uint32_t listener;
 	uint32_t accept_at;
 	uint64_t cookie;     /* shared: of its descriptor; 0: it is not */
@@ -160,7 +159,6 @@ struct port {
 	uint64_t grow_ns;      /* memory was refused: not asked for again before */
 	struct flow *flows;
 	uint32_t flow_nr;
-	uint32_t retiring; /* flows of other ports whose old rings are ours */
 	struct moved *moved;  /* slots that streams have left */
 	uint32_t left_nr;     /* of them: closed, but rings perhaps still lent */
 	uint64_t active_ns; /* last time that words came */
@@ -208,11 +206,9 @@ void flow_forget(struct port *p, struct flow *f);
 void flow_present(struct worker *w, struct flow *f, struct listener *l, uint32_t slot);
 /* A slot of the upper half, or SLOT_NONE. */
 uint32_t port_upper_take(struct port *p);
-/* Tells all about @f but the slot's state, which the caller stores last. */
-void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot);
-void flow_fill_slot(const struct flow *f, uint32_t listener);
-/* What the application writes: of a slot that the daemon gives it. */
-void slot_clear(struct slot_shm *shm);
+/* Shows @f in @slot of its port, which the daemon gives to the application. @listener: where it
+ * came to, or UINT32_MAX. */
+void flow_show(struct worker *w, struct flow *f, uint32_t slot, uint32_t listener);
 
 /* port_ring.c: how large rings are, and how they grow */
 struct ring_wish {
@@ -246,7 +242,6 @@ void flow_retire_end(struct worker *w, struct flow *f);
 /* Asks control for a segment of at least @bytes, unless one was asked for. */
 void memory_ask(struct worker *w, struct port *p, uint64_t bytes);
 /* Old rings go back to the arena once no channel names them. */
-void flow_retire(struct worker *w, struct flow *f);
 uint32_t ports_retire(struct worker *w);
 bool ring_lent(const struct worker *w, const struct arena_block *b);
 
@@ -274,16 +269,34 @@ void group_pushed(struct worker *w, struct listener *l);
 void group_share(struct worker *w, struct listener *l);
 
 /* port_move.c */
+/*
+ * @f goes to @p, with rings there; *ret_slot is for it to be shown in (flow_show). 0; -EAGAIN: not
+ * yet, for want of memory or because a channel writes into its ring; -ENOBUFS.
+ */
+int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_slot);
+/* Events that nobody waits for where the stream is: tells those who do where it was. */
+void flow_call(struct worker *w, struct flow *f, uint32_t events);
+/* SQ_CLOSE of a slot that a stream has left; of all slots. */
+void port_moved_leave(struct worker *w, struct port *p, uint32_t slot);
+void port_moved_leave_all(struct worker *w, struct port *p);
+/* The stream ends: who waits at its old slots hears that. */
+void flow_moved_end(struct worker *w, struct flow *f);
+/* Rings of slots that were left go back to the arena once no channel names them. */
+uint32_t ports_left(struct worker *w);
+
+/* port_pass.c: accept queues of one group */
 /* The oldest stream in the queue of @from goes to @to, perhaps later. False: there is none. */
 bool listener_pass(struct worker *w, struct listener *from, struct listener *to);
 /* @l has left its group, of which @member is one: its queue goes to them. */
 void listener_hand_over(struct worker *w, struct listener *l, struct listener *member);
-uint32_t ports_move(struct worker *w);
+uint32_t ports_pass(struct worker *w);
 
 /* port_close.c */
 void upper_give(struct port *p, uint32_t slot);
 void port_close_slot(struct worker *w, struct port *p, uint32_t slot, uint32_t how);
 void port_slot_free(struct port *p, uint32_t slot);
+/* Takes @f out of its slot, if it has one. */
+void flow_detach(struct flow *f);
 /* The application lets go of @f; with @reset_after instead of FIN a RESET. */
 void flow_release(struct worker *w, struct flow *f, bool abort, bool reset_after);
 void flow_done(struct worker *w, struct flow *f);
@@ -299,15 +312,6 @@ uint32_t ports_take(struct worker *w);
 /* Those of a port that goes. */
 void port_take_cancel(struct worker *w, struct port *p);
 void flow_share_end(struct worker *w, const struct worker_cmd *cmd);
-/* Events that nobody waits for where the stream is: tells those who do where it was. */
-void flow_call(struct worker *w, struct flow *f, uint32_t events);
-/* SQ_CLOSE of a slot that a stream has left; of all slots. */
-void port_moved_leave(struct worker *w, struct port *p, uint32_t slot);
-void port_moved_leave_all(struct worker *w, struct port *p);
-/* The stream ends: who waits at its old slots hears that. */
-void flow_moved_end(struct worker *w, struct flow *f);
-/* Rings of slots that were left go back to the arena once no channel names them. */
-uint32_t ports_left(struct worker *w);
 
 /* port_deliver.c */
 uint32_t ports_deliver(struct worker *w);

@@ -82,7 +82,7 @@ struct worker {
 	struct port *dirty_ports;  /* wakes are due, by port.dirty_next */
 	struct flow *reclaim;  /* finished, rings perhaps still lent */
 	struct flow *retire;   /* with old rings, perhaps still lent */
-	struct flow *moving, **moving_end; /* on the way to another accept queue */
+	struct flow *passing, **passing_end; /* on the way to another accept queue */
 	uint64_t served;       /* streams given to groups */
 	struct flow *touched;  /* statistics to be written */
 	struct moved *moved;   /* cfg.engine.streams of them: those from moved_high on are new */

@@ -82,7 +82,7 @@ static int hello_send(int fd)
 		.version_max = CTL_VERSION,
 	};
 
-	explain(hello.library, sizeof(hello.library), "%s", nc_version());
+	explain(hello.library_version, sizeof(hello.library_version), "%s", nc_version());
 	explain(hello.program, sizeof(hello.program), "%s", program_invocation_short_name);
 	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) != (ssize_t)sizeof(hello))
 		return -errno;

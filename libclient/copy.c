@@ -241,16 +241,21 @@ static uint32_t parts_cut(const struct copy_run *run, struct part part[PARTS_MAX
 	return nr;
 }
 
-/* Publishes what is complete behind *front. False: it ends there, by a fault, or since another
- * process has the stream now. */
+/* They count: the socket is not shared, and who shares it needs the lock that the call holds. */
+static void run_publish(const struct copy_run *run, uint64_t bytes)
+{
+	(void)run->publish(run->s, bytes);
+}
+
+/* Publishes what is complete behind *front. False: it ends there, by a fault. */
 static bool parts_publish(const struct copy_run *run, const struct part *part, uint32_t nr,
 			  uint32_t *front, size_t *done)
 {
 	while (*front < nr && part[*front].done) {
 		const struct part *p = &part[*front];
 
-		if (p->copied > 0 && !run->publish(run->s, p->copied))
-			return false;
+		if (p->copied > 0)
+			run_publish(run, p->copied);
 		*done += p->copied;
 		if (p->copied < p->bytes)
 			return false;
@@ -295,7 +300,9 @@ static size_t run_alone(const struct copy_run *run)
 {
 	size_t done = copy_here(run->way, run->ring + run->at, run->user, run->bytes);
 
-	return done > 0 && run->publish(run->s, done) ? done : 0;
+	if (done > 0)
+		run_publish(run, done);
+	return done;
 }
 
 int copy_large(struct copy_run *run, struct iov_cursor *iov, size_t bytes, size_t *ret_done)
@@ -318,8 +325,7 @@ int copy_large(struct copy_run *run, struct iov_cursor *iov, size_t bytes, size_
 	}
 	iov_skip(iov, done);
 	*ret_done = done;
-	/* One that has become shared may have gone: the rest goes the other way. */
-	return done < run->bytes && !flag_get(&run->s->shared) ? -EFAULT : 0;
+	return done < run->bytes ? -EFAULT : 0;
 }
 
 /* ---- the copier ---- */

@@ -51,7 +51,7 @@ struct copy_run {
 	uint32_t at;     /* place of the first byte in it */
 	uint32_t segment;
 	uint32_t alone;  /* most that this thread copies before it publishes */
-	bool (*publish)(struct nc_sock *s, uint64_t bytes); /* false: they do not count */
+	bool (*publish)(struct nc_sock *s, uint64_t bytes);
 };
 
 /* Of @area, the part of segment 0; @doorbell_fd: one for each of @nr copy workers, the copier's on
@@ -65,10 +65,10 @@ void copier_close_fds(struct copier *cp);
 void copier_dead(struct copier *cp);
 
 /*
- * Of a large call: moves up to @bytes, for which there is room or which are there, between the
- * next memory of @iov and the ring, and publishes them; by copy workers too where that pays; all of
- * it so that a wrong address is told. @run: all but user and bytes. 0, or -EFAULT; *ret_done bytes
- * are published, and @iov stands behind them.
+ * Of a large call, of a socket that is not shared: moves up to @bytes, for which there is room or
+ * which are there, between the next memory of @iov and the ring, and publishes them; by copy
+ * workers too where that pays; all of it so that a wrong address is told. @run: all but user and
+ * bytes. 0, or -EFAULT; *ret_done bytes are published, and @iov stands behind them.
  */
 int copy_large(struct copy_run *run, struct iov_cursor *iov, size_t bytes, size_t *ret_done);
 

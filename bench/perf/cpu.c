@@ -33,7 +33,8 @@ static int stats_path(char *path, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-int cpu_daemon_pid(void)
+/* Process id from the counter page beside $NCD_SOCKET, or -errno (-ENOENT: there is none). */
+static int cpu_daemon_pid(void)
 {
 	unsigned char head[offsetof(struct stats_head, start_realtime_ns)];
 	uint32_t version, pid;
@@ -80,7 +81,8 @@ static uint64_t proc_stat_ns(int pid)
 	return (user + system) * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
-uint64_t cpu_of_process_ns(int pid)
+/* User and system time of all threads of process @pid; CPU_UNKNOWN if it cannot be read. */
+static uint64_t cpu_of_process_ns(int pid)
 {
 	clockid_t id;
 	uint64_t ns;

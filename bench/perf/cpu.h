@@ -12,11 +12,7 @@
 
 #define CPU_UNKNOWN UINT64_MAX
 
-/* Process id from the counter page beside $NCD_SOCKET, or -errno (-ENOENT: there is none). */
-int cpu_daemon_pid(void);
-/* User and system time of all threads of process @pid; CPU_UNKNOWN if it cannot be read. */
-uint64_t cpu_of_process_ns(int pid);
-/* Both: of the daemon, or CPU_UNKNOWN. */
+/* Of the daemon, all its threads; or CPU_UNKNOWN. */
 uint64_t cpu_of_daemon_ns(void);
 
 /* b - a, or CPU_UNKNOWN if one of them is. */

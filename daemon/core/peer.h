@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * peer.h - how the channels to one peer come up: who dials which, when again, and which of two
- * connections for the same place stays. Pure; driven by daemon/peers.c and tests/sim.
+ * connections for the same place stays. Pure; driven by daemon/peer*.c and tests/sim.
  *
  * Ownership: struct peer and its slots are the caller's memory.
  * Threading: control.

@@ -58,8 +58,8 @@ struct ctl_hello {
 	uint64_t magic;
 	uint32_t version_min; /* of this page and of shm_abi.h, together */
 	uint32_t version_max;
-	char library[32];     /* for messages, e.g. "0.1.0"; NUL-terminated */
-	char program[32];     /* for ncd-stat; NUL-terminated */
+	char library_version[32]; /* for messages, e.g. "0.1.0"; NUL-terminated */
+	char program[32];         /* for ncd-stat; NUL-terminated */
 };
 
 struct ctl_welcome {

@@ -17,6 +17,7 @@
 #include "../ncd_test.h"
 #include "fake_daemon.h"
 #include "ncclient.h"
+#include "process.h"
 
 #define RING 16384u /* the fake's default */
 
@@ -161,6 +162,22 @@ static inline struct fake *fresh(const struct fake_config *cfg)
 		assert_int_equal(nc_close(s), 0);
 	}
 	return f;
+}
+
+/* For TSan both sides have to be seen at the same addresses: with a first stream, so that the ring
+ * memory has been sent. */
+static inline void one_mapping(struct fake *f)
+{
+	struct attachment *att;
+	struct segment *seg;
+	int s = nc_socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(connect_to(s, FAKE_ECHO_PORT), 0);
+	assert_int_equal(process_attach(&att), 0);
+	assert_int_equal(attachment_segment(att, 1, &seg), 0);
+	fake_adopt(f, att->segment[0].base, seg->base);
+	attachment_put(att);
+	assert_int_equal(nc_close(s), 0);
 }
 
 static inline int start(void **state)

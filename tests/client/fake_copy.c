@@ -48,6 +48,17 @@ bool fake_copy_take(struct fake *f, uint32_t *ret_piece)
 	return taken;
 }
 
+uint32_t fake_copy_queued(struct fake *f)
+{
+	uint32_t nr = 0;
+
+	pthread_mutex_lock(&f->lock);
+	for (uint32_t i = 0; i < f->cfg.copy_workers; i++)
+		nr += atomic_load(&f->copy[i].shm->tail) - f->copy[i].own;
+	pthread_mutex_unlock(&f->lock);
+	return nr;
+}
+
 /* As far as the library's memory goes: this is the same process, and must not fault. */
 static uint32_t copy(struct fake *f, const struct copy_piece_shm *p)
 {

@@ -124,6 +124,8 @@ void fake_await_qp(struct fake *f, uint32_t qp);
 
 /* Takes the next piece that is posted to any of them: true, and its number. */
 bool fake_copy_take(struct fake *f, uint32_t *ret_piece);
+/* Pieces that were posted and that nobody has looked at, be they taken back. */
+uint32_t fake_copy_queued(struct fake *f);
 /* Copies a piece that was taken, as far as memory goes; or with @error nothing. It is done then. */
 void fake_copy_finish(struct fake *f, uint32_t piece, int error);
 /* True if the library has no piece under way. */

@@ -157,10 +157,10 @@ static void what_another_has_taken_is_not_read(void **state)
 	closed(f, s);
 }
 
-/* The stream moves between the look and the store, as it may in any nc_send and nc_recv. */
-static void what_is_stored_too_late_does_not_count(void **state)
+/* The stream moves between the look and the store, as it may in any nc_send and nc_recv; what is
+ * stored is in time, and counts, or not. */
+static void stored_beside_a_move(struct fake *f, bool in_time)
 {
-	struct fake *f = *state;
 	struct fake_slot old;
 	const void *in;
 	void *out;
@@ -169,34 +169,36 @@ static void what_is_stored_too_late_does_not_count(void **state)
 	assert_int_equal(fake_put(f, old, "abcd", 4), 4);
 	assert_int_equal(nc_reserve(s, 8, &out, 0), 8);
 	assert_int_equal(nc_peek(s, 8, &in, 0), 4);
-	fake_move(f, old, 0, 0);
-	assert_int_equal(nc_commit(s, 8), -EAGAIN);
-	assert_int_equal(nc_consume(s, 4), -EAGAIN);
+	fake_move(f, old, in_time ? 8 : 0, in_time ? 4 : 0);
+	assert_int_equal(nc_commit(s, 8), in_time ? 0 : -EAGAIN);
+	assert_int_equal(nc_consume(s, 4), in_time ? 0 : -EAGAIN);
 	closed(f, s);
+}
+
+static void what_is_stored_too_late_does_not_count(void **state)
+{
+	stored_beside_a_move(*state, false);
 }
 
 static void what_was_stored_in_time_counts(void **state)
 {
-	struct fake *f = *state;
-	struct fake_slot old;
-	const void *in;
-	void *out;
-	int s = shared(f, &old);
+	stored_beside_a_move(*state, true);
+}
 
-	assert_int_equal(fake_put(f, old, "abcd", 4), 4);
-	assert_int_equal(nc_reserve(s, 8, &out, 0), 8);
-	assert_int_equal(nc_peek(s, 8, &in, 0), 4);
-	fake_move(f, old, 8, 4);
-	assert_int_equal(nc_commit(s, 8), 0);
-	assert_int_equal(nc_consume(s, 4), 0);
-	closed(f, s);
+/* As the daemon names its end, @pair[1]. */
+static void name(const int pair[2], int domain, uint32_t stream)
+{
+	struct sockaddr_un sun;
+	socklen_t len = descriptor_name(&sun, DESCRIPTOR_STREAM, domain, descriptor_cookie(pair[0]),
+					(uint64_t)getpid() << 32 | stream);
+
+	assert_int_equal(bind(pair[1], (struct sockaddr *)&sun, len), 0);
 }
 
 static void a_descriptor_is_known_by_its_name(void **state)
 {
 	struct fake *f = *state;
 	struct sockaddr_in in;
-	struct sockaddr_un sun;
 	struct fake_slot at;
 	socklen_t len = sizeof(in);
 	int pair[2], domain = 0, s;
@@ -205,9 +207,7 @@ static void a_descriptor_is_known_by_its_name(void **state)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	assert_int_equal(share_adopt(pair[0], &domain), -ENOENT);
-	len = descriptor_name(&sun, DESCRIPTOR_STREAM, AF_INET, descriptor_cookie(pair[0]),
-			      (uint64_t)getpid() << 32 | 5);
-	assert_int_equal(bind(pair[1], (struct sockaddr *)&sun, len), 0);
+	name(pair, AF_INET, 5);
 	s = share_adopt(pair[0], &domain);
 	assert_true(s >= NC_SOCKET_BASE);
 	assert_int_equal(domain, AF_INET);
@@ -229,14 +229,10 @@ static void a_descriptor_is_known_by_its_name(void **state)
 static void one_that_was_never_used_is_closed_without_a_word(void **state)
 {
 	struct fake *f = *state;
-	struct sockaddr_un sun;
 	int pair[2], domain, s;
-	socklen_t len;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	len = descriptor_name(&sun, DESCRIPTOR_STREAM, AF_INET6, descriptor_cookie(pair[0]),
-			      (uint64_t)getpid() << 32 | 6);
-	assert_int_equal(bind(pair[1], (struct sockaddr *)&sun, len), 0);
+	name(pair, AF_INET6, 6);
 	s = share_adopt(pair[0], &domain);
 	assert_int_equal(domain, AF_INET6);
 	close(pair[0]);

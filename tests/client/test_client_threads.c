@@ -10,9 +10,7 @@
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 
-#include "attach.h"
 #include "client_test.h"
-#include "process.h"
 
 #define PORT 81
 
@@ -24,27 +22,6 @@ static struct fake *pumped(uint32_t workers)
 
 	fake_pump_start(f);
 	return f;
-}
-
-/* Once there is a first stream, so that the ring memory has been sent. */
-static void share_mapping(struct fake *f)
-{
-	struct attachment *att;
-	struct segment *seg;
-	int s = nc_socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(connect_to(s, FAKE_ECHO_PORT), 0);
-	assert_int_equal(process_attach(&att), 0);
-	assert_int_equal(attachment_segment(att, 1, &seg), 0);
-	fake_adopt(f, att->segment[0].base, seg->base);
-	attachment_put(att);
-	assert_int_equal(nc_close(s), 0);
-}
-
-/* Ends the fake; the library's mapping goes with its last socket. */
-static void pumped_stop(struct fake *f)
-{
-	fake_stop(f);
 }
 
 /* ---- both directions of one stream, a thread each ---- */
@@ -129,7 +106,7 @@ static void both_directions(void *(*send_run)(void *), void *(*receive_run)(void
 	pthread_t t[4];
 
 	if (share)
-		share_mapping(f);
+		one_mapping(f);
 	assert_int_equal(connect_to(c, PORT), 0);
 	a = nc_accept4(l, NULL, NULL, 0);
 	assert_true(a >= NC_SOCKET_BASE);
@@ -142,7 +119,7 @@ static void both_directions(void *(*send_run)(void *), void *(*receive_run)(void
 	assert_int_equal(nc_close(c), 0);
 	assert_int_equal(nc_close(a), 0);
 	assert_int_equal(nc_close(l), 0);
-	pumped_stop(f);
+	fake_stop(f);
 }
 
 static void streams_run_both_ways_at_once(void **state)
@@ -212,7 +189,7 @@ static void four_threads_accept_from_one_listener(void **state)
 	pthread_t a[ACCEPTORS], c[CLIENTS];
 
 	(void)state;
-	share_mapping(f);
+	one_mapping(f);
 	for (int i = 0; i < ACCEPTORS; i++)
 		pthread_create(&a[i], NULL, acceptor_run, &cr);
 	for (int i = 0; i < CLIENTS; i++)
@@ -223,7 +200,7 @@ static void four_threads_accept_from_one_listener(void **state)
 	assert_int_equal(nc_close(cr.l), 0);
 	for (int i = 0; i < ACCEPTORS; i++)
 		pthread_join(a[i], NULL);
-	pumped_stop(f);
+	fake_stop(f);
 }
 
 /* ---- one thread, many sockets ---- */
@@ -275,9 +252,9 @@ static void queue_serves_many_flows(void **state)
 	struct fake *f = pumped(2);
 
 	(void)state;
-	share_mapping(f);
+	one_mapping(f);
 	echoes_by_queue(f);
-	pumped_stop(f);
+	fake_stop(f);
 }
 
 /* The same through poll(2) and pollable descriptors, with messages larger than the ring. */
@@ -324,7 +301,7 @@ static void poll_serves_many_flows(void **state)
 	}
 	for (int i = 0; i < 8; i++)
 		assert_int_equal(nc_close(p[i].fd), 0);
-	pumped_stop(f);
+	fake_stop(f);
 }
 
 /* ---- sockets closed and made while others use the same numbers ---- */
@@ -367,7 +344,7 @@ static void stale_numbers_harm_nobody(void **state)
 	FAKE_AWAIT(atomic_load(&cr.served) == EACH);
 	assert_int_equal(nc_close(l), 0);
 	pthread_join(a, NULL);
-	pumped_stop(f);
+	fake_stop(f);
 }
 
 /* ---- the daemon dies under load ---- */
@@ -407,7 +384,7 @@ static void daemon_death_under_load_ends_all_calls(void **state)
 		FAKE_AWAIT(hang_up_on_all(f, &ended, 6));
 		for (int k = 0; k < 6; k++)
 			pthread_join(t[k], NULL);
-		pumped_stop(f);
+		fake_stop(f);
 	}
 }
 

@@ -92,8 +92,7 @@ case_unwritable_socket_path() {
 # After a crash the socket and the counters of the dead daemon are in the way; they are replaced.
 case_stale_socket_is_replaced() {
 	both
-	kill -KILL "${pid_of[here]}"
-	wait "${pid_of[here]}" 2>/dev/null
+	kill_daemon here
 	[ -S "$dir/here.sock" ] || fail "the socket of a killed daemon has gone by itself"
 	start here
 	connected
@@ -152,9 +151,7 @@ case_reload() { # quick
 	transfer here there 7003 part
 	# Gone: its streams and channels end, others are not taken.
 	listen there 7004 got
-	(on here "$OUT/ncd-cat" -q "${address[there]}" 7004 </dev/zero >/dev/null 2>&1) &
-	sender=$!
-	jobs_of_case+=("$sender")
+	pour 7004
 	expect 10 test -s "$dir/got"
 	without_peer=1 config here
 	hup here

@@ -45,8 +45,7 @@ case_copies() { # quick
 	on here "$OUT/ncd-stat" -s "$dir/here.sock" >"$dir/summary" &
 	wait $!
 	grep -q 'copying   1 worker, ' "$dir/summary" || fail "not in the summary"
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
 }
 case_copies_at_one_end() { # quick
 	two_cores
@@ -93,8 +92,7 @@ case_copies_kill() { # quick
 		ends 10 "$job" && fail "the sender took that for an end"
 		ends 10 $there && fail "the receiver took that for an end"
 	done
-	expect 10 empty here
-	expect 10 empty there
+	expect_empty 10
 	large here there 7001
 }
 case_copies_kill_daemon() {
@@ -106,9 +104,7 @@ case_copies_kill_daemon() {
 	expect 10 listens there 7101
 	background here send "${address[there]}" 7101 $call 0
 	until_true 10 has_copied here 0 || { may_copy; fail "nothing is copied"; }
-	kill -KILL "${pid_of[here]}"
-	wait "${pid_of[here]}" 2>/dev/null
-	unset "pid_of[here]"
+	kill_daemon here
 	ends 5 "$job" && fail "the sender ended well though its daemon was killed"
 	start here
 	connected

@@ -30,8 +30,7 @@ case_kill_sender() { # quick
 	ends 10 $listener && fail "the receiver took the death for an end"
 	is_beginning got part
 	reset_told got.cat.log
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
 	transfer here there 7002 part
 }
 
@@ -47,23 +46,18 @@ case_kill_sender_after_end() {
 	exec {feed}>&-
 	ends 10 $fed
 	same part dst.out
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
 }
 
 case_kill_receiver() { # quick
 	both
 	listen there 7001 got
-	(on here "$OUT/ncd-cat" -q "${address[there]}" 7001 </dev/zero >/dev/null \
-		2>"$dir/zero.cat.log") &
-	sender=$!
-	jobs_of_case+=("$sender")
+	pour 7001
 	expect 10 has_bytes got 1000000
 	kill -KILL "$listener"
 	ends 10 $sender && fail "the sender did not notice"
 	reset_told zero.cat.log
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
 	random_file 100000 part
 	transfer here there 7002 part
 }
@@ -75,23 +69,14 @@ case_kill_all_applications() {
 	for i in 1 2 3 4 5; do
 		listen there 700$i got.$i
 		killed+=("$listener")
-		(on here "$OUT/ncd-cat" -q "${address[there]}" 700$i </dev/zero >/dev/null 2>&1) &
-		killed+=($!)
+		pour 700$i
+		killed+=("$sender")
 	done
-	jobs_of_case+=("${killed[@]}")
 	for i in 1 2 3 4 5; do expect 10 has_bytes got.$i 100000; done
 	kill -KILL "${killed[@]}"
-	expect 10 empty here
-	expect 10 empty there
+	expect_empty 10
 	random_file 100000 part
 	transfer here there 7002 part
-}
-
-# kill_daemon HOST - and waits for it.
-kill_daemon() {
-	kill -KILL "${pid_of[$1]}"
-	wait "${pid_of[$1]}" 2>/dev/null
-	unset "pid_of[$1]"
 }
 
 # Applications on both hosts get an error; those that attach anew work with the daemon's successor.
@@ -103,10 +88,7 @@ killed_daemon() {
 	jobs_of_case+=("$echo_there")
 	expect 10 listens there 7100
 	listen there 7001 got
-	(on here "$OUT/ncd-cat" -q "${address[there]}" 7001 </dev/zero >/dev/null \
-		2>"$dir/zero.cat.log") &
-	sender=$!
-	jobs_of_case+=("$sender")
+	pour 7001
 	expect 10 has_bytes got 1000000
 	kill_daemon "$victim"
 	if [ "$victim" = here ]; then
@@ -127,21 +109,32 @@ killed_daemon() {
 	transfer there here 7003 part
 	kill -TERM $echo_there
 	ends 5 $echo_there
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
 }
 case_kill_daemon_of_sender() { killed_daemon here; }
 case_kill_daemon_of_receiver() { killed_daemon there; }
 
+# both_draining SECONDS - so long here waits for its streams when it is asked to end. Sets $daemon.
+both_draining() {
+	config here
+	config there
+	sed -i "s/^drain_seconds.*/drain_seconds = $1/" "$dir/here.conf"
+	start here
+	start there
+	connected
+	daemon=${pid_of[here]}
+}
+# cut_off - who feeds hears that its daemon has ended.
+cut_off() {
+	echo more >&"$feed" # it sleeps in read(2), and can only learn it when it sends
+	ends 5 $fed && fail "the sender ended well though its daemon ended"
+	reset_told src.cat.log
+}
+
 # SIGTERM in the middle of a transfer: it goes on to its end, then the daemon ends.
 case_term_drains() { # quick
 	local daemon refused
-	both
-	sed -i 's/^drain_seconds.*/drain_seconds = 30/' "$dir/here.conf"
-	stop here
-	start here
-	connected
-	daemon=${pid_of[here]}
+	both_draining 30
 	random_file 500000 part
 	listen there 7001 got
 	feed here src "${address[there]}" 7001
@@ -164,12 +157,7 @@ case_term_drains() { # quick
 
 case_second_term_ends_at_once() {
 	local daemon
-	both
-	sed -i 's/^drain_seconds.*/drain_seconds = 600/' "$dir/here.conf"
-	stop here
-	start here
-	connected
-	daemon=${pid_of[here]}
+	both_draining 600
 	listen there 7001 got
 	feed here src "${address[there]}" 7001
 	echo bytes >&"$feed"
@@ -180,9 +168,7 @@ case_second_term_ends_at_once() {
 	kill -TERM "$daemon"
 	ends 3 "$daemon" || fail "the daemon ended with status $?"
 	unset "pid_of[here]"
-	echo more >&"$feed" # it sleeps in read(2), and can only learn it when it sends
-	ends 5 $fed && fail "the sender ended well though its daemon ended"
-	reset_told src.cat.log
+	cut_off
 	ends 10 $listener && fail "the receiver ended well"
 	return 0
 }
@@ -200,9 +186,7 @@ case_drain_has_a_limit() {
 	kill -TERM "$daemon"
 	ends 6 "$daemon" || fail "the daemon ended with status $?"
 	unset "pid_of[here]"
-	echo more >&"$feed" # it sleeps in read(2), and can only learn it when it sends
-	ends 5 $fed && fail "the sender ended well though its daemon ended"
-	reset_told src.cat.log
+	cut_off
 	return 0
 }
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # elastic.sh - channels come while those there are do not move what waits, and go when fewer would do.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
+. "$(dirname "$(readlink -f "$0")")/flow.sh"
 
 # shares RATE - each TCP connection from here gets so much and no more, by the bits of the port that
 # its dialler has. Two may meet in one class: then one of them is found not to help, and goes.
@@ -19,26 +20,10 @@ shares() {
 	tc -n here qdisc add dev veth0 root handle 1: htb 2>"$dir/tc.log" &&
 		tc -n here -batch "$dir/shares" 2>>"$dir/tc.log" || skip "no htb with u32 here"
 }
-# The stream flows until the file "enough" is there; what went in and what came out is summed.
-flow_of_bytes() {
-	(on there "$OUT/ncd-cat" -q -l 7001 </dev/null 2>"$dir/out.log" | sha256sum >"$dir/out.sum"
-		echo "${PIPESTATUS[0]}" >"$dir/out.status") &
-	expect 10 listens there 7001
-	(until [ -e "$dir/enough" ]; do cat "$dir/block"; done | tee >(sha256sum >"$dir/in.sum") |
-		on here "$OUT/ncd-cat" -q "${address[there]}" 7001 >/dev/null 2>"$dir/in.log"
-		echo "${PIPESTATUS[2]}" >"$dir/in.status") &
-}
 flow_ends_well() {
-	: >"$dir/enough"
-	expect 30 test -s "$dir/in.status"
-	expect 30 test -s "$dir/out.status"
-	[ "$(cat "$dir/in.status")" = 0 ] || fail "the sender failed"
-	[ "$(cat "$dir/out.status")" = 0 ] || fail "the receiver failed"
-	[ "$(cat "$dir/in.sum")" = "$(cat "$dir/out.sum")" ] || fail "what came is not what was sent"
-	expect 10 empty here
-	expect 10 empty there
+	flow_ends
+	expect_empty 10
 }
-more_bytes() { [ "$(number there summary bytes_received)" -gt "$1" ]; }
 
 # throughput HOST - how many channels of the class there are.
 throughput() {
@@ -59,14 +44,13 @@ elastic_hosts() { # MAX-HERE MAX-THERE [LINES]
 	start here
 	start there
 	channels=2 connected
-	random_file 3000000 block
 }
 
 comes_and_goes() {
 	elastic_hosts 4 8 "${1:-}"
 	shares 60mbit
 	has here 1 || fail "more channels than configured, without a load"
-	flow_of_bytes
+	flow_begins 3000000
 	expect 30 has_more here 3
 	expect 30 has_more there 3
 	[ "$(throughput here)" -le 3 ] || fail "more than max"
@@ -95,7 +79,7 @@ case_elastic_two_workers() {
 	elastic_hosts 4 4 $'[workers]\ncores = 0,1'
 	channels=4 connected
 	shares 60mbit
-	flow_of_bytes
+	flow_begins 3000000
 	expect 30 one_lane_has_grown
 	[ "$(throughput here)" -le 4 ] || fail "more than max in a lane"
 	flow_ends_well
@@ -110,10 +94,10 @@ case_elastic_channel_destroyed() {
 	elastic_hosts 4 4
 	shares 60mbit
 	connections >"$dir/first"
-	flow_of_bytes
+	flow_begins 3000000
 	for ((round = 0; round < 3; round++)); do
 		expect 40 has_more here 2
-		expect 20 more_bytes $(($(number there summary bytes_received) + 1000000))
+		more_arrives 1000000
 		connections | comm -13 "$dir/first" - >"$dir/grown"
 		while read -r from to; do
 			on here ss -HK src "$from" dst "$to" >>"$dir/killed" 2>>"$dir/ss.log" &
@@ -133,13 +117,13 @@ case_elastic_peer_takes_fewer() { # quick
 	local dials
 	elastic_hosts 8 3
 	shares 60mbit
-	flow_of_bytes
+	flow_begins 3000000
 	expect 30 has here 2
 	refused() { [ "$(counted here refused)" -ge 1 ]; }
 	expect 30 refused
 	dials=$(number here summary dials)
 	[ "$(counted there refused)" -ge 1 ] || fail "there has not counted it"
-	expect 20 more_bytes $(($(number there summary bytes_received) + 20000000))
+	more_arrives 20000000
 	[ "$(throughput here)" -le 2 ] || fail "more than the other host takes"
 	[ $(($(number here summary dials) - dials)) -le 4 ] || fail "the other host is asked again and again"
 	flow_ends_well
@@ -154,12 +138,12 @@ case_elastic_one_link_for_all() {
 	[ -n "$namespaces" ] || skip "needs root and namespaces of its own"
 	tc -n here qdisc add dev veth0 root tbf rate 200mbit burst 64kb limit 1mb 2>"$dir/tc.log" ||
 		skip "no tbf here"
-	flow_of_bytes
+	flow_begins 3000000
 	tried() { [ "$(counted here grown)" -ge 1 ]; }
 	expect 20 tried
 	expect 20 has here 1
 	for ((round = 0; round < 3; round++)); do
-		expect 20 more_bytes $(($(number there summary bytes_received) + 10000000))
+		more_arrives 10000000
 		[ "$(throughput here)" -le 3 ] || fail "channels that do not help"
 	done
 	flow_ends_well

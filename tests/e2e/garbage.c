@@ -54,7 +54,7 @@ static void send_garbage(int fd, long kind)
 {
 	struct ctl_hello hello = { .head.type = CTL_HELLO, .magic = CTL_MAGIC,
 				   .version_min = SHM_VERSION, .version_max = SHM_VERSION,
-				   .library = "none", .program = "garbage" };
+				   .library_version = "none", .program = "garbage" };
 	unsigned char bytes[sizeof(union ctl_message) + 64];
 	size_t len = sizeof(hello);
 

@@ -125,7 +125,7 @@ static int attach(struct hostile *h)
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	struct ctl_hello hello = { .head.type = CTL_HELLO, .magic = CTL_MAGIC,
 				   .version_min = SHM_VERSION, .version_max = SHM_VERSION,
-				   .library = "none", .program = "hostile" };
+				   .library_version = "none", .program = "hostile" };
 	const char *path = getenv("NCD_SOCKET");
 	union ctl_message m;
 	int r;

@@ -1,25 +1,8 @@
 #!/bin/bash
 # hostile.sh - garbage on both sockets, a hostile application: a good transfer beside is unharmed.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
+. "$(dirname "$(readlink -f "$0")")/flow.sh"
 
-# A transfer from here to there that goes on until the file "enough" is there.
-good_begins() {
-	random_file 1000000 block
-	(on there "$OUT/ncd-cat" -q -l 7001 </dev/null 2>"$dir/out.log" | sha256sum >"$dir/out.sum"
-		echo "${PIPESTATUS[0]}" >"$dir/out.status") &
-	expect 10 listens there 7001
-	(until [ -e "$dir/enough" ]; do cat "$dir/block"; pause; done |
-		tee >(sha256sum >"$dir/in.sum") |
-		on here "$OUT/ncd-cat" -q "${address[there]}" 7001 >/dev/null 2>"$dir/in.log"
-		echo "${PIPESTATUS[2]}" >"$dir/in.status") &
-}
-good_ends() {
-	: >"$dir/enough"
-	expect 20 test -s "$dir/in.status"
-	expect 20 test -s "$dir/out.status"
-	[ "$(cat "$dir/in.status" "$dir/out.status" | tr -d '\n')" = 00 ] || fail "a good one failed"
-	[ "$(cat "$dir/in.sum")" = "$(cat "$dir/out.sum")" ] || fail "what came is not what was sent"
-}
 daemon_number() { ask "$1" summary | grep -o "\"$2\":[0-9]*" | head -n 1 | cut -d: -f2; }
 has_number() { [ "$(daemon_number "$1" "$2")" -ge "$3" ]; }
 
@@ -33,7 +16,7 @@ case_garbage_on_channels() { # quick
 	[ -n "$namespaces" ] || skip "on loopback garbage does not come from a peer's address"
 	local i lines short=()
 	both
-	good_begins
+	flow_begins 1000000 pause
 	# What is shorter than a hello might become one: that takes the daemon's patience.
 	head -c 40 /dev/urandom | tcp_garbage &
 	short+=($!)
@@ -50,7 +33,7 @@ case_garbage_on_channels() { # quick
 	expect 5 has_number there hello_garbage 100
 	for i in "${short[@]}"; do ends 10 "$i"; done
 	[ $(($(wc -l <"$dir/there.log") - lines)) -lt 40 ] || fail "the log is not rate-limited"
-	good_ends
+	flow_ends
 }
 
 # Half a hello, and silence: it does not keep anything from others.
@@ -58,7 +41,7 @@ case_silent_connections() {
 	local i fd
 	[ -n "$namespaces" ] || skip "needs root"
 	both
-	good_begins
+	flow_begins 1000000 pause
 	(on here bash -c "for ((i = 0; i < 60; i++)); do
 		exec {fd}<>/dev/tcp/${address[there]}/$port && printf ncd >&\$fd; done
 		echo open; read -r" <&"$never" >"$dir/silent.out" 2>&1) &
@@ -99,12 +82,12 @@ case_silent_strangers() { # quick
 case_garbage_on_control_socket() { # quick
 	local i lines
 	both
-	good_begins
+	flow_begins 1000000 pause
 	on here "$OUT/tests/e2e/garbage" "$RANDOM" 400 >"$dir/garbage.log" 2>&1 &
 	ends 30 $! || fail "garbage: $(cat "$dir/garbage.log")"
 	expect 5 has_number here ctl_garbage 100
 	[ "$(wc -l <"$dir/here.log")" -lt 60 ] || fail "the log is not rate-limited"
-	good_ends
+	flow_ends
 	expect 5 empty here
 }
 
@@ -115,14 +98,14 @@ hostile_at() {
 	(on there "$OUT/tests/e2e/echo" 7100 >"$dir/echo.log" 2>&1) &
 	jobs_of_case+=($!)
 	expect 10 listens there 7100
-	good_begins
+	flow_begins 1000000 pause
 	say "seed $seed"
 	(on "$h" "$OUT/tests/e2e/hostile" "$seed" $rounds "${address[there]}" 7100 \
 		>"$dir/hostile.log" 2>&1) &
 	hostile=$!
 	jobs_of_case+=("$hostile")
 	ends 40 $hostile || fail "hostile: $(cat "$dir/hostile.log")"
-	good_ends
+	flow_ends
 	for h in here there; do
 		is $h summary frame_errors 0 || fail "$h: a channel carried a wrong frame"
 	done

@@ -170,6 +170,12 @@ stop() {
 	unset "pid_of[$1]"
 	[ $status -eq 0 ] || fail "ncd of $1 ended with status $status"
 }
+# kill_daemon HOST - and waits for it.
+kill_daemon() {
+	kill -KILL "${pid_of[$1]}"
+	wait "${pid_of[$1]}" 2>/dev/null
+	unset "pid_of[$1]"
+}
 # both [LINES] - the two daemons, connected.
 both() {
 	config here "${1:-}"
@@ -192,6 +198,8 @@ is() { [ "$(number "$1" "$2" "$3")" -eq "$4" ]; }
 no_sockets() { ! ask "$1" -a sockets | grep -q '"state":"[A-Z]'; }
 no_clients() { ! ask "$1" clients | grep -q '"program"'; }
 empty() { no_sockets "$1" && no_clients "$1"; }
+# expect_empty SECONDS - on both hosts nothing is left.
+expect_empty() { expect "$1" empty here; expect "$1" empty there; }
 
 # ---- bytes ----
 
@@ -209,6 +217,13 @@ listen() {
 send() {
 	(on "$1" "$OUT/ncd-cat" -q "${@:5}" "$2" "$3" <"$dir/$4" >"$dir/$4.back" \
 		2>"$dir/$4.cat.log") &
+	sender=$!
+	jobs_of_case+=("$sender")
+}
+# pour PORT - an ncd-cat here that sends zeros for ever to there. Sets $sender.
+pour() {
+	(on here "$OUT/ncd-cat" -q "${address[there]}" "$1" </dev/zero >/dev/null \
+		2>"$dir/zero.cat.log") &
 	sender=$!
 	jobs_of_case+=("$sender")
 }

@@ -28,8 +28,7 @@ thousand() {
 	wait $client || exit 1
 	perf rpc --flows 1000 --threads 4 --size 3000 --depth 2 --seconds 2
 	ends_server
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
 }
 at_least() { [ "$(number "$1" "$2" "$3")" -ge "$4" ]; }
 ends_server() {

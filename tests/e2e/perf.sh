@@ -40,8 +40,7 @@ case_perf_isolate_ncd() { # quick
 	both
 	isolated ncd --priority 6
 	isolated ncd-zc
-	expect 10 empty here
-	expect 10 empty there
+	expect_empty 10
 }
 case_perf_isolate_without_server() { # quick
 	perf isolate --via tcp && fail "ncd-perf isolate measured what is not there"

@@ -60,6 +60,54 @@ both_sides() {
 		gone_or_zombie $server && fail "$way: the server has ended"
 		end_job $server
 	done
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
+}
+
+# python_sides PORT SERVER CLIENT - the same of two programs in Python; the client says "well".
+python_sides() {
+	needs python3
+	both
+	local s=("${python[@]}" "$2" "${address[there]}" "$1")
+	local c=("${python[@]}" "$3" "${address[there]}" "$1")
+	both_sides "$1" s c well
+}
+# A client for servers that answer each connection with what comes.
+echo_client='
+import os, socket, sys, threading
+def one(n):
+    with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as c:
+        data = os.urandom(n)
+        assert c.getpeername() == (sys.argv[1], int(sys.argv[2]))
+        t = threading.Thread(target=lambda: (c.sendall(data), c.shutdown(socket.SHUT_WR)))
+        t.start()
+        got = b""
+        while True:
+            d = c.recv(50000)
+            if not d: break
+            got += d
+        t.join()
+        assert got == data, (n, len(got))
+failed = []
+threading.excepthook = lambda a: failed.append(a) or sys.__excepthook__(*a[:3])
+for n in (0, 1, 4095, 4096, 3000000): one(n)
+ts = [threading.Thread(target=one, args=(100000 + i,)) for i in range(16)]
+[t.start() for t in ts]; [t.join() for t in ts]
+print("failed" if failed else "well")
+'
+
+# nginx_conf HOST PORT - of an nginx in one process that serves $dir/www.
+nginx_conf() {
+	cat >"$dir/nginx.conf" <<-C
+		daemon off;
+		master_process off;
+		error_log stderr;
+		pid $dir/nginx.pid;
+		events { }
+		http {
+			access_log off;
+			sendfile on;
+			keepalive_requests 10000;
+			server { listen ${address[$1]}:$2; root $dir/www; }
+		}
+	C
 }

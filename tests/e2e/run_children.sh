@@ -4,35 +4,8 @@
 . "$(dirname "$(readlink -f "$0")")/programs.sh"
 
 large=$((120000000 / slow))
-client='
-import os, socket, sys, threading
-def one(n):
-    with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as c:
-        data = os.urandom(n)
-        t = threading.Thread(target=lambda: (c.sendall(data), c.shutdown(socket.SHUT_WR)))
-        t.start()
-        got = b""
-        while True:
-            d = c.recv(50000)
-            if not d: break
-            got += d
-        t.join()
-        assert got == data, (n, len(got))
-failed = []
-threading.excepthook = lambda a: failed.append(a) or sys.__excepthook__(*a[:3])
-for n in (0, 1, 4096, 3000000): one(n)
-ts = [threading.Thread(target=one, args=(100000 + i,)) for i in range(8)]
-[t.start() for t in ts]; [t.join() for t in ts]
-print("failed" if failed else "well")
-'
 # echoes PORT PROGRAM - a server in Python that answers each connection with what comes.
-echoes() {
-	needs python3
-	both
-	local s=("${python[@]}" "$2" "${address[there]}" "$1")
-	local c=("${python[@]}" "$client" "${address[there]}" "$1")
-	both_sides "$1" s c well
-}
+echoes() { python_sides "$1" "$2" "$echo_client"; }
 
 case_children_forking_server() { # quick
 	echoes 8101 '
@@ -140,11 +113,7 @@ assert collections.Counter(got) == collections.Counter(data)
 print("well")
 '
 case_children_share() { # quick
-	needs python3
-	both
-	local s=("${python[@]}" "$shared_server" "${address[there]}" 8105)
-	local c=("${python[@]}" "$shared_client" "${address[there]}" 8105)
-	both_sides 8105 s c well
+	python_sides 8105 "$shared_server" "$shared_client"
 }
 
 # One process reads what comes, another writes, for as long as it lasts: as rsync does.

@@ -93,8 +93,7 @@ case_run_connect_many_accepted() {
 	grep -qx well "$dir/client.log" || fail "the client is not well"
 	! grep -q 'kernel TCP' "$dir/client.log" || fail "not all went through ncd"
 	end_job "$job"
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
 }
 
 # The peer's ncd hangs, its kernel does not.

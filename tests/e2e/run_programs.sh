@@ -18,33 +18,8 @@ while True:
     assert c.getpeername() == peer and c.getsockname()[1] == int(sys.argv[2]), (peer, c.getsockname())
     threading.Thread(target=serve, args=(c,), daemon=True).start()
 '
-client='
-import os, socket, sys, threading
-def one(n):
-    with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as c:
-        data = os.urandom(n)
-        assert c.getpeername() == (sys.argv[1], int(sys.argv[2]))
-        t = threading.Thread(target=lambda: (c.sendall(data), c.shutdown(socket.SHUT_WR)))
-        t.start()
-        got = b""
-        while True:
-            d = c.recv(50000)
-            if not d: break
-            got += d
-        t.join()
-        assert got == data, (n, len(got))
-for n in (0, 1, 4095, 4096, 3000000): one(n)
-ts = [threading.Thread(target=one, args=(100000 + i,)) for i in range(16)]
-[t.start() for t in ts]; [t.join() for t in ts]
-print("well")
-'
-
 case_run_python_threads() { # quick
-	needs python3
-	both
-	local s=("${python[@]}" "$threaded_server" "${address[there]}" 8001)
-	local c=("${python[@]}" "$client" "${address[there]}" 8001)
-	both_sides 8001 s c well
+	python_sides 8001 "$threaded_server" "$echo_client"
 }
 
 asyncio_server='
@@ -80,23 +55,23 @@ asyncio.run(main())
 print("well")
 '
 case_run_python_asyncio() { # quick
-	needs python3
-	both
-	local s=("${python[@]}" "$asyncio_server" "${address[there]}" 8002)
-	local c=("${python[@]}" "$asyncio_client" "${address[there]}" 8002)
-	both_sides 8002 s c well
+	python_sides 8002 "$asyncio_server" "$asyncio_client"
 }
 
-case_run_http() { # quick
-	needs curl
-	both
+# serves_a_file PORT SERVER-ARRAY - from $dir/www to curl.
+serves_a_file() {
 	mkdir "$dir/www"
 	random_file $((large / 4)) www/file
 	(cd "$dir/www" && sha256sum file >file.sum)
-	local s=(python3 -m http.server -d "$dir/www" -b "${address[there]}" 8003)
 	local c=(bash -c 'cd "$1" && curl -sSo file "$2/file" && curl -sS "$2/file.sum" | sha256sum -c'
-		bash "$dir" "http://${address[there]}:8003")
-	both_sides 8003 s c 'file: OK'
+		bash "$dir" "http://${address[there]}:$1")
+	both_sides "$1" "$2" c 'file: OK'
+}
+case_run_http() { # quick
+	needs curl
+	both
+	local s=(python3 -m http.server -d "$dir/www" -b "${address[there]}" 8003)
+	serves_a_file 8003 s
 }
 
 case_run_redis() { # quick
@@ -158,25 +133,9 @@ case_run_iperf3() { # quick
 case_run_nginx() { # quick
 	needs nginx
 	both
-	mkdir "$dir/www"
-	random_file $((large / 4)) www/file
-	(cd "$dir/www" && sha256sum file >file.sum)
-	cat >"$dir/nginx.conf" <<-C
-		daemon off;
-		master_process off;
-		error_log stderr;
-		pid $dir/nginx.pid;
-		events { }
-		http {
-			access_log off;
-			sendfile on;
-			server { listen ${address[there]}:8006; root $dir/www; }
-		}
-	C
+	nginx_conf there 8006
 	local s=(nginx -c "$dir/nginx.conf")
-	local c=(bash -c 'cd "$1" && curl -sSo file "$2/file" && curl -sS "$2/file.sum" | sha256sum -c'
-		bash "$dir" "http://${address[there]}:8006")
-	both_sides 8006 s c 'file: OK'
+	serves_a_file 8006 s
 }
 
 run_case "$@"

@@ -78,21 +78,6 @@ case_run_sockperf() {
 
 # ---- nginx and haproxy ----
 
-nginx_conf() { # HOST PORT
-	cat >"$dir/nginx.conf" <<-C
-		daemon off;
-		master_process off;
-		error_log stderr;
-		pid $dir/nginx.pid;
-		events { }
-		http {
-			access_log off;
-			sendfile on;
-			keepalive_requests 10000;
-			server { listen ${address[$1]}:$2; root $dir/www; }
-		}
-	C
-}
 haproxy_conf() { # PORT NGINX-PORT
 	cat >"$dir/haproxy.conf" <<-C
 		global
@@ -156,8 +141,7 @@ case_run_haproxy() { # quick
 		end_job "$proxy"
 		end_job "$server"
 	done
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
 }
 
 # fetched FILE WAY COMMAND... - what a program here prints is the file that nginx there has.
@@ -237,11 +221,6 @@ dial() {
 	[ "$answer" = "$1" ] || fail "$1: $answer"
 }
 ways_said() { grep -c "connect .*$1" "$dir/dialler.log"; }
-end_ncd() { # HOST
-	kill -KILL "${pid_of[$1]}"
-	wait "${pid_of[$1]}" 2>/dev/null
-	unset "pid_of[$1]"
-}
 # opens_by_ncd - a new connection, until one goes through ncd again.
 opens_by_ncd() {
 	local before
@@ -262,7 +241,7 @@ case_run_while_ncd_ends() {
 	dial try
 	[ "$(ways_said ': ncd$')" -eq 1 ] || fail "the first connection is not ncd's"
 	# Our own: known at once. New connections are the kernel's; they stay that.
-	end_ncd here
+	kill_daemon here
 	dial lost
 	dial open
 	dial try
@@ -272,7 +251,7 @@ case_run_while_ncd_ends() {
 	dial try
 	expect 20 opens_by_ncd
 	# The peer's: its streams wait for it, and are reset when another is there.
-	end_ncd there
+	kill_daemon there
 	dial other
 	grep -q 'kernel TCP: the peer does not answer' "$dir/dialler.log" || fail "nobody noticed"
 	start there

@@ -89,8 +89,7 @@ many() {
 	done
 	for i in "${pids[@]}"; do ends 40 "$i" || fail "one of many transfers failed"; done
 	for ((i = 0; i < 24; i++)); do same many.$i many.$i.got; done
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
 }
 case_many_at_once() { # quick
 	both
@@ -161,8 +160,7 @@ case_shaped_link() { # quick
 	ends 40 "$sender" || fail "the sender failed"
 	ends 10 "$listener" || fail "the listener failed"
 	same block block.got
-	expect 5 empty here
-	expect 5 empty there
+	expect_empty 5
 }
 
 run_case "$@"

@@ -146,7 +146,7 @@ static inline struct ctl_hello rig_hello(void)
 		.magic = CTL_MAGIC,
 		.version_min = CTL_VERSION,
 		.version_max = CTL_VERSION,
-		.library = "0.1.0",
+		.library_version = "0.1.0",
 		.program = "fake",
 	};
 }

@@ -87,16 +87,20 @@ static inline struct engine *rig_engine(struct rig_host *h, const struct engine_
 	return engine_create(h->mem, cfg, &ops, h);
 }
 
-static inline void rig_init(struct rig *r)
+static inline struct engine_config rig_config(void)
 {
-	*r = (struct rig){ .now_ns = 1000000000 };
-	r->cfg = (struct engine_config){
+	return (struct engine_config){
 		.streams = 64, .channels = 8, .listeners = 8, .frame_bytes = 64u << 10,
 		.file_min = RIG_FILE_MIN,
 		.policy = POLICY_LEAST_LOADED, .seed = 1, .ping_idle_ns = 1000000000,
 		.ping_dead_ns = 3000000000, .unreachable_ns = 10000000000,
 		.orphan_ns = 20000000000, .port_low = 20000, .port_high = 30000,
 	};
+}
+
+static inline void rig_init_as(struct rig *r, struct engine_config cfg)
+{
+	*r = (struct rig){ .now_ns = 1000000000, .cfg = cfg };
 	r->tx = rig_ring(RIG_RING);
 	r->rx = rig_ring(RIG_RING);
 	for (int i = 0; i < 2; i++) {
@@ -110,6 +114,11 @@ static inline void rig_init(struct rig *r)
 		engine_peer_set(h->engine, 1, &other, 1);
 		(void)engine_listen(h->engine, &any, RIG_PORT, h);
 	}
+}
+
+static inline void rig_init(struct rig *r)
+{
+	rig_init_as(r, rig_config());
 }
 
 static inline void rig_fini(struct rig *r)
@@ -127,6 +136,21 @@ static inline void rig_fini(struct rig *r)
 			free(r->wire[w].staging[i][1]);
 			free(r->wire[w].bytes[i]);
 		}
+}
+
+/* Of a test: *state is a rig of its own. */
+static inline int rig_set_up(void **state)
+{
+	*state = malloc(sizeof(struct rig));
+	rig_init(*state);
+	return 0;
+}
+
+static inline int rig_tear_down(void **state)
+{
+	rig_fini(*state);
+	free(*state);
+	return 0;
 }
 
 /* One end of wire @w comes up. */

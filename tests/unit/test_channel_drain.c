@@ -18,43 +18,18 @@
 static int set_up(void **state)
 {
 	struct rig *r = malloc(sizeof(*r));
+	struct engine_config cfg = rig_config();
 
-	rig_init(r);
-	for (int i = 0; i < 2; i++) {
-		free(r->host[i].mem);
-		free(r->host[i].tx.base);
-		free(r->host[i].rx.base);
-		r->host[i] = (struct rig_host){ .answer = 0 };
-	}
-	r->cfg.throughput = 1;
-	r->cfg.throughput_max = 3;
-	r->cfg.look_ns = LOOK;
-	for (int i = 0; i < 2; i++) {
-		struct rig_host *h = &r->host[i];
-		struct address self = rig_address(i), other = rig_address(!i), any = { 0 };
-
-		h->engine = rig_engine(h, &r->cfg);
-		h->tx = rig_ring(RIG_RING);
-		h->rx = rig_ring(RIG_RING);
-		engine_peer_set(h->engine, 0, &self, 1);
-		engine_peer_set(h->engine, 1, &other, 1);
-		(void)engine_listen(h->engine, &any, RIG_PORT, h);
-	}
+	cfg.throughput = 1;
+	cfg.throughput_max = 3;
+	cfg.look_ns = LOOK;
+	rig_init_as(r, cfg);
 	rig_up(r, FIRST, CLASS_LATENCY);
 	rig_up(r, SECOND, CLASS_THROUGHPUT);
 	rig_up(r, EXTRA, CLASS_THROUGHPUT);
 	engine_channel_extra(r->host[0].engine, r->wire[EXTRA].channel[0], r->now_ns);
 	rig_pump(r);
 	*state = r;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct rig *r = *state;
-
-	rig_fini(r);
-	free(r);
 	return 0;
 }
 
@@ -291,7 +266,7 @@ static void a_peer_may_let_its_last_channel_go(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(an_idle_channel_goes_in_three_steps),
 		TEST(bytes_on_it_arrive_before_it_goes_and_are_not_sent_again),

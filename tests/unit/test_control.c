@@ -166,7 +166,7 @@ static void another_version_is_refused_with_both(void **state)
 	hello.version_min = 7;
 	hello.version_max = 9;
 	/* Not terminated: must not be read beyond. */
-	memset(hello.library, 'x', sizeof(hello.library));
+	memset(hello.library_version, 'x', sizeof(hello.library_version));
 	memset(hello.program, 'y', sizeof(hello.program));
 	assert_true(rig_send(fd, &hello, sizeof(hello), NULL, 0) > 0);
 	rig_pump(r);

@@ -10,22 +10,6 @@
 
 #include "engine_rig.h"
 
-static int set_up(void **state)
-{
-	struct rig *r = malloc(sizeof(*r));
-
-	rig_init(r);
-	*state = r;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	rig_fini(*state);
-	free(*state);
-	return 0;
-}
-
 /* Connects over one latency channel. Returns the opener's stream. */
 static struct stream *established(struct rig *r)
 {
@@ -740,7 +724,7 @@ static void a_host_is_its_own_peer(void **state)
 	free(tx.base);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 
 int main(void)
 {

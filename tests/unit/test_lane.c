@@ -21,15 +21,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int tear_down(void **state)
-{
-	struct rig *r = *state;
-
-	rig_fini(r);
-	free(r);
-	return 0;
-}
-
 /* Two workers of the peer, each behind the wires of one lane. */
 static void a_stream_stays_in_the_lane_of_its_open(void **state)
 {
@@ -72,12 +63,13 @@ static void streams_are_opened_in_all_lanes(void **state)
 	assert_true(sent[0] > 0 && sent[0] == sent[2]);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_stream_stays_in_the_lane_of_its_open, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(streams_are_opened_in_all_lanes, set_up, tear_down),
+		TEST(a_stream_stays_in_the_lane_of_its_open),
+		TEST(streams_are_opened_in_all_lanes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,6 +149,14 @@ static int stat_run(struct fixture *f, const char *arguments)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* The page as it is now is shown with @arguments, or refused with @status. */
+static void shows(struct fixture *f, const char *arguments, int status)
+{
+	save(f);
+	if (stat_run(f, arguments) != status)
+		fail_msg("not status %d with '%s':\n%s", status, arguments, f->out);
+}
+
 #define assert_says(f, text)                                               \
 	do {                                                               \
 		if (!strstr((f)->out, (text)))                             \
@@ -199,8 +207,7 @@ static void summary_adds_the_workers_up(void **state)
 {
 	struct fixture *f = *state;
 
-	save(f);
-	assert_int_equal(stat_run(f, ""), 0);
+	shows(f, "", 0);
 	assert_says(f, "ncd 9.8.7 on 10.0.0.1");
 	assert_says(f, "running");
 	assert_says(f, "4.00MB in");
@@ -213,8 +220,7 @@ static void channels_show_peer_class_and_rtt(void **state)
 {
 	struct fixture *f = *state;
 
-	save(f);
-	assert_int_equal(stat_run(f, "channels"), 0);
+	shows(f, "channels", 0);
 	assert_says(f, "west latency");
 	assert_says(f, "53.1us");
 }
@@ -230,13 +236,12 @@ static void channels_show_how_many_there_are_and_may_be(void **state)
 	f->page.channel[0].class_ = f->page.channel[1].class_ = 2;
 	f->page.channel[1].lane = 1;
 	f->page.channel[1].draining = 1;
-	save(f);
-	assert_int_equal(stat_run(f, "channels"), 0);
+	shows(f, "channels", 0);
 	assert_says(f, "PEER CLASS      NOW DRAINING LANES CONFIGURED MAX");
 	assert_says(f, "west throughput   1        1     2          4  14");
 	assert_says(f, "west latency      1        0     2          2   2");
 	assert_says(f, "1.0 draining");
-	assert_int_equal(stat_run(f, "--json channels"), 0);
+	shows(f, "--json channels", 0);
 	assert_says(f, "\"state\":\"draining\"");
 	assert_says(f, "\"peers\":[{\"peer\":\"west\",\"class\":\"throughput\",\"lanes\":2,"
 		       "\"now\":1,\"draining\":1,\"configured\":4,\"max\":14}");
@@ -246,15 +251,14 @@ static void sockets_are_listed_as_ss_lists_them(void **state)
 {
 	struct fixture *f = *state;
 
-	save(f);
-	assert_int_equal(stat_run(f, "sockets"), 0);
+	shows(f, "sockets", 0);
 	assert_says(f, "ESTAB     12     34 10.0.0.1:40001 [::1]:80");
 	assert_not_says(f, "LISTEN");
-	assert_int_equal(stat_run(f, "sockets -l"), 0);
+	shows(f, "sockets -l", 0);
 	assert_says(f, "10.0.0.1:6379");
 	assert_says(f, "*:*");
 	assert_not_says(f, "ESTAB");
-	assert_int_equal(stat_run(f, "-a sockets"), 0);
+	shows(f, "-a sockets", 0);
 	assert_says(f, "LISTEN");
 	assert_says(f, "ESTAB");
 }
@@ -263,13 +267,12 @@ static void workers_and_clients_have_a_line_each(void **state)
 {
 	struct fixture *f = *state;
 
-	save(f);
-	assert_int_equal(stat_run(f, "workers"), 0);
+	shows(f, "workers", 0);
 	assert_says(f, "io_uring");
 	assert_says(f, "epoll");
 	assert_says(f, "COPY");
 	assert_says(f, "5.00M");
-	assert_int_equal(stat_run(f, "clients"), 0);
+	shows(f, "clients", 0);
 	assert_says(f, "4242");
 	assert_says(f, "redis");
 }
@@ -278,20 +281,18 @@ static void errors_lists_only_what_is_not_zero(void **state)
 {
 	struct fixture *f = *state;
 
-	save(f);
-	assert_int_equal(stat_run(f, "errors"), 0);
+	shows(f, "errors", 0);
 	assert_says(f, "nothing has been refused");
 	f->page.head.hello_garbage = 7;
 	f->page.worker[0].frame_errors = 2;
 	f->page.worker[1].frame_errors = 3;
 	f->page.copy[0].copy_faults = 4;
-	save(f);
-	assert_int_equal(stat_run(f, "errors"), 0);
+	shows(f, "errors", 0);
 	assert_says(f, "7 hello_garbage");
 	assert_says(f, "5 frame_errors");
 	assert_says(f, "4 copy_faults");
 	assert_not_says(f, "dial_failures");
-	assert_int_equal(stat_run(f, ""), 0);
+	shows(f, "", 0);
 	assert_says(f, "3 kinds counted");
 }
 
@@ -300,22 +301,21 @@ static void json_has_every_counter_by_name(void **state)
 	struct fixture *f = *state;
 
 	strcpy(f->page.client[0].program, "a\"\\\x1b\xff");
-	save(f);
-	assert_int_equal(stat_run(f, "--json clients"), 0);
+	shows(f, "--json clients", 0);
 	assert_says(f, "{\"schema\":1,");
 	assert_says(f, "\"health\":\"running\"");
 	assert_says(f, "\"program\":\"a\\\"\\\\\\u001b\\u00ff\"");
-	assert_int_equal(stat_run(f, "--json workers"), 0);
+	shows(f, "--json workers", 0);
 	assert_says(f, "\"bytes_sent\":3145728");
 	assert_says(f, "\"copy_workers\":[{\"copy_worker\":0,\"cpu\":7,");
 	assert_says(f, "\"bytes_in\":5242880");
-	assert_int_equal(stat_run(f, "--json channels"), 0);
+	shows(f, "--json channels", 0);
 	assert_says(f, "\"rtt_ns\":53100");
-	assert_int_equal(stat_run(f, "--json sockets"), 0);
+	shows(f, "--json sockets", 0);
 	assert_says(f, "\"peer_addr\":\"::1\",\"peer_port\":80");
-	assert_int_equal(stat_run(f, "--json errors"), 0);
+	shows(f, "--json errors", 0);
 	assert_says(f, "\"errors\":{}");
-	assert_int_equal(stat_run(f, "--json"), 0);
+	shows(f, "--json", 0);
 	assert_says(f, "\"summary\":{\"workers\":2,");
 	assert_says(f, "\"bytes_sent\":4194304");
 }
@@ -325,8 +325,7 @@ static void names_cannot_drive_the_terminal(void **state)
 	struct fixture *f = *state;
 
 	memset(f->page.client[0].program, 0x1b, sizeof(f->page.client[0].program));
-	save(f);
-	assert_int_equal(stat_run(f, "clients"), 0);
+	shows(f, "clients", 0);
 	assert_not_says(f, "\x1b");
 	assert_says(f, "???");
 }
@@ -335,10 +334,9 @@ static void interval_shows_rates_and_ends_at_count(void **state)
 {
 	struct fixture *f = *state;
 
-	save(f);
-	assert_int_equal(stat_run(f, "-i 0.05 -c 2 workers"), 0);
+	shows(f, "-i 0.05 -c 2 workers", 0);
 	assert_says(f, "SENT/s");
-	assert_int_equal(stat_run(f, "-i 0.05 -c 1 --json workers"), 0);
+	shows(f, "-i 0.05 -c 1 --json workers", 0);
 	assert_says(f, "\"per_second\":{\"turns\":0,");
 	assert_says(f, "\"interval_ns\":");
 }
@@ -353,10 +351,9 @@ static void a_dead_daemon_is_called_dead(void **state)
 	assert_true(pid > 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	f->page.head.pid = (uint32_t)pid;
-	save(f);
-	assert_int_equal(stat_run(f, ""), 3);
+	shows(f, "", 3);
 	assert_says(f, "DEAD");
-	assert_int_equal(stat_run(f, "channels"), 3);
+	shows(f, "channels", 3);
 	assert_says(f, "west latency");
 	assert_says(f, "is dead");
 }
@@ -366,8 +363,7 @@ static void a_hanging_daemon_is_called_hanging(void **state)
 	struct fixture *f = *state;
 
 	f->page.head.heartbeat_ns = now_ns(CLOCK_MONOTONIC) - 30000000000u;
-	save(f);
-	assert_int_equal(stat_run(f, ""), 3);
+	shows(f, "", 3);
 	assert_says(f, "HANGING: its control thread last moved 30.");
 }
 
@@ -376,8 +372,7 @@ static void a_stopped_daemon_is_called_stopped(void **state)
 	struct fixture *f = *state;
 
 	strcpy(f->page.head.state, "stopped");
-	save(f);
-	assert_int_equal(stat_run(f, "--json"), 3);
+	shows(f, "--json", 3);
 	assert_says(f, "\"health\":\"stopped\"");
 }
 
@@ -386,8 +381,7 @@ static void an_entry_being_rewritten_is_left_out(void **state)
 	struct fixture *f = *state;
 
 	f->page.channel[2].seq = 3;
-	save(f);
-	assert_int_equal(stat_run(f, "channels"), 0);
+	shows(f, "channels", 0);
 	assert_not_says(f, "west");
 }
 
@@ -413,31 +407,29 @@ static void kernel_sockets_are_shown_with_the_reason(void **state)
 	s[7].path = 3;
 	s[7].why = LEFT_NO_PEER;
 	f->page.client[0].left = 2;
-	save(f);
-	assert_int_equal(stat_run(f, "sockets"), 0);
+	shows(f, "sockets", 0);
 	assert_says(f, "KERNEL");
 	assert_says(f, "kernel");
 	assert_says(f, "the peer does not answer");
 	assert_not_says(f, "not an address of this host");
-	assert_int_equal(stat_run(f, "-l sockets"), 0);
+	shows(f, "-l sockets", 0);
 	assert_says(f, "not an address of this host in ncd.conf");
-	assert_int_equal(stat_run(f, "--json -a sockets"), 0);
+	shows(f, "--json -a sockets", 0);
 	assert_says(f, "\"state\":\"KERNEL\"");
 	assert_says(f, "\"path\":\"kernel\",\"why\":\"peer_down\",\"pid\":4242}");
 	assert_says(f, "\"why\":\"no_peer\"");
-	assert_int_equal(stat_run(f, ""), 0);
+	shows(f, "", 0);
 	assert_says(f, "1 listening, 1 connected");
 	assert_says(f, "2 sockets of programs left to kernel TCP");
-	assert_int_equal(stat_run(f, "--json"), 0);
+	shows(f, "--json", 0);
 	assert_says(f, "\"listening\":1,\"connected\":1,\"kernel\":2");
-	assert_int_equal(stat_run(f, "--json clients"), 0);
+	shows(f, "--json clients", 0);
 	assert_says(f, "\"kernel\":2");
 	/* Whatever is in the page. */
 	s[6].why = 200;
-	save(f);
-	assert_int_equal(stat_run(f, "sockets"), 0);
+	shows(f, "sockets", 0);
 	assert_says(f, "?");
-	assert_int_equal(stat_run(f, "--json sockets"), 0);
+	shows(f, "--json sockets", 0);
 	assert_says(f, "\"why\":\"other\"");
 }
 
@@ -446,8 +438,7 @@ static void another_version_is_refused_with_both_numbers(void **state)
 	struct fixture *f = *state;
 
 	f->page.head.version = 77;
-	save(f);
-	assert_int_equal(stat_run(f, ""), 1);
+	shows(f, "", 1);
 	assert_says(f, "version 77");
 	assert_says(f, "reads version 3");
 }
@@ -455,35 +446,24 @@ static void another_version_is_refused_with_both_numbers(void **state)
 static void a_damaged_page_is_refused(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t bytes = f->page.head.bytes;
+	char path[PATH_MAX];
 
 	f->page.head.socket_off = UINT64_MAX - 7;
-	save(f);
-	assert_int_equal(stat_run(f, ""), 1);
+	shows(f, "", 1);
 	assert_says(f, "damaged");
 	fill(&f->page);
 	f->page.head.client_nr = UINT32_MAX;
-	save(f);
-	assert_int_equal(stat_run(f, ""), 1);
+	shows(f, "", 1);
 	fill(&f->page);
 	f->page.head.worker_off += 1;
-	save(f);
-	assert_int_equal(stat_run(f, ""), 1);
+	shows(f, "", 1);
 	fill(&f->page);
 	save(f);
-	f->page.head.bytes = bytes + 4096; /* says more than there is */
-	save(f);
-	{
-		char path[PATH_MAX];
-
-		path_in(f, "ncd.stats", path, sizeof(path));
-		assert_int_equal(truncate(path, (off_t)bytes), 0);
-	}
+	path_in(f, "ncd.stats", path, sizeof(path));
+	assert_int_equal(truncate(path, (off_t)f->page.head.bytes - 4096), 0);
 	assert_int_equal(stat_run(f, ""), 1);
-	fill(&f->page);
 	f->page.head.magic = 1;
-	save(f);
-	assert_int_equal(stat_run(f, ""), 1);
+	shows(f, "", 1);
 	assert_says(f, "not a counter page");
 }
 
@@ -491,16 +471,15 @@ static void bad_arguments_are_usage_errors(void **state)
 {
 	struct fixture *f = *state;
 
-	save(f);
-	assert_int_equal(stat_run(f, "sokets"), 2);
+	shows(f, "sokets", 2);
 	assert_says(f, "unknown command 'sokets'");
-	assert_int_equal(stat_run(f, "-i nan"), 2);
-	assert_int_equal(stat_run(f, "-i 0"), 2);
-	assert_int_equal(stat_run(f, "-i 1 -c -1"), 2);
-	assert_int_equal(stat_run(f, "-c 1"), 2);
-	assert_int_equal(stat_run(f, "workers channels"), 2);
-	assert_int_equal(stat_run(f, "--nonsense"), 2);
-	assert_int_equal(stat_run(f, "--help"), 0);
+	shows(f, "-i nan", 2);
+	shows(f, "-i 0", 2);
+	shows(f, "-i 1 -c -1", 2);
+	shows(f, "-c 1", 2);
+	shows(f, "workers channels", 2);
+	shows(f, "--nonsense", 2);
+	shows(f, "--help", 0);
 	assert_says(f, "usage: ncd-stat");
 }
 

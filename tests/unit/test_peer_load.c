@@ -14,22 +14,15 @@
 static int set_up(void **state)
 {
 	struct rig *r = malloc(sizeof(*r));
+	struct engine_config cfg = rig_config();
 
-	rig_init(r);
+	cfg.throughput = 1;
+	cfg.throughput_max = 3;
+	cfg.look_ns = LOOK;
+	rig_init_as(r, cfg);
 	for (int i = 0; i < 2; i++) {
-		struct rig_host *h = &r->host[i];
-		struct address self = rig_address(i), other = rig_address(!i), any = { 0 };
-
-		free(h->mem);
-		free(h->rx.base);
-		r->cfg.throughput = 1;
-		r->cfg.throughput_max = 3;
-		r->cfg.look_ns = LOOK;
-		h->engine = rig_engine(h, &r->cfg);
-		h->rx = rig_ring(BYTES);
-		engine_peer_set(h->engine, 0, &self, 1);
-		engine_peer_set(h->engine, 1, &other, 1);
-		(void)engine_listen(h->engine, &any, RIG_PORT, h);
+		free(r->host[i].rx.base);
+		r->host[i].rx = rig_ring(BYTES);
 	}
 	free(r->tx.base);
 	r->tx = rig_ring(BYTES);
@@ -37,15 +30,6 @@ static int set_up(void **state)
 	rig_up(r, 1, CLASS_THROUGHPUT);
 	rig_pump(r);
 	*state = r;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct rig *r = *state;
-
-	rig_fini(r);
-	free(r);
 	return 0;
 }
 
@@ -192,7 +176,7 @@ static void a_removed_peer_is_forgotten(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(what_waits_for_a_stuck_channel_goes_on_on_an_idle_one),
 		TEST(a_short_rest_stays_where_it_is),

@@ -93,10 +93,9 @@ static void each_lie_ends_the_attachment_with_its_reason(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
-		struct rig *r = malloc(sizeof(*r));
+		struct rig *r = rig_new(IO_AUTO, 20);
 		uint32_t b;
 
-		rig_start(r, IO_AUTO, 20);
 		assert_int_equal(app_listen(r, 1, 80, 16), 0);
 		b = rig_connect(r, 3, 80);
 		lies[i].tell(&r->host[0], 3);
@@ -108,19 +107,17 @@ static void each_lie_ends_the_attachment_with_its_reason(void **state)
 		/* The witness goes on. */
 		app_open(&r->host[1], 5, r->host[1].addr, 80, 0);
 		rig_until(r, app_state(&r->host[1], 5) == SLOT_OPEN);
-		rig_stop(r);
-		free(r);
+		rig_free(r);
 	}
 }
 
 static void a_lying_completion_queue_is_noticed(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(IO_AUTO, 20);
 	struct rig_host *h = &r->host[1];
 	uint32_t b;
 
 	(void)state;
-	rig_start(r, IO_AUTO, 20);
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	b = rig_connect(r, 3, 80);
 	atomic_store(&h->slot[b].qp, NCD_QP_NR);
@@ -129,20 +126,18 @@ static void a_lying_completion_queue_is_noticed(void **state)
 	rig_until(r, h->bad == 1);
 	assert_string_equal(h->reason, "queue pair out of range");
 	rig_remove_client(r, 1);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void scribbling_over_everything_hurts_only_oneself(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(IO_AUTO, 20);
 	struct rig_host *h = &r->host[0];
 	uint64_t seed = clock_monotonic_ns() | 1, got = 0;
 	uint32_t b;
 
 	(void)state;
 	print_message("seed %llu\n", (unsigned long long)seed);
-	rig_start(r, IO_AUTO, 20);
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	b = rig_connect(r, 3, 80);
 	app_open(&r->host[1], 5, r->host[1].addr, 80, 0);
@@ -171,17 +166,15 @@ static void scribbling_over_everything_hurts_only_oneself(void **state)
 			  got == 1 << 20;
 		  }));
 	assert_int_equal(r->host[1].bad, 0);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void a_full_backlog_refuses(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(IO_AUTO, 20);
 	uint32_t refused = 0, open = 0;
 
 	(void)state;
-	rig_start(r, IO_AUTO, 20);
 	assert_int_equal(app_listen(r, 1, 80, 3), 0);
 	for (uint32_t i = 0; i < 8; i++)
 		app_open(&r->host[0], i, r->host[1].addr, 80, 0);
@@ -196,18 +189,16 @@ static void a_full_backlog_refuses(void **state)
 	/* As listen(2): one more than the backlog. */
 	assert_int_equal(open, 4);
 	assert_int_equal(atomic_load(&r->host[0].slot[7].error), -ECONNREFUSED);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 /* Also where nothing but the refusal remains of it: a leak would fill the table for all. */
 static void a_stream_refused_for_want_of_memory_is_forgotten(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(IO_AUTO, 20);
 	struct rig_host *h = &r->host[1];
 
 	(void)state;
-	rig_start(r, IO_AUTO, 20);
 	h->deny = true;
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	app_open(&r->host[0], 0, h->addr, 80, 0);
@@ -215,19 +206,17 @@ static void a_stream_refused_for_want_of_memory_is_forgotten(void **state)
 	assert_int_equal(atomic_load(&r->host[0].slot[0].error), -ECONNREFUSED);
 	rig_until(r, atomic_load(&h->stats.streams_refused) == 1);
 	rig_until(r, atomic_load(&h->stats.streams) == 0);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 /* It connects to itself with all its slots, which would be all streams of the worker. */
 static void one_application_leaves_streams_to_others(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(IO_AUTO, 20);
 	struct rig_host *h = &r->host[0];
 	uint32_t slot;
 
 	(void)state;
-	rig_start(r, IO_AUTO, 20);
 	assert_int_equal(app_listen(r, 0, 80, RIG_SLOTS), 0);
 	for (slot = 0; slot < RIG_SLOTS / 2; slot++) {
 		app_open(h, slot, h->addr, 80, NCD_RING_MIN);
@@ -238,17 +227,15 @@ static void one_application_leaves_streams_to_others(void **state)
 	/* Two streams each; as many as it has are still free. */
 	assert_int_equal(slot, RIG_STREAMS / 4);
 	assert_int_equal(atomic_load(&h->slot[slot].error), -ENOBUFS);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void unaccepted_streams_are_reset_when_the_listener_goes(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(IO_AUTO, 20);
 	struct worker_cmd cmd = { .type = CMD_UNLISTEN };
 
 	(void)state;
-	rig_start(r, IO_AUTO, 20);
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	app_open(&r->host[0], 0, r->host[1].addr, 80, 0);
 	rig_until(r, app_state(&r->host[0], 0) == SLOT_OPEN);
@@ -259,8 +246,7 @@ static void unaccepted_streams_are_reset_when_the_listener_goes(void **state)
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	ring_init(&r->host[1].accept, r->host[1].accept.shm, NCD_BACKLOG_MAX);
 	(void)rig_connect(r, 1, 80);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 int main(void)

@@ -220,6 +220,32 @@ static void what_is_accepted_is_not_taken_away(void **state)
 	finish(g, 3, g->child[0], accept_and_read(g, g->child[0], 3));
 }
 
+/* An application that lies: it writes to what it has not accepted. */
+static void what_its_application_has_touched_is_not_taken_away(void **state)
+{
+	struct group *g = *state;
+	uint32_t slot;
+
+	assert_int_equal(listen_as(g, g->child[0], TITLE, 16), 0);
+	assert_int_equal(listen_as(g, g->child[1], TITLE, 16), 0);
+	begin_to_wait(g->child[1]);
+	open_and_send(g, 3);
+	finish(g, 3, g->child[1], accept_and_read(g, g->child[1], 3)); /* it has memory now */
+	stop_waiting(g->child[1]);
+	begin_to_wait(g->child[0]);
+	open_and_send(g, 1);
+	stop_waiting(g->child[0]);
+	slot = (uint32_t)atomic_load(&g->child[0]->accept.shm->word[0]);
+	assert_int_equal(app_write(g->child[0], slot, 99, 10), 10);
+	rig_until(&g->r, app_read(g->client, 1, 99) == 10);
+	/* Another that waits has the next, and only that. */
+	begin_to_wait(g->child[1]);
+	open_and_send(g, 2);
+	finish(g, 2, g->child[1], accept_and_read(g, g->child[1], 2));
+	finish(g, 1, g->child[0], accept_and_read(g, g->child[0], 1));
+	assert_int_equal(g->child[0]->bad + g->child[1]->bad, 0);
+}
+
 static void the_queue_of_a_dead_one_goes_to_another(void **state)
 {
 	struct group *g = *state;
@@ -326,6 +352,30 @@ static void what_may_not_be_moved_yet_is_moved_later(void **state)
 	finish(g, 1, g->child[1], accept_and_read(g, g->child[1], 1));
 }
 
+static void who_had_it_has_nothing_of_what_is_on_its_way(void **state)
+{
+	struct group *g = *state;
+	uint32_t slot;
+
+	assert_int_equal(listen_as(g, g->child[0], TITLE, 16), 0);
+	begin_to_wait(g->child[0]);
+	open_and_send(g, 1);
+	slot = (uint32_t)atomic_load(&g->child[0]->accept.shm->word[0]);
+	assert_int_equal(listen_as(g, g->child[1], TITLE, 16), 0);
+	begin_to_wait(g->child[1]);
+	unlisten(g, g->parent);
+	g->child[1]->slow = true; /* it has no memory yet */
+	unlisten(g, g->child[0]);
+	rig_pump(&g->r);
+	assert_int_equal(app_write(g->child[0], slot, 7, 10), 10);
+	app_shutdown(g->child[0], slot);
+	rig_pump(&g->r);
+	g->child[1]->slow = false;
+	rig_segment(&g->r.host[1], g->child[1], 1 << 20);
+	finish(g, 1, g->child[1], accept_and_read(g, g->child[1], 1));
+	assert_int_equal(g->child[0]->bad + g->child[1]->bad, 0);
+}
+
 static void one_that_lies_about_its_queue_is_left_out(void **state)
 {
 	struct group *g = *state;
@@ -378,6 +428,7 @@ int main(void)
 		T(who_waits_gets_it_and_the_parent_nothing),
 		T(the_queue_of_a_busy_one_goes_to_one_that_waits),
 		T(what_is_accepted_is_not_taken_away),
+		T(what_its_application_has_touched_is_not_taken_away),
 		T(the_queue_of_a_dead_one_goes_to_another),
 		T(the_queue_of_one_that_closes_goes_to_the_parent_if_it_must),
 		T(the_last_one_resets_what_nobody_accepts),
@@ -385,6 +436,7 @@ int main(void)
 		T(without_memory_there_it_is_reset),
 		T(what_waits_for_memory_there_arrives_again),
 		T(what_may_not_be_moved_yet_is_moved_later),
+		T(who_had_it_has_nothing_of_what_is_on_its_way),
 		T(one_that_lies_about_its_queue_is_left_out),
 		T(words_in_the_queue_are_not_believed),
 		T(a_question_for_no_listener_ends_the_attachment),

@@ -19,18 +19,11 @@ struct shared {
 
 static struct rig *start(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(*state ? IO_EPOLL : IO_URING, 50);
 
-	rig_start(r, *state ? IO_EPOLL : IO_URING, 50);
 	(void)rig_more(r, 0);
 	assert_int_equal(app_listen(r, 1, 80, 64), 0);
 	return r;
-}
-
-static void stop(struct rig *r)
-{
-	rig_stop(r);
-	free(r);
 }
 
 /* What a command says; r->host[1].back has the rest. */
@@ -118,7 +111,7 @@ static void a_stream_goes_on_where_it_was_taken_to(void **state)
 	assert_int_equal(atomic_load(&r->more[0].slot[slot].rx_head), 5000);
 	transfer(r, near, s.near, &r->more[0], slot, 1, 2000000);
 	transfer(r, &r->more[0], slot, near, s.near, 2, 2000000);
-	stop(r);
+	rig_free(r);
 }
 
 static void what_the_peer_has_not_read_is_sent_from_the_new_ring(void **state)
@@ -137,7 +130,7 @@ static void what_the_peer_has_not_read_is_sent_from_the_new_ring(void **state)
 		  }));
 	slot = taken(r, &s);
 	transfer(r, &r->more[0], slot, &r->host[0], s.near, 2, end + 3000000);
-	stop(r);
+	rig_free(r);
 }
 
 static void it_comes_back_and_goes_again(void **state)
@@ -158,7 +151,7 @@ static void it_comes_back_and_goes_again(void **state)
 		transfer(r, app[i % 2], slot, &r->host[0], s.near, 2, bytes);
 	}
 	assert_int_equal(r->host[1].bad + r->more[0].bad, 0);
-	stop(r);
+	rig_free(r);
 }
 
 static void it_lives_without_a_slot_until_its_end(void **state)
@@ -180,7 +173,7 @@ static void it_lives_without_a_slot_until_its_end(void **state)
 	app_close(&r->host[0], s.near, CLOSE_GRACEFUL);
 	rig_until(r, app_state(&r->host[0], s.near) == SLOT_FREE);
 	rig_until(r, take(r, &r->more[0], s.stream, COOKIE) == -ENOENT);
-	stop(r);
+	rig_free(r);
 }
 
 static void the_end_waits_for_who_has_a_slot(void **state)
@@ -192,7 +185,7 @@ static void the_end_waits_for_who_has_a_slot(void **state)
 	transfer(r, &r->host[1], s.slot, &r->host[0], s.near, 2, 9000);
 	app_close(&r->host[1], s.slot, CLOSE_LET_GO);
 	rig_until(r, app_flags(&r->host[0], s.near) & SLOT_F_EOF);
-	stop(r);
+	rig_free(r);
 }
 
 static void a_stream_outlives_the_client_that_had_it(void **state)
@@ -211,7 +204,7 @@ static void a_stream_outlives_the_client_that_had_it(void **state)
 	rig_until(r, r->host[1].gone == 1);
 	transfer(r, &r->host[0], s.near, &r->more[0], slot, 1, 1000000);
 	transfer(r, &r->more[0], slot, &r->host[0], s.near, 2, 1000000);
-	stop(r);
+	rig_free(r);
 }
 
 static void an_end_that_came_meanwhile_is_told(void **state)
@@ -235,7 +228,7 @@ static void an_end_that_came_meanwhile_is_told(void **state)
 	slot = r->host[1].back.share.slot;
 	assert_int_equal(app_flags(&r->host[1], slot),
 			 SLOT_F_EOF | SLOT_F_TX_DONE | SLOT_F_SHUT);
-	stop(r);
+	rig_free(r);
 }
 
 static void who_waits_where_it_was_is_called(void **state)
@@ -257,7 +250,7 @@ static void who_waits_where_it_was_is_called(void **state)
 	rig_until(r, app_write(&r->host[0], s.near, 1, 200) == 200);
 	rig_until(r, app_flags(&r->host[1], s.slot) & SLOT_F_CALLED_IN);
 	rig_until(r, atomic_load(&old->seq) != seq);
-	stop(r);
+	rig_free(r);
 }
 
 static void what_a_reader_leaves_is_for_who_waits_elsewhere(void **state)
@@ -274,7 +267,7 @@ static void what_a_reader_leaves_is_for_who_waits_elsewhere(void **state)
 	atomic_store(&shm->rx_head, 300);
 	app_kick(&r->more[0], slot);
 	rig_until(r, app_flags(&r->host[1], s.slot) & SLOT_F_CALLED_IN);
-	stop(r);
+	rig_free(r);
 }
 
 static void an_end_is_for_all_who_wait(void **state)
@@ -287,7 +280,7 @@ static void an_end_is_for_all_who_wait(void **state)
 	app_shutdown(&r->host[0], s.near);
 	rig_until(r, app_flags(&r->more[0], slot) & SLOT_F_EOF);
 	rig_until(r, app_flags(&r->host[1], s.slot) & SLOT_F_CALLED_IN);
-	stop(r);
+	rig_free(r);
 }
 
 static void what_nobody_shared_cannot_be_taken(void **state)
@@ -307,7 +300,7 @@ static void what_nobody_shared_cannot_be_taken(void **state)
 	assert_int_equal(share(r, s.slot, COOKIE, dup(pair[0])), 0);
 	close(pair[0]);
 	close(pair[1]);
-	stop(r);
+	rig_free(r);
 }
 
 static void the_old_slot_takes_no_words_any_more(void **state)
@@ -330,7 +323,7 @@ static void the_old_slot_takes_no_words_any_more(void **state)
 	app_close(&r->host[1], s.slot, CLOSE_LET_GO);
 	rig_until(r, r->host[1].bad == 1);
 	transfer(r, &r->more[0], slot, &r->host[0], s.near, 2, 300000);
-	stop(r);
+	rig_free(r);
 }
 
 static void letting_go_of_what_is_not_shared_closes_it(void **state)
@@ -342,7 +335,7 @@ static void letting_go_of_what_is_not_shared_closes_it(void **state)
 	rig_until(r, app_flags(&r->host[0], 3) & SLOT_F_EOF);
 	app_close(&r->host[1], slot + 1, CLOSE_LET_GO + 1);
 	rig_until(r, r->host[1].bad == 1);
-	stop(r);
+	rig_free(r);
 }
 
 static void without_memory_it_stays_where_it_is(void **state)
@@ -354,7 +347,7 @@ static void without_memory_it_stays_where_it_is(void **state)
 	assert_int_equal(take(r, &r->more[0], s.stream, COOKIE), -ENOBUFS);
 	assert_int_equal(app_state(&r->host[1], s.slot), SLOT_OPEN);
 	transfer(r, &r->host[0], s.near, &r->host[1], s.slot, 1, 100000);
-	stop(r);
+	rig_free(r);
 }
 
 #define EACH(test) cmocka_unit_test(test), { #test "_epoll", test, NULL, NULL, &epoll }

@@ -32,11 +32,10 @@ static void both_ways(struct rig *r, uint32_t a, uint32_t b, uint64_t bytes)
 
 static void ten_megabytes_pass_each_way(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 	const char *why;
 	uint32_t b;
 
-	rig_start(r, choice(state), 50);
 	assert_string_equal(worker_backend(r->host[0].worker, &why), *state ? "epoll" : "io_uring");
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	b = rig_connect(r, 3, 80);
@@ -55,16 +54,14 @@ static void ten_megabytes_pass_each_way(void **state)
 	rig_until(r, app_state(&r->host[0], 3) == SLOT_FREE);
 	rig_remove_client(r, 0);
 	rig_remove_client(r, 1);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void nobody_listens_is_refused(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 0);
 	struct address nobody = rig_address(77);
 
-	rig_start(r, choice(state), 0);
 	app_open(&r->host[0], 0, r->host[1].addr, 81, 0);
 	rig_until(r, app_state(&r->host[0], 0) == SLOT_FAILED);
 	assert_int_equal(atomic_load(&r->host[0].slot[0].error), -ECONNREFUSED);
@@ -74,18 +71,16 @@ static void nobody_listens_is_refused(void **state)
 	app_open(&r->host[0], 0, nobody, 81, 0);
 	rig_until(r, app_state(&r->host[0], 0) == SLOT_FAILED);
 	assert_int_equal(atomic_load(&r->host[0].slot[0].error), -ENETUNREACH);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void a_host_reaches_itself(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 	struct rig_host *h = &r->host[0];
 	uint64_t got = 0, back = 0;
 	int b = -1;
 
-	rig_start(r, choice(state), 50);
 	assert_int_equal(app_listen(r, 0, 82, 16), 0);
 	app_open(h, 1, h->addr, 82, 0);
 	rig_until(r, app_state(h, 1) == SLOT_OPEN && (b = app_accept(h)) >= 0);
@@ -96,17 +91,15 @@ static void a_host_reaches_itself(void **state)
 			  back = app_read(h, 1, 6);
 			  got == MANY && back == MANY;
 		  }));
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void last_bytes_of_a_killed_client_arrive_then_a_reset(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 	uint32_t b, finished;
 	uint64_t n;
 
-	rig_start(r, choice(state), 50);
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	b = rig_connect(r, 3, 80);
 	finished = rig_connect(r, 4, 80);
@@ -120,18 +113,16 @@ static void last_bytes_of_a_killed_client_arrive_then_a_reset(void **state)
 	assert_int_equal(app_read(&r->host[1], b, 3), n);
 	rig_until(r, app_flags(&r->host[1], finished) & SLOT_F_EOF);
 	assert_int_equal(app_read(&r->host[1], finished, 4), 1000);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void streams_outlive_a_channel(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 	uint64_t got = 0;
 	bool cut = false;
 	uint32_t b;
 
-	rig_start(r, choice(state), 50);
 	rig_link(r, CLASS_THROUGHPUT, 1);
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	b = rig_connect(r, 3, 80);
@@ -152,19 +143,17 @@ static void streams_outlive_a_channel(void **state)
 	rig_command(r, 0, &(struct worker_cmd){ .type = CMD_CHANNEL_DROP, .link = &r->link[0][1] });
 	assert_int_equal(r->host[0].dead, 1);
 	rig_until(r, r->host[1].dead >= 1);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 /* Its last byte and its end come in one turn, which has no bound in bytes. */
 static void a_channel_ends_in_the_middle_of_a_frame(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 	struct link *l = &r->link[0][2];
 	struct worker_cmd cmd = { .type = CMD_CHANNEL_ADD, .link = l };
 	int fd[2];
 
-	rig_start(r, choice(state), 50);
 	rig_tcp_pair(fd);
 	assert_int_equal(write(fd[1], "\1", 1), 1);
 	assert_int_equal(shutdown(fd[1], SHUT_WR), 0);
@@ -180,11 +169,10 @@ static void a_channel_ends_in_the_middle_of_a_frame(void **state)
 /* Both workers tell control that nothing was lost with it. */
 static void a_channel_that_is_not_needed_ends_without_a_loss(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 	uint64_t got = 0;
 	uint32_t b;
 
-	rig_start(r, choice(state), 50);
 	r->extra = true;
 	rig_link(r, CLASS_THROUGHPUT, 1);
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
@@ -206,9 +194,8 @@ static void a_channel_that_is_not_needed_ends_without_a_loss(void **state)
 
 static void memory_is_asked_for_once_and_refusal_reaches_the_application(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 0);
 
-	rig_start(r, choice(state), 0);
 	r->host[0].deny = true;
 	for (uint32_t i = 0; i < 3; i++)
 		app_open(&r->host[0], i, r->host[1].addr, 80, 0);
@@ -216,15 +203,13 @@ static void memory_is_asked_for_once_and_refusal_reaches_the_application(void **
 		rig_until(r, app_state(&r->host[0], i) == SLOT_FAILED);
 		assert_int_equal(atomic_load(&r->host[0].slot[i].error), -ENOBUFS);
 	}
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void slots_and_rings_are_used_again(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 
-	rig_start(r, choice(state), 50);
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	for (uint32_t i = 0; i < 500; i++) {
 		uint32_t b = rig_connect(r, i % 2, 80);
@@ -242,18 +227,16 @@ static void slots_and_rings_are_used_again(void **state)
 	assert_int_equal(r->host[1].segments, 2);
 	rig_remove_client(r, 0);
 	rig_remove_client(r, 1);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void completions_name_the_sockets_that_are_ready(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 	struct rig_host *h;
 	uint64_t word;
 	uint32_t b;
 
-	rig_start(r, choice(state), 50);
 	h = &r->host[1];
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	b = rig_connect(r, 3, 80);
@@ -268,20 +251,18 @@ static void completions_name_the_sockets_that_are_ready(void **state)
 	(void)app_write(&r->host[0], 3, 3, 128);
 	rig_until(r, atomic_load(&h->slot[b].rx_tail) == 128);
 	assert_int_equal(ring_pop(&h->cq, &word), -EAGAIN);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void the_pollable_descriptor_follows_the_socket(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 	struct worker_cmd cmd = { .type = CMD_POLLFD };
 	struct pollfd p = { .events = POLLIN | POLLRDHUP };
 	int pair[2];
 	uint32_t b;
 	char c;
 
-	rig_start(r, choice(state), 50);
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	b = rig_connect(r, 3, 80);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
@@ -301,19 +282,17 @@ static void the_pollable_descriptor_follows_the_socket(void **state)
 	rig_until(r, poll(&p, 1, 0) == 1 && p.revents & POLLHUP);
 	app_close(&r->host[1], b, CLOSE_GRACEFUL);
 	close(pair[1]);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void the_pollable_descriptor_tells_the_end(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 	struct worker_cmd cmd = { .type = CMD_POLLFD };
 	struct pollfd p = { .events = POLLIN | POLLRDHUP };
 	int pair[2];
 	uint32_t b;
 
-	rig_start(r, choice(state), 50);
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	b = rig_connect(r, 3, 80);
 	/* The second pair comes when the end is there already. */
@@ -333,18 +312,16 @@ static void the_pollable_descriptor_tells_the_end(void **state)
 		close(pair[1]);
 	}
 	app_close(&r->host[1], b, CLOSE_GRACEFUL);
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 static void an_idle_worker_sleeps(void **state)
 {
-	struct rig *r = malloc(sizeof(*r));
+	struct rig *r = rig_new(choice(state), 50);
 	uint64_t turns, since;
 	bool sleeping = false;
 	uint32_t b;
 
-	rig_start(r, choice(state), 50);
 	assert_int_equal(app_listen(r, 1, 80, 16), 0);
 	b = rig_connect(r, 3, 80);
 	(void)app_write(&r->host[0], 3, 3, 64);
@@ -357,8 +334,7 @@ static void an_idle_worker_sleeps(void **state)
 				  rig_rest(r);
 			  sleeping && worker_turns(r->host[0].worker, &sleeping) - turns <= 8;
 		  }));
-	rig_stop(r);
-	free(r);
+	rig_free(r);
 }
 
 #define EACH(test) cmocka_unit_test(test), { #test "_epoll", test, NULL, NULL, &epoll }

@@ -366,6 +366,21 @@ static inline void rig_stop(struct rig *r)
 				close(r->link[i][k].fd);
 }
 
+/* Both, with memory for it. */
+static inline struct rig *rig_new(enum io_choice io, uint32_t spin_us)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	rig_start(r, io, spin_us);
+	return r;
+}
+
+static inline void rig_free(struct rig *r)
+{
+	rig_stop(r);
+	free(r);
+}
+
 /* ---- the application ---- */
 
 static inline void app_submit(struct rig_host *h, uint64_t word)
@@ -444,7 +459,7 @@ static inline int app_accept(struct rig_host *h)
 /* The byte at @offset of a stream with @seed. */
 static inline uint8_t app_byte(uint32_t seed, uint64_t offset)
 {
-	return (uint8_t)((offset * 0x9e3779b97f4a7c15ull + seed) >> 32);
+	return (uint8_t)((offset * 0x9e3779b97f4a7c15ull + seed * 0xd1b54a32d192ed03ull) >> 32);
 }
 
 static inline struct rig_ring app_tx_place(struct rig_host *h, uint32_t slot)
