@@ -399,6 +399,7 @@ void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes)
 	cmd->segment.fd = map->fd;
 	msg.segment = c->segment_nr;
 	msg.bytes = map->bytes;
+	msg.flags = c->ctl->config->huge_pages ? SEGMENT_HUGE : 0;
 	/* The message first: the application must know the segment before a slot names it. */
 	if (!client_send(c, &msg, sizeof(msg), &map->fd, 1)) {
 		command_destroy(cmd);

@@ -90,6 +90,7 @@ struct config {
 	uint64_t frame_bytes;
 
 	uint64_t send_bytes, receive_bytes, initial_bytes;
+	uint32_t huge_pages; /* large rings are gathered into such */
 	uint64_t region_max;
 
 	struct config_names access_users, access_groups;

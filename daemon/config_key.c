@@ -19,7 +19,7 @@
 static const struct config_choice io_choices[] = {
 	{ "auto", IO_AUTO }, { "io_uring", IO_URING }, { "epoll", IO_EPOLL }, { NULL, 0 }
 };
-static const struct config_choice zerocopy_choices[] = { { "auto", 1 }, { "off", 0 }, { NULL, 0 } };
+static const struct config_choice auto_choices[] = { { "auto", 1 }, { "off", 0 }, { NULL, 0 } };
 static const struct config_choice policy_choices[] = { { "least-loaded", POLICY_LEAST_LOADED },
 						       { "round-robin", POLICY_ROUND_ROBIN },
 						       { "source-port", POLICY_SOURCE_PORT },
@@ -64,7 +64,7 @@ static const struct config_key keys[] = {
 	  .value = "" },
 	{ "channels", "throughput_congestion", KIND_TEXT, false, FIELD(throughput_congestion),
 	  .value = "" },
-	{ "channels", "zerocopy", KIND_CHOICE, false, FIELD(zerocopy), .choices = zerocopy_choices,
+	{ "channels", "zerocopy", KIND_CHOICE, false, FIELD(zerocopy), .choices = auto_choices,
 	  .value = "auto" },
 	{ "channels", "ping_seconds", KIND_NUMBER, false, FIELD(ping_seconds), 1, 3600,
 	  .value = "5" },
@@ -86,6 +86,8 @@ static const struct config_key keys[] = {
 	  .value = "4M" },
 	{ "buffers", "initial", KIND_POWER, false, FIELD(initial_bytes), NCD_RING_MIN, NCD_RING_MAX,
 	  .value = "16K" },
+	{ "buffers", "huge_pages", KIND_CHOICE, true, FIELD(huge_pages), .choices = auto_choices,
+	  .value = "auto" },
 	{ "buffers", "region_max", KIND_SIZE, true, FIELD(region_max), 1ull << 20, 1ull << 40,
 	  .value = "4G" },
 

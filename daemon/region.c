@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ncd/copy_abi.h"
+#include "ncd/huge_page.h"
 #include "ncd/ring.h"
 
 static uint64_t page_up(uint64_t bytes)
@@ -62,7 +63,7 @@ int region_map_create(const char *name, uint64_t bytes, struct region_map *ret_m
 	if (ftruncate(m.fd, (off_t)m.bytes) < 0 ||
 	    fcntl(m.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		goto err_close;
-	base = mmap(NULL, m.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m.fd, 0);
+	base = huge_page_map(m.fd, m.bytes);
 	if (base == MAP_FAILED)
 		goto err_close;
 	/* A forked child (a log filter, a debugger) must not keep a client's memory alive. */

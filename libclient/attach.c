@@ -16,6 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "ncd/huge_page.h"
+
 #include "copy.h"
 #include "ncclient.h"
 
@@ -186,7 +188,7 @@ static bool layout_good(const struct region_shm *l, const struct ctl_welcome *w)
 }
 
 /* Maps @bytes of @fd, whose real size it checks: an access behind the end would be SIGBUS. */
-static int segment_map(int fd, uint64_t bytes, struct segment *ret_segment)
+static int segment_map(int fd, uint64_t bytes, uint32_t flags, struct segment *ret_segment)
 {
 	struct stat st;
 	void *base;
@@ -195,26 +197,28 @@ static int segment_map(int fd, uint64_t bytes, struct segment *ret_segment)
 		return -errno;
 	if (bytes == 0 || (uint64_t)st.st_size < bytes)
 		return -EPROTO;
-	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	base = huge_page_map(fd, bytes);
 	if (base == MAP_FAILED)
 		return -errno;
 	(void)madvise(base, bytes, MADV_DONTFORK); /* a child keeps none of it: it may not use it */
 	ret_segment->fd = fd;
 	ret_segment->bytes = bytes;
+	ret_segment->huge = flags & SEGMENT_HUGE;
 	/* SEGMENT, mapping end. */
 	atomic_store_explicit(&ret_segment->base, base, memory_order_release);
 	return 0;
 }
 
-int attachment_segment_add(struct attachment *att, uint32_t nr, uint64_t bytes, int fd)
+int attachment_segment_add(struct attachment *att, const struct ctl_segment *msg, int fd)
 {
+	uint32_t nr = msg->segment;
 	int ret;
 
 	/* Relaxed: this thread is the only one that stores it. */
 	if (nr == 0 || nr >= NCD_SEGMENTS_MAX ||
 	    atomic_load_explicit(&att->segment[nr].base, memory_order_relaxed))
 		return -EPROTO;
-	ret = segment_map(fd, bytes, &att->segment[nr]);
+	ret = segment_map(fd, msg->bytes, msg->flags, &att->segment[nr]);
 	if (ret == 0) {
 		/* SEGMENT, mapping end: who looked before this finds the number moved. */
 		atomic_fetch_add_explicit(&att->segment_seq, 1, memory_order_release);
@@ -349,7 +353,7 @@ static int attachment_fill(struct attachment *att, struct welcome *w)
 
 	if (w->fd_nr < 1 || w->msg.segment_bytes < sizeof(att->layout))
 		return -EPROTO;
-	ret = segment_map(w->fd[0], w->msg.segment_bytes, &att->segment[0]);
+	ret = segment_map(w->fd[0], w->msg.segment_bytes, 0, &att->segment[0]);
 	if (ret < 0)
 		return ret;
 	w->fd[0] = -1;

@@ -76,6 +76,7 @@ struct nc_cq {
 struct segment {
 	_Atomic(uint8_t *) base; /* SEGMENT */
 	uint64_t bytes;
+	bool huge; /* its large rings are to be in huge pages */
 	int fd;
 };
 
@@ -120,7 +121,7 @@ struct attachment *attachment_nowhere(void);
 int attachment_segment(struct attachment *att, uint32_t nr, struct segment **ret_segment);
 
 /* Watcher: maps segment @nr; @fd is the attachment's on success. -EPROTO, -ENOMEM. */
-int attachment_segment_add(struct attachment *att, uint32_t nr, uint64_t bytes, int fd);
+int attachment_segment_add(struct attachment *att, const struct ctl_segment *msg, int fd);
 
 /* Starts the thread that receives on the control socket. -EAGAIN, -ENOMEM. */
 int watcher_start(struct attachment *att);

@@ -37,7 +37,7 @@ static bool message_handle(struct attachment *att, const union ctl_message *msg,
 		return bytes == sizeof(msg->reply);
 	case CTL_SEGMENT:
 		if (bytes == sizeof(msg->segment) && fd >= 0 &&
-		    attachment_segment_add(att, msg->segment.segment, msg->segment.bytes, fd) == 0)
+		    attachment_segment_add(att, &msg->segment, fd) == 0)
 			return true;
 		if (fd >= 0)
 			close(fd);

@@ -159,10 +159,13 @@ struct ctl_reply {
 	uint32_t value; /* BIND: port; LISTEN: listener; TAKE: ctl_taken */
 };
 
+/* The application should have its large rings in huge pages (huge_page.h). */
+#define SEGMENT_HUGE 1u
+
 struct ctl_segment {
 	struct ctl_head head;
 	uint32_t segment; /* 1.. */
-	uint32_t pad;
+	uint32_t flags;   /* SEGMENT_*; those not known mean nothing */
 	uint64_t bytes;
 };
 

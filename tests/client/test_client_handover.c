@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_client_handover.c - Goal: the core is offered to the worker after half of a round, where that
- * brings something, and seldom where it does not.
+ * test_client_handover.c - Goal: the core is offered to the worker after half of a round, where
+ * that brings something, and seldom where it does not.
  * Method: the decisions, on submissions and times that are made up.
  */
 #include "../ncd_test.h"
