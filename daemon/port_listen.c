@@ -48,6 +48,8 @@ int port_listen(struct worker *w, struct port *p, const struct worker_cmd *cmd)
 		.addr = cmd->listen.addr,
 		.port_nr = cmd->listen.port,
 		.title = cmd->listen.title,
+		.uid = cmd->listen.uid,
+		.reuseport = cmd->listen.reuseport,
 	};
 	accept_queue_reset(p, l);
 	ret = group_join(w, l);

@@ -41,9 +41,9 @@ static struct flow *queue_claim(struct listener *l, uint32_t index)
 	return f;
 }
 
-static void move_later(struct worker *w, struct flow *f, uint64_t title)
+static void move_later(struct worker *w, struct flow *f, uint64_t group)
 {
-	f->title = title;
+	f->group = group;
 	f->flags |= FLOW_MOVE;
 	f->move_next = NULL;
 	*w->moving_end = f;
@@ -111,22 +111,27 @@ static int flow_move(struct worker *w, struct flow *f, struct listener *to)
 	return 0;
 }
 
+/* As flow_move; within an application it keeps all that it has. */
+static int flow_give(struct worker *w, struct flow *f, struct listener *to)
+{
+	if (to->port != f->port)
+		return flow_move(w, f, to);
+	f->shm->listener = to->number;
+	listener_push(w, to, f);
+	return 0;
+}
+
 /* Where the stream is going to: by now it may be another than before, or none. */
 static int move_try(struct worker *w, struct flow *f)
 {
 	struct listener *l = engine_stream_listening(w->engine, f->stream);
-	int ret = 0;
 
-	if (f->flags & (FLOW_ENDED | FLOW_DONE) || !l || l->title != f->title)
+	if (f->flags & (FLOW_ENDED | FLOW_DONE) || !l || l->group != f->group)
 		return -ECONNRESET;
 	l = group_pick(w, l);
 	if (l->port->bad || l->port->removed || !listener_has_room(w, l))
 		return -ENOBUFS;
-	if (l->port != f->port)
-		ret = flow_move(w, f, l);
-	else
-		listener_push(w, l, f); /* back to where it was */
-	return ret;
+	return flow_give(w, f, l);
 }
 
 bool listener_pass(struct worker *w, struct listener *from, struct listener *to)
@@ -139,8 +144,8 @@ bool listener_pass(struct worker *w, struct listener *from, struct listener *to)
 	}
 	if (!f)
 		return false;
-	if (flow_move(w, f, to) < 0)
-		move_later(w, f, from->title);
+	if (flow_give(w, f, to) < 0)
+		move_later(w, f, from->group);
 	return true;
 }
 
@@ -167,7 +172,7 @@ void listener_hand_over(struct worker *w, struct listener *l, struct listener *m
 	for (int nr = listener_waiting(l); nr > 0; nr--) {
 		f = queue_claim(l, l->accept.own - (uint32_t)nr);
 		if (f)
-			move_later(w, f, l->title);
+			move_later(w, f, l->group);
 	}
 	for (f = l->port->parked_flows; f; f = next) {
 		next = f->parked_next;

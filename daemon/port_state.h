@@ -84,7 +84,7 @@ struct flow {
 	struct flow *parked_next;
 	struct flow *move_next;
 	struct port *old_port; /* whose tx_old and rx_old are, if not its own */
-	uint64_t title;        /* FLOW_MOVE: of the group that it came to */
+	uint64_t group;        /* FLOW_MOVE: that it came to */
 	uint32_t listener;
 	uint32_t accept_at;
 	uint64_t cookie;     /* shared: of its descriptor; 0: it is not */
@@ -120,9 +120,12 @@ struct listener {
 	bool pending;   /* its completion found no room */
 	bool active;    /* its application has waited for streams */
 	bool elsewhere; /* our bit is in listener_shm.elsewhere */
+	bool reuseport; /* what it shares with others of `uid` that say so too */
+	uint32_t uid;
 	struct ring accept;
 	uint32_t taken_end;   /* in the queue: below it nothing waits, if that is beyond head */
-	uint64_t title;       /* what it shares with the others of its group; 0: nothing */
+	uint64_t title;       /* what it shares with others that have the same; 0: nothing */
+	uint64_t group;       /* number of its group */
 	uint64_t served;      /* worker.served when it last got a stream */
 	struct listener *group_next, *group_prev; /* itself, if it is alone */
 	struct listener *dirty_next;
@@ -262,7 +265,7 @@ bool listener_holds(const struct listener *l, const struct flow *f);
 int listener_waiting(struct listener *l);
 
 /* port_group.c */
-/* Alone, or with those of the same title. -EADDRINUSE, -ENOBUFS. */
+/* Alone, or with those that it may share with. -EADDRINUSE, -ENOBUFS. */
 int group_join(struct worker *w, struct listener *l);
 /* Returns one that is left, or NULL. */
 struct listener *group_leave(struct worker *w, struct listener *l);
