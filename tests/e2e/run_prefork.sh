@@ -56,7 +56,8 @@ both_well() {
 	said by_ncd '^well [1-9]' 1 && said plain '^well [1-9]' 1 || fail "clients did nothing"
 }
 
-# start_nginx PORT [on] - with four workers, as a daemon or not; sets $server.
+# start_nginx PORT [on] [OPTIONS] - with four workers, as a daemon or not; the OPTIONS of its listen.
+# Sets $server.
 start_nginx() {
 	local user=
 	[ "$(id -u)" -ne 0 ] || user="user www-data;"
@@ -72,12 +73,13 @@ start_nginx() {
 		events { }
 		http {
 			access_log off;
-			server { listen ${address[there]}:$1; root $dir/www; }
+			server { listen ${address[there]}:$1 ${3:-}; root $dir/www; }
 		}
 	C
 	background there server "${ncd_run[@]}" "$(command -v nginx)" -c "$dir/nginx.conf"
 	server=$job
 	expect 10 tcp_listens there "$1"
+	[ -z "${3:-}" ] || { expect 10 listening_processes there "$1" 8; return; } # the master's are four
 	[ -n "${2:-}" ] || { expect 10 listening_processes there "$1" 5; return; }
 	# The process that made the socket has ended.
 	expect 10 listening_processes there "$1" 4
@@ -98,6 +100,24 @@ case_run_nginx_workers() { # quick
 	done
 	both_well
 	gone_or_zombie "$server" && fail "nginx has ended"
+	end_job "$server"
+	expect 5 empty there
+}
+
+# A socket for each worker, which is not root: SO_REUSEPORT.
+case_run_nginx_reuseport() { # quick
+	needs nginx
+	needs python3
+	local server i
+	both
+	start_nginx 8018 off reuseport
+	both_kinds 8018 3 8 "what nginx serves"
+	for i in 1 2; do
+		pause .7
+		kill -HUP "$server"
+		expect 10 listening_processes there 8018 8
+	done
+	both_well
 	end_job "$server"
 	expect 5 empty there
 }
@@ -163,6 +183,42 @@ while True:
 	both_kinds 8017 1 4 "served by the activated"
 	both_well
 	end_job "$server"
+	expect 5 empty there
+}
+
+# Programs that get a bound socket, by exec and in a message, and let it listen.
+bound='
+import socket, subprocess, sys
+l = socket.socket()
+l.bind((sys.argv[1], int(sys.argv[2])))
+serve = """
+import socket, sys
+via = socket.socket(fileno=int(sys.argv[1]))
+l = via if sys.argv[2] == "socket" else socket.socket(fileno=socket.recv_fds(via, 1, 1)[1][0])
+l.listen(64)
+while True:
+    c, _ = l.accept()
+    with c:
+        c.recv(100)
+        c.sendall(b"served by who listens")
+"""
+here, there = socket.socketpair()
+ps = [subprocess.Popen([sys.executable, "-c", serve, str(s.fileno()), what], pass_fds=[s.fileno()])
+      for s, what in ((l, "socket"), (there, "message"))]
+socket.send_fds(here, [b"x"], [l.fileno()])
+for p in ps: p.wait()
+'
+case_run_listen_in_children() { # quick
+	needs python3
+	local server
+	both
+	background there server "${ncd_run[@]}" python3 -c "$bound" "${address[there]}" 8019
+	server=$job
+	expect 10 listening_processes there 8019 2
+	both_kinds 8019 1 4 "served by who listens"
+	both_well
+	pkill -KILL -P "$server"
+	expect 5 gone_or_zombie "$server"
 	expect 5 empty there
 }
 
