@@ -55,6 +55,8 @@ int port_listen(struct worker *w, struct port *p, const struct worker_cmd *cmd)
 	ret = group_join(w, l);
 	if (ret < 0)
 		l->used = false;
+	else if (l->title)
+		listener_take_held(w, l);
 	return ret;
 }
 
@@ -142,6 +144,8 @@ int port_unlisten(struct worker *w, struct port *p, uint32_t number)
 	l->used = false;
 	if (member)
 		listener_hand_over(w, l, member);
+	else if (l->title)
+		listener_hold(w, l);
 	drop_waiting(w, p, l);
 	pollfd_close(&l->pollfd);
 	return 0;

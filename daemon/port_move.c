@@ -11,6 +11,10 @@
  *   in the queue of A --claimed--> FLOW_MOVE, in A's slot still --rings of B--> in the queue of B
  *                                      ^ | no memory yet, or a channel writes into its ring
  *                                      +-+ tried again each turn: what it waits for wakes us
+ *
+ * The last of a group that goes may have a successor who has its title, but does not listen yet (a
+ * server that is reloaded): its queue is held for a while, as the kernel's lives on with its
+ * socket.
  */
 #include <errno.h>
 
@@ -41,13 +45,19 @@ static struct flow *queue_claim(struct listener *l, uint32_t index)
 	return f;
 }
 
+/* Puts @f behind *@end. */
+static void flow_append(struct flow ***end, struct flow *f)
+{
+	f->move_next = NULL;
+	**end = f;
+	*end = &f->move_next;
+}
+
 static void move_later(struct worker *w, struct flow *f, uint64_t group)
 {
 	f->group = group;
 	f->flags |= FLOW_MOVE;
-	f->move_next = NULL;
-	*w->moving_end = f;
-	w->moving_end = &f->move_next;
+	flow_append(&w->moving_end, f);
 }
 
 /* Rings of the same size in @p. 0, -EAGAIN: they have been asked for; -ENOBUFS. */
@@ -181,10 +191,61 @@ void listener_hand_over(struct worker *w, struct listener *l, struct listener *m
 	}
 }
 
+void listener_hold(struct worker *w, struct listener *l)
+{
+	for (int nr = listener_waiting(l); nr > 0; nr--) {
+		struct flow *f = queue_claim(l, l->accept.own - (uint32_t)nr);
+
+		if (!f)
+			continue;
+		f->title = l->title;
+		f->until_ns = w->now_ns + w->cfg.hold_ns;
+		f->flags |= FLOW_MOVE;
+		flow_append(&w->held_end, f);
+	}
+}
+
+void listener_take_held(struct worker *w, const struct listener *l)
+{
+	struct flow *f, *next = w->held;
+
+	w->held = NULL;
+	w->held_end = &w->held;
+	while ((f = next)) {
+		next = f->move_next;
+		if (f->title == l->title)
+			move_later(w, f, l->group);
+		else
+			flow_append(&w->held_end, f);
+	}
+}
+
+uint64_t held_deadline(const struct worker *w)
+{
+	return w->held ? w->held->until_ns : UINT64_MAX;
+}
+
+static uint32_t held_give_up(struct worker *w)
+{
+	struct flow *f;
+	uint32_t did = 0;
+
+	while ((f = w->held) && f->until_ns <= w->now_ns) {
+		w->held = f->move_next;
+		if (!w->held)
+			w->held_end = &w->held;
+		f->flags &= ~FLOW_MOVE;
+		if (!(f->flags & FLOW_RELEASED))
+			flow_release(w, f, true, false);
+		did++;
+	}
+	return did;
+}
+
 uint32_t ports_move(struct worker *w)
 {
 	struct flow **at = &w->moving, *f;
-	uint32_t did = 0;
+	uint32_t did = held_give_up(w);
 
 	for (uint32_t nr = 0; (f = *at) && nr < MOVES_A_TURN; nr++) {
 		int ret = f->flags & FLOW_RELEASED ? 0 : move_try(w, f);

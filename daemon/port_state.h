@@ -52,7 +52,7 @@ struct slot {
 #define FLOW_EXCHANGE 0x200u /* a ring was given and is not taken, or the old one not left */
 #define FLOW_RETIRE   0x400u /* in worker.retire: old rings perhaps still lent */
 #define FLOW_GROW     0x800u /* in port.growing */
-#define FLOW_MOVE     0x1000u /* in worker.moving: taken back from an accept queue */
+#define FLOW_MOVE     0x1000u /* in worker.moving or held: taken back from an accept queue */
 #define FLOW_MOVING   0x2000u /* on its way to another port */
 #define FLOW_HUNG     0x4000u /* shared, and nobody has its descriptor any more */
 
@@ -85,6 +85,8 @@ struct flow {
 	struct flow *move_next;
 	struct port *old_port; /* whose tx_old and rx_old are, if not its own */
 	uint64_t group;        /* FLOW_MOVE: that it came to */
+	uint64_t title;        /* FLOW_MOVE, held: of who is waited for */
+	uint64_t until_ns;     /* and how long */
 	uint32_t listener;
 	uint32_t accept_at;
 	uint64_t cookie;     /* shared: of its descriptor; 0: it is not */
@@ -281,6 +283,12 @@ void group_share(struct worker *w, struct listener *l);
 bool listener_pass(struct worker *w, struct listener *from, struct listener *to);
 /* @l has left its group, of which @member is one: its queue goes to them. */
 void listener_hand_over(struct worker *w, struct listener *l, struct listener *member);
+/* @l has gone, and was the last of its group: its queue waits for who shows its title. */
+void listener_hold(struct worker *w, struct listener *l);
+/* @l, new in its group, is who was waited for. */
+void listener_take_held(struct worker *w, const struct listener *l);
+/* When the first that is held is given up; UINT64_MAX: none is. */
+uint64_t held_deadline(const struct worker *w);
 uint32_t ports_move(struct worker *w);
 
 /* port_close.c */

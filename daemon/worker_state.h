@@ -83,6 +83,7 @@ struct worker {
 	struct flow *reclaim;  /* finished, rings perhaps still lent */
 	struct flow *retire;   /* with old rings, perhaps still lent */
 	struct flow *moving, **moving_end; /* on the way to another accept queue */
+	struct flow *held, **held_end;     /* until somebody listens there */
 	uint64_t served;       /* streams given to groups */
 	uint64_t groups;       /* made so far */
 	struct flow *touched;  /* statistics to be written */

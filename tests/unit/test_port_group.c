@@ -110,11 +110,11 @@ static void finish(struct group *g, uint32_t slot, struct rig_host *h, uint32_t 
 	rig_until(&g->r, app_state(g->client, slot) == SLOT_FREE);
 }
 
-static int set_up(void **state)
+static int set_up_holding(void **state, uint64_t hold_ns)
 {
 	struct group *g = calloc(1, sizeof(*g));
 
-	rig_start(&g->r, IO_AUTO, 20);
+	rig_start_holding(&g->r, IO_AUTO, 20, hold_ns);
 	g->client = &g->r.host[0];
 	g->parent = &g->r.host[1];
 	for (int i = 0; i < 2; i++)
@@ -122,6 +122,16 @@ static int set_up(void **state)
 	assert_int_equal(listen_as(g, g->parent, TITLE, 16), 0);
 	*state = g;
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_holding(state, 1000000);
+}
+
+static int set_up_patient(void **state)
+{
+	return set_up_holding(state, 3600000000000);
 }
 
 static int tear_down(void **state)
@@ -265,6 +275,26 @@ static void the_queue_of_one_that_closes_goes_to_the_parent_if_it_must(void **st
 	unlisten(g, g->child[0]);
 	rig_until(&g->r, waiting_in(g->parent) == 1);
 	finish(g, 1, g->parent, accept_and_read(g, g->parent, 1));
+}
+
+static void what_the_last_one_leaves_waits_for_a_successor(void **state)
+{
+	struct group *g = *state;
+	struct worker_cmd cmd = { .type = CMD_CLIENT_REMOVE, .port = g->child[0]->port };
+
+	assert_int_equal(listen_as(g, g->child[0], TITLE, 16), 0);
+	unlisten(g, g->parent);
+	open_and_send(g, 1);
+	open_and_send(g, 2);
+	unlisten(g, g->child[0]);
+	rig_command(&g->r, 1, &cmd);
+	/* Not for who has shown something else. */
+	assert_int_equal(listen_as(g, g->parent, TITLE + 1, 16), 0);
+	unlisten(g, g->parent);
+	assert_int_equal(listen_as(g, g->child[1], TITLE, 16), 0);
+	for (uint32_t i = 1; i <= 2; i++)
+		finish(g, i, g->child[1], accept_and_read(g, g->child[1], i));
+	rig_until(&g->r, g->child[0]->gone == 1);
 }
 
 static void the_last_one_resets_what_nobody_accepts(void **state)
@@ -463,6 +493,8 @@ int main(void)
 		T(what_is_accepted_is_not_taken_away),
 		T(the_queue_of_a_dead_one_goes_to_another),
 		T(the_queue_of_one_that_closes_goes_to_the_parent_if_it_must),
+		cmocka_unit_test_setup_teardown(what_the_last_one_leaves_waits_for_a_successor,
+						set_up_patient, tear_down),
 		T(the_last_one_resets_what_nobody_accepts),
 		T(all_full_is_refused),
 		T(without_memory_there_it_is_reset),
