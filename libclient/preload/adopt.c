@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * adopt.c - listening sockets that another program made: those that this one was started with, from
- * a service manager (LISTEN_FDS) or from an older binary of the same server (nginx), and those that
- * it lets listen itself (servers of Node, workers of uvicorn).
+ * adopt.c - sockets that another program made: listening ones that this program was started with,
+ * by a service manager (LISTEN_FDS) or an older binary of the same server (nginx), or gets in a
+ * message (haproxy), and bound ones that it lets listen itself (Node, uvicorn).
  *
- * The former are listeners as those that a parent made (listener.c), at low numbers, where such
- * sockets are passed. The virtual one is made when the program first waits at it; if it cannot be,
- * the socket is the kernel's alone.
+ * The listening ones are listeners as those that a parent made (listener.c); at the start of a
+ * program at low numbers, where such sockets are passed. The virtual one is made when the program
+ * first waits at it; if it cannot be, the socket is the kernel's alone.
  */
 #include "file.h"
 #include "real.h"
@@ -40,12 +40,16 @@ struct file *adopt_listening(int fd)
 	return file_open(fd, FILE_KERNEL, family, -1);
 }
 
+void adopt_listener(int fd)
+{
+	struct file *f = file_of(fd) ? NULL : adopt_listening(fd);
+
+	if (f)
+		listener_adopt(f, fd);
+}
+
 void adopt_listeners(void)
 {
-	for (int fd = FIRST_FD; fd <= LAST_FD; fd++) {
-		struct file *f = adopt_listening(fd);
-
-		if (f)
-			listener_adopt(f, fd);
-	}
+	for (int fd = FIRST_FD; fd <= LAST_FD; fd++)
+		adopt_listener(fd);
 }
