@@ -86,6 +86,7 @@ static int client_claim(struct client *c, const struct ctl_addr *msg, const stru
 		.port = msg->port,
 		.reuseport = title ? title->reuseport : msg->flags & CTL_ADDR_REUSEPORT,
 		.title = title ? title->number : 0,
+		.network = title ? title->network : 0,
 		.entitled = c->uid == 0 || (title && title->here),
 	};
 	int r;

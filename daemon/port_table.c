@@ -13,7 +13,7 @@ struct port_claim {
 	uint32_t uid;
 	struct address addr;
 	bool reuseport;
-	uint64_t title;
+	uint64_t title, network;
 	bool listening;
 };
 
@@ -72,7 +72,8 @@ static bool port_conflicts(const struct port_table *t, const struct port_claim_a
 		if (same_title(claim, args) || (!address_covers(&claim->addr, &args->addr) &&
 						!address_covers(&args->addr, &claim->addr)))
 			continue;
-		if (!claim->reuseport || !args->reuseport || claim->uid != args->uid)
+		if (!claim->reuseport || !args->reuseport || claim->uid != args->uid ||
+		    claim->network != args->network)
 			return true;
 	}
 	return false;
@@ -129,6 +130,7 @@ int port_table_claim(struct port_table *t, const struct port_claim_args *args, u
 		.addr = args->addr,
 		.reuseport = args->reuseport,
 		.title = args->title,
+		.network = args->network,
 	};
 	t->head[port] = claim;
 	*ret_port = port;

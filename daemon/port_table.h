@@ -6,9 +6,10 @@
  * Threading: control.
  *
  * As in the kernel: a wildcard conflicts with every address of its family, :: with both families;
- * claims may share a port only if all of them asked for SO_REUSEPORT under one user, or have the
- * same title (title.h): processes that share one listening socket of the kernel. Outgoing streams
- * that were not bound take their ports from the workers' own ranges and need no claim.
+ * claims may share a port only if all of them asked for SO_REUSEPORT under one user in one network
+ * namespace, or have the same title (title.h): processes that share one listening socket of the
+ * kernel. Outgoing streams that were not bound take their ports from the workers' own ranges and
+ * need no claim.
  */
 #ifndef NCD_PORT_TABLE_H
 #define NCD_PORT_TABLE_H
@@ -34,6 +35,7 @@ struct port_claim_args {
 	uint16_t port; /* 0: any that is free */
 	bool reuseport;
 	uint64_t title; /* 0: none */
+	uint64_t network; /* as in title.h */
 	bool entitled;  /* to ports below 1024 too */
 };
 

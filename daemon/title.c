@@ -76,6 +76,9 @@ int title_read(int fd, const struct address *addr, uint16_t port, struct title *
 	ret_title->uid = st.st_uid;
 	ret_title->reuseport = !has(fd, SO_REUSEPORT, 0);
 	home = network();
-	ret_title->here = home != 0 && number(fd, SO_NETNS_COOKIE) == home;
+	ret_title->network = number(fd, SO_NETNS_COOKIE);
+	ret_title->here = home != 0 && ret_title->network == home;
+	if (ret_title->here)
+		ret_title->network = 0;
 	return 0;
 }

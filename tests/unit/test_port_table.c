@@ -84,6 +84,9 @@ static void reuseport_needs_all_to_ask_and_one_user(void **state)
 	args.uid = 1001;
 	assert_int_equal(port_table_claim(*state, &args, &port), -EADDRINUSE);
 	args.uid = 1000;
+	args.network = 4711; /* a container's, whose root is no other */
+	assert_int_equal(port_table_claim(*state, &args, &port), -EADDRINUSE);
+	args.network = 0;
 	args.reuseport = false;
 	assert_int_equal(port_table_claim(*state, &args, &port), -EADDRINUSE);
 }
