@@ -243,8 +243,8 @@ DEPS_TEST  := libcmocka-dev iproute2 mandoc
 DEPS_CI    := clang libclang-rt-14-dev spin systemd systemd-sysv dbus systemd-container shellcheck \
 	      gdb
 # What is run under ncd-run. Only CI asks for them: they are services.
-DEPS_RUN   := redis-server redis-tools memcached nginx-light haproxy iperf3 sockperf curl wget \
-	      python3 openssh-server openssh-client postgresql
+DEPS_RUN   := redis-server redis-tools memcached nginx-light apache2-bin haproxy iperf3 sockperf \
+	      curl wget python3 openssh-server openssh-client postgresql
 
 deps:
 	@.ci/deps $(DEPS_BUILD) $(DEPS_TEST)

@@ -44,6 +44,7 @@ struct client_listener {
 	bool up; /* all workers know it, and it is not being closed */
 	struct address addr;
 	uint16_t port;
+	uint64_t title; /* 0: none was shown */
 	struct stats_socket *stats; /* NULL: the table is full */
 };
 

@@ -30,11 +30,12 @@ static int client_claim(struct client *c, const struct ctl_addr *msg, const stru
 {
 	struct port_claim_args args = {
 		.owner = c,
-		.uid = c->uid,
+		.uid = title ? title->uid : c->uid,
 		.port = msg->port,
-		.reuseport = msg->flags & CTL_ADDR_REUSEPORT,
+		.reuseport = title ? title->reuseport : msg->flags & CTL_ADDR_REUSEPORT,
 		.title = title ? title->number : 0,
-		.entitled = title && title->here,
+		.network = title ? title->network : 0,
+		.entitled = c->uid == 0 || (title && title->here),
 	};
 	int r;
 
@@ -50,9 +51,9 @@ static int client_claim(struct client *c, const struct ctl_addr *msg, const stru
 }
 
 static void client_unclaim(struct client *c, const struct address *addr, uint16_t port,
-			   bool listening)
+			   uint64_t title, bool listening)
 {
-	if (port_table_release(c->ctl->ports, c, addr, port, listening) == 0)
+	if (port_table_release(c->ctl->ports, c, addr, port, title, listening) == 0)
 		c->claims--;
 }
 
@@ -70,7 +71,7 @@ bool client_unbind(struct client *c, const struct ctl_addr *msg)
 
 	memcpy(addr.byte, msg->addr, sizeof(addr.byte));
 	/* A listener took the claim over, and gives it back itself: not finding it is no error. */
-	client_unclaim(c, &addr, msg->port, false);
+	client_unclaim(c, &addr, msg->port, 0, false);
 	return client_reply(c, msg->head.tag, 0, 0);
 }
 
@@ -112,7 +113,7 @@ static void listener_forget(struct client *c, uint32_t number)
 
 	if (l->stats)
 		stats_hide(&l->stats->use);
-	client_unclaim(c, &l->addr, l->port, true);
+	client_unclaim(c, &l->addr, l->port, l->title, true);
 	*l = (struct client_listener){ .used = false };
 }
 
@@ -131,12 +132,13 @@ static int listener_take(struct client *c, const struct ctl_addr *msg, const str
 	l = &c->listener[number];
 	memcpy(l->addr.byte, msg->addr, sizeof(l->addr.byte));
 	l->port = msg->port;
+	l->title = title ? title->number : 0;
 	if (!(msg->flags & CTL_ADDR_BOUND)) {
 		r = client_claim(c, msg, title, &l->port);
 		if (r < 0)
 			return r;
 	}
-	r = port_table_listen(c->ctl->ports, c, &l->addr, l->port);
+	r = port_table_listen(c->ctl->ports, c, &l->addr, l->port, l->title);
 	if (r < 0)
 		return r;
 	l->used = true;
@@ -190,7 +192,9 @@ bool client_listen(struct client *c, const struct ctl_addr *msg, const int *fds,
 							      : msg->backlog;
 	cmd.listen.tx_bytes = ring_size(msg->tx_bytes);
 	cmd.listen.rx_bytes = ring_size(msg->rx_bytes);
-	cmd.listen.title = title ? title->number : 0;
+	cmd.listen.title = c->listener[number].title;
+	cmd.listen.uid = title ? title->uid : c->uid;
+	cmd.listen.reuseport = title ? title->reuseport : msg->flags & CTL_ADDR_REUSEPORT;
 	cmd.listen.class = msg->class;
 	if (msg->class == CLASS_AUTO && c->ctl->port_class)
 		cmd.listen.class = c->ctl->port_class[cmd.listen.port];

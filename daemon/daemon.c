@@ -27,6 +27,7 @@
 #define STATS_CHANNELS   8192u
 #define ACK_DELAY_NS     10000000ull
 #define ORPHAN_NS        60000000000ull
+#define HOLD_NS          1000000000ull
 #define PINGS_UNANSWERED 3u /* and a channel is given up */
 #define NS_PER_S         1000000000ull
 
@@ -124,6 +125,7 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 		.cpu = cpu,
 		.io = (enum io_choice)c->io,
 		.spin_us = c->spin_us,
+		.hold_ns = HOLD_NS,
 		.engine = {
 			.streams = d->stats.shape.streams,
 			.channels = CHANNELS,

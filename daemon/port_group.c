@@ -2,12 +2,12 @@
 /*
  * port_group.c - listeners of several applications on one address: who of them gets a stream.
  *
- * They are a group because each has shown the same title (ncd/ctl_proto.h): processes that forked
- * from the one that made the listening socket. With kernel sockets they would share one queue; here
- * each has its own, in its own region. So a stream goes to a member that waits, else to one that
- * has waited before, and what is in the queue of a member that is busy, or goes, is moved to one
- * that waits (port_pass.c). One that never waits, as the parent of such processes, gets nothing
- * while others do.
+ * They are a group because each has shown the same title (ncd/ctl_proto.h), as processes that
+ * forked from the one that made the listening socket, or because all have SO_REUSEPORT and one
+ * user. With kernel sockets the former would share one queue; here each has its own, in its own
+ * region. So a stream goes to a member that waits, else to one that has waited before, and what is
+ * in the queue of a member that is busy, or goes, is moved to one that waits (port_pass.c). One
+ * that never waits, as the parent of such processes, gets nothing while others do.
  *
  * The members are a ring; the engine knows one of them.
  */
@@ -66,23 +66,43 @@ static void shared_set(const struct listener *l)
 	atomic_store_explicit(&listener_words(l)->shared, !group_alone(l), memory_order_relaxed);
 }
 
+static bool may_share(const struct listener *a, const struct listener *b)
+{
+	return (a->title != 0 && a->title == b->title) ||
+	       (a->reuseport && b->reuseport && a->uid == b->uid);
+}
+
+/* Of another application too. */
+static bool title_shared(const struct listener *l)
+{
+	for (const struct listener *m = l->group_next; m != l; m = m->group_next)
+		if (l->title != 0 && m->title == l->title)
+			return true;
+	return false;
+}
+
 int group_join(struct worker *w, struct listener *l)
 {
 	struct listener *member = engine_listening(w->engine, &l->addr, l->port_nr);
 
 	l->group_next = l->group_prev = l;
+	l->group = ++w->groups;
+	/* Nobody else can accept for it: who listens so is going to. */
+	l->active = l->title == 0;
 	shared_set(l);
 	if (!member)
 		return engine_listen(w->engine, &l->addr, l->port_nr, l);
-	if (l->title == 0 || l->title != member->title)
+	if (!may_share(l, member))
 		return -EADDRINUSE;
+	l->group = member->group;
 	l->group_next = member->group_next;
 	l->group_prev = member;
 	member->group_next->group_prev = l;
 	member->group_next = l;
 	shared_set(member);
 	shared_set(l);
-	l->active = true; /* who listens too does so because it is going to accept */
+	if (title_shared(l))
+		l->active = true; /* who listens too does so because it is going to accept */
 	/* It will ask when it waits, for what came before it. Relaxed: it waits later than this. */
 	l->elsewhere = true;
 	atomic_fetch_or_explicit(&listener_words(l)->elsewhere, worker_bit(w),

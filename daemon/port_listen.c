@@ -48,11 +48,15 @@ int port_listen(struct worker *w, struct port *p, const struct worker_cmd *cmd)
 		.addr = cmd->listen.addr,
 		.port_nr = cmd->listen.port,
 		.title = cmd->listen.title,
+		.uid = cmd->listen.uid,
+		.reuseport = cmd->listen.reuseport,
 	};
 	accept_queue_reset(p, l);
 	ret = group_join(w, l);
 	if (ret < 0)
 		l->used = false;
+	else if (l->title)
+		listener_take_held(w, l);
 	return ret;
 }
 
@@ -140,6 +144,8 @@ int port_unlisten(struct worker *w, struct port *p, uint32_t number)
 	l->used = false;
 	if (member)
 		listener_hand_over(w, l, member);
+	else if (l->title)
+		listener_hold(w, l);
 	drop_waiting(w, p, l);
 	pollfd_close(&l->pollfd);
 	return 0;

@@ -10,6 +10,10 @@
  *   in the queue of A --claimed--> without a slot, FLOW_PASS --port_move.c--> in the queue of B
  *                                      ^ | no memory yet, or a channel writes into its ring
  *                                      +-+ tried again each turn: what it waits for wakes us
+ *
+ * The last of a group that goes may have a successor who has its title, but does not listen yet (a
+ * server that is reloaded): its queue is held for a while, as the kernel's lives on with its
+ * socket.
  */
 #include <errno.h>
 
@@ -43,13 +47,19 @@ static struct flow *queue_claim(struct listener *l, uint32_t index)
 	return f;
 }
 
-static void pass_later(struct worker *w, struct flow *f, uint64_t title)
+/* Puts @f behind *@end. */
+static void flow_append(struct flow ***end, struct flow *f)
 {
-	f->title = title;
-	f->flags |= FLOW_PASS;
 	f->pass_next = NULL;
-	*w->passing_end = f;
-	w->passing_end = &f->pass_next;
+	**end = f;
+	*end = &f->pass_next;
+}
+
+static void pass_later(struct worker *w, struct flow *f, uint64_t group)
+{
+	f->group = group;
+	f->flags |= FLOW_PASS;
+	flow_append(&w->passing_end, f);
 }
 
 /* 0; -EAGAIN: not yet; other: @to cannot have it. */
@@ -72,7 +82,7 @@ static int pass_try(struct worker *w, struct flow *f)
 {
 	struct listener *l = engine_stream_listening(w->engine, f->stream);
 
-	if (f->flags & (FLOW_ENDED | FLOW_DONE) || !l || l->title != f->title)
+	if (f->flags & (FLOW_ENDED | FLOW_DONE) || !l || l->group != f->group)
 		return -ECONNRESET;
 	l = group_pick(w, l);
 	if (l->port->bad || l->port->removed || !listener_has_room(w, l))
@@ -91,7 +101,7 @@ bool listener_pass(struct worker *w, struct listener *from, struct listener *to)
 	if (!f)
 		return false;
 	if (pass(w, f, to) < 0)
-		pass_later(w, f, from->title);
+		pass_later(w, f, from->group);
 	return true;
 }
 
@@ -118,7 +128,7 @@ void listener_hand_over(struct worker *w, struct listener *l, struct listener *m
 	for (int nr = listener_waiting(l); nr > 0; nr--) {
 		f = queue_claim(l, l->accept.own - (uint32_t)nr);
 		if (f)
-			pass_later(w, f, l->title);
+			pass_later(w, f, l->group);
 	}
 	for (f = l->port->parked_flows; f; f = next) {
 		next = f->parked_next;
@@ -127,10 +137,61 @@ void listener_hand_over(struct worker *w, struct listener *l, struct listener *m
 	}
 }
 
+void listener_hold(struct worker *w, struct listener *l)
+{
+	for (int nr = listener_waiting(l); nr > 0; nr--) {
+		struct flow *f = queue_claim(l, l->accept.own - (uint32_t)nr);
+
+		if (!f)
+			continue;
+		f->title = l->title;
+		f->until_ns = w->now_ns + w->cfg.hold_ns;
+		f->flags |= FLOW_PASS;
+		flow_append(&w->held_end, f);
+	}
+}
+
+void listener_take_held(struct worker *w, const struct listener *l)
+{
+	struct flow *f, *next = w->held;
+
+	w->held = NULL;
+	w->held_end = &w->held;
+	while ((f = next)) {
+		next = f->pass_next;
+		if (f->title == l->title)
+			pass_later(w, f, l->group);
+		else
+			flow_append(&w->held_end, f);
+	}
+}
+
+uint64_t held_deadline(const struct worker *w)
+{
+	return w->held ? w->held->until_ns : UINT64_MAX;
+}
+
+static uint32_t held_give_up(struct worker *w)
+{
+	struct flow *f;
+	uint32_t did = 0;
+
+	while ((f = w->held) && f->until_ns <= w->now_ns) {
+		w->held = f->pass_next;
+		if (!w->held)
+			w->held_end = &w->held;
+		f->flags &= ~FLOW_PASS;
+		if (!(f->flags & FLOW_RELEASED))
+			flow_release(w, f, true, false);
+		did++;
+	}
+	return did;
+}
+
 uint32_t ports_pass(struct worker *w)
 {
 	struct flow **at = &w->passing, *f;
-	uint32_t did = 0;
+	uint32_t did = held_give_up(w);
 
 	for (uint32_t nr = 0; (f = *at) && nr < PASSES_A_TURN; nr++) {
 		int ret = f->flags & FLOW_RELEASED ? 0 : pass_try(w, f);

@@ -52,7 +52,7 @@ struct slot {
 #define FLOW_EXCHANGE 0x200u /* a ring was given and is not taken, or the old one not left */
 #define FLOW_RETIRE   0x400u /* in worker.retire: old rings perhaps still lent */
 #define FLOW_GROW     0x800u /* in port.growing */
-#define FLOW_PASS     0x1000u /* in worker.passing: taken back from an accept queue, no slot */
+#define FLOW_PASS     0x1000u /* in worker.passing or held: from an accept queue, without a slot */
 #define FLOW_MOVING   0x2000u /* on its way to another port */
 #define FLOW_HUNG     0x4000u /* shared, and nobody has its descriptor any more */
 
@@ -83,7 +83,9 @@ struct flow {
 	struct flow *touched_next;
 	struct flow *parked_next;
 	struct flow *pass_next;
-	uint64_t title;        /* FLOW_PASS: of the group that it came to */
+	uint64_t group;        /* FLOW_PASS: that it came to */
+	uint64_t title;        /* FLOW_PASS, held: of who is waited for */
+	uint64_t until_ns;     /* and how long */
 	uint32_t listener;
 	uint32_t accept_at;
 	uint64_t cookie;     /* shared: of its descriptor; 0: it is not */
@@ -119,9 +121,12 @@ struct listener {
 	bool pending;   /* its completion found no room */
 	bool active;    /* its application has waited for streams */
 	bool elsewhere; /* our bit is in listener_shm.elsewhere */
+	bool reuseport; /* what it shares with others of `uid` that say so too */
+	uint32_t uid;
 	struct ring accept;
 	uint32_t taken_end;   /* in the queue: below it nothing waits, if that is beyond head */
-	uint64_t title;       /* what it shares with the others of its group; 0: nothing */
+	uint64_t title;       /* what it shares with others that have the same; 0: nothing */
+	uint64_t group;       /* number of its group */
 	uint64_t served;      /* worker.served when it last got a stream */
 	struct listener *group_next, *group_prev; /* itself, if it is alone */
 	struct listener *dirty_next;
@@ -257,7 +262,7 @@ bool listener_holds(const struct listener *l, const struct flow *f);
 int listener_waiting(struct listener *l);
 
 /* port_group.c */
-/* Alone, or with those of the same title. -EADDRINUSE, -ENOBUFS. */
+/* Alone, or with those that it may share with. -EADDRINUSE, -ENOBUFS. */
 int group_join(struct worker *w, struct listener *l);
 /* Returns one that is left, or NULL. */
 struct listener *group_leave(struct worker *w, struct listener *l);
@@ -289,6 +294,12 @@ uint32_t ports_left(struct worker *w);
 bool listener_pass(struct worker *w, struct listener *from, struct listener *to);
 /* @l has left its group, of which @member is one: its queue goes to them. */
 void listener_hand_over(struct worker *w, struct listener *l, struct listener *member);
+/* @l has gone, and was the last of its group: its queue waits for who shows its title. */
+void listener_hold(struct worker *w, struct listener *l);
+/* @l, new in its group, is who was waited for. */
+void listener_take_held(struct worker *w, const struct listener *l);
+/* When the first that is held is given up; UINT64_MAX: none is. */
+uint64_t held_deadline(const struct worker *w);
 uint32_t ports_pass(struct worker *w);
 
 /* port_close.c */

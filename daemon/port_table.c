@@ -13,7 +13,7 @@ struct port_claim {
 	uint32_t uid;
 	struct address addr;
 	bool reuseport;
-	uint64_t title;
+	uint64_t title, network;
 	bool listening;
 };
 
@@ -72,7 +72,8 @@ static bool port_conflicts(const struct port_table *t, const struct port_claim_a
 		if (same_title(claim, args) || (!address_covers(&claim->addr, &args->addr) &&
 						!address_covers(&args->addr, &claim->addr)))
 			continue;
-		if (!claim->reuseport || !args->reuseport || claim->uid != args->uid)
+		if (!claim->reuseport || !args->reuseport || claim->uid != args->uid ||
+		    claim->network != args->network)
 			return true;
 	}
 	return false;
@@ -98,7 +99,7 @@ static bool may_claim(const struct port_table *t, const struct port_claim_args *
 {
 	const struct port_claim *claim;
 
-	if (args->port == 0 || args->port >= PORT_PRIVILEGED || args->uid == 0 || args->entitled)
+	if (args->port == 0 || args->port >= PORT_PRIVILEGED || args->entitled)
 		return true;
 	for (claim = t->head[args->port]; claim; claim = claim->next)
 		if (same_title(claim, args))
@@ -129,6 +130,7 @@ int port_table_claim(struct port_table *t, const struct port_claim_args *args, u
 		.addr = args->addr,
 		.reuseport = args->reuseport,
 		.title = args->title,
+		.network = args->network,
 	};
 	t->head[port] = claim;
 	*ret_port = port;
@@ -137,21 +139,22 @@ int port_table_claim(struct port_table *t, const struct port_claim_args *args, u
 
 /* The link that points at a claim as described, or NULL. */
 static struct port_claim **port_find(struct port_table *t, const void *owner,
-				     const struct address *addr, uint16_t port, bool listening)
+				     const struct address *addr, uint16_t port, uint64_t title,
+				     bool listening)
 {
 	struct port_claim **link;
 
 	for (link = &t->head[port]; *link; link = &(*link)->next)
 		if ((*link)->owner == owner && (*link)->listening == listening &&
-		    address_equal(&(*link)->addr, addr))
+		    (*link)->title == title && address_equal(&(*link)->addr, addr))
 			return link;
 	return NULL;
 }
 
 int port_table_listen(struct port_table *t, const void *owner, const struct address *addr,
-		      uint16_t port)
+		      uint16_t port, uint64_t title)
 {
-	struct port_claim **link = port_find(t, owner, addr, port, false);
+	struct port_claim **link = port_find(t, owner, addr, port, title, false);
 
 	if (link == NULL)
 		return -EINVAL;
@@ -168,9 +171,9 @@ static void claim_free(struct port_claim **link)
 }
 
 int port_table_release(struct port_table *t, const void *owner, const struct address *addr,
-		       uint16_t port, bool listening)
+		       uint16_t port, uint64_t title, bool listening)
 {
-	struct port_claim **link = port_find(t, owner, addr, port, listening);
+	struct port_claim **link = port_find(t, owner, addr, port, title, listening);
 
 	if (link == NULL)
 		return -ENOENT;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "endpoint.h"
@@ -64,14 +65,20 @@ static uint64_t network(void)
 int title_read(int fd, const struct address *addr, uint16_t port, struct title *ret_title)
 {
 	uint64_t home;
+	struct stat st;
 
 	if (!has(fd, SO_ACCEPTCONN, 1) || !has(fd, SO_TYPE, SOCK_STREAM) ||
 	    !has(fd, SO_PROTOCOL, IPPROTO_TCP) || !is_bound_to(fd, addr, port))
 		return -EINVAL;
 	ret_title->number = number(fd, SO_COOKIE);
-	if (ret_title->number == 0)
+	if (ret_title->number == 0 || fstat(fd, &st) < 0)
 		return -EINVAL;
+	ret_title->uid = st.st_uid;
+	ret_title->reuseport = !has(fd, SO_REUSEPORT, 0);
 	home = network();
-	ret_title->here = home != 0 && number(fd, SO_NETNS_COOKIE) == home;
+	ret_title->network = number(fd, SO_NETNS_COOKIE);
+	ret_title->here = home != 0 && ret_title->network == home;
+	if (ret_title->here)
+		ret_title->network = 0;
 	return 0;
 }

@@ -17,6 +17,9 @@
 struct title {
 	uint64_t number; /* the socket's, in all processes that have it; never 0 */
 	bool here;       /* it is of our own network: it has the port here */
+	bool reuseport;
+	uint32_t uid;     /* whose it is to the kernel, whoever shows it */
+	uint64_t network; /* of which it is; 0: our own */
 };
 
 /* Of @fd, which must be a TCP socket that listens on @addr and @port. -EINVAL: it is not. */

@@ -101,6 +101,7 @@ static int worker_set_up(struct worker *w)
 	w->now_ns = w->sweep_ns = w->ports_ns = clock_monotonic_ns();
 	w->trim_ns = UINT64_MAX;
 	w->passing_end = &w->passing;
+	w->held_end = &w->held;
 	if (w->cfg.stats) {
 		w->cfg.stats->cpu = (uint32_t)w->cfg.cpu;
 		(void)snprintf(w->cfg.stats->backend, sizeof(w->cfg.stats->backend), "%s",

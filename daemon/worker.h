@@ -27,6 +27,7 @@ struct worker_config {
 	int cpu; /* -1: not pinned */
 	enum io_choice io;
 	uint32_t spin_us; /* longest spin before sleeping; 0: never */
+	uint64_t hold_ns; /* what nobody accepts waits so long for who listens there next */
 	struct engine_config engine;
 	uint32_t ring_send_bytes, ring_receive_bytes; /* most, of one stream */
 	uint32_t ring_initial_bytes; /* that they begin with; NCD_RING_MIN at least */

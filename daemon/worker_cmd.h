@@ -84,7 +84,9 @@ struct worker_cmd {
 			uint32_t backlog;
 			uint32_t tx_bytes, rx_bytes; /* 0: default */
 			enum stream_class class;
-			uint64_t title; /* of its group; 0: it is alone */
+			uint64_t title; /* shared with others of its group; 0: with none */
+			uint32_t uid;   /* shares with its listeners that have `reuseport` too */
+			bool reuseport;
 		} listen;
 		struct {
 			uint32_t slot; /* or listener | CQ_LISTENER */

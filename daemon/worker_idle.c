@@ -35,6 +35,9 @@ static uint64_t sleep_ns(const struct worker *w)
 	at = w->sweep_ns + STATS_EVERY_NS;
 	if (w->touched && deadline > at)
 		deadline = at;
+	at = held_deadline(w);
+	if (deadline > at)
+		deadline = at;
 	if (deadline > w->trim_ns)
 		deadline = w->trim_ns;
 	if (deadline == UINT64_MAX)

@@ -83,7 +83,9 @@ struct worker {
 	struct flow *reclaim;  /* finished, rings perhaps still lent */
 	struct flow *retire;   /* with old rings, perhaps still lent */
 	struct flow *passing, **passing_end; /* on the way to another accept queue */
+	struct flow *held, **held_end;     /* until somebody listens there */
 	uint64_t served;       /* streams given to groups */
+	uint64_t groups;       /* made so far */
 	struct flow *touched;  /* statistics to be written */
 	struct moved *moved;   /* cfg.engine.streams of them: those from moved_high on are new */
 	size_t moved_bytes;

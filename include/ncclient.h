@@ -101,8 +101,8 @@ int nc_getpeername(int s, struct sockaddr *addr, socklen_t *addrlen);
  * SO_ACCEPTCONN, SO_RCVBUF, SO_SNDBUF (before connect or listen; rounded up to a power of two;
  * what the rings may grow to),
  * SO_RCVTIMEO, SO_SNDTIMEO, SO_LINGER, SO_PRIORITY (not 0: class latency; above 6 -EPERM, as in
- * socket(7)), SO_REUSEADDR,
- * SO_REUSEPORT, SO_KEEPALIVE (accepted: channels always have it). IPPROTO_TCP: TCP_NODELAY,
+ * socket(7)), SO_REUSEPORT, SO_REUSEADDR, SO_KEEPALIVE (both accepted: there is no TIME-WAIT, and
+ * channels are always probed). IPPROTO_TCP: TCP_NODELAY,
  * TCP_QUICKACK, TCP_CORK (accepted), TCP_FASTOPEN_CONNECT, TCP_MAXSEG, TCP_INFO (state and RTT).
  * SOL_NC: below. Anything else: -ENOPROTOOPT.
  */

@@ -25,6 +25,10 @@ void cq_refresh(struct nc_sock *s);
 void cq_look_again(struct nc_sock *s);
 /* Takes @s out of its queue, if it is in one. No lock of @s is held. */
 void cq_detach(struct nc_sock *s);
+/* Until cq_let_go no queue looks at @s, of @att, nor gets or loses it. No lock of @s is held when
+ * it begins. */
+void cq_hold(struct attachment *att, struct nc_sock *s);
+void cq_let_go(struct attachment *att, struct nc_sock *s);
 /* Watcher: the attachment is dead; wakes who waits. */
 void cq_wake_all(struct attachment *att);
 

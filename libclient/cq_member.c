@@ -193,6 +193,20 @@ void cq_detach(struct nc_sock *s)
 	lock_release(&att->cq_lock);
 }
 
+void cq_hold(struct attachment *att, struct nc_sock *s)
+{
+	lock_take(&att->cq_lock);
+	if (s->cq)
+		lock_take(&s->cq->lock);
+}
+
+void cq_let_go(struct attachment *att, struct nc_sock *s)
+{
+	if (s->cq)
+		lock_release(&s->cq->lock);
+	lock_release(&att->cq_lock);
+}
+
 void cq_wake_all(struct attachment *att)
 {
 	lock_take(&att->cq_lock);

@@ -193,6 +193,60 @@ void acceptor_close(struct nc_sock *s)
 	s->acceptor = NULL;
 }
 
+/* With all locks held, and its queue. */
+static void acceptor_end(struct nc_sock *s)
+{
+	struct listener_shm *l = s->acceptor->shm;
+
+	/* Relaxed: the lock of the queue, where there is one, orders it. */
+	atomic_store_explicit(&s->att->listener_owner[s->acceptor->number], NULL,
+			      memory_order_relaxed);
+	sock_set_phase(s, PHASE_NEW);
+	/* NOTIFY, as the daemon's end: moved, so that who is about to sleep does not. */
+	atomic_fetch_add_explicit(&l->seq, 1, memory_order_release);
+	futex_wake_shared(&l->seq);
+	if (s->pollfd >= 0) {
+		(void)shutdown(s->pollfd, SHUT_RDWR); /* hung up until it listens anew */
+		s->pollfd_joined = true;
+	}
+}
+
+int acceptor_shutdown(struct nc_sock *s)
+{
+	struct attachment *att;
+	int ret = -ENOTCONN;
+
+	lock_take(&s->lock);
+	att = sock_open(s) ? s->att : NULL;
+	if (att)
+		attachment_get(att);
+	lock_release(&s->lock);
+	if (!att)
+		return -EBADF;
+	cq_hold(att, s);
+	lock_take(&s->tx.lock);
+	lock_take(&s->rx.lock);
+	lock_take(&s->lock);
+	if (sock_open(s) && sock_phase(s) == PHASE_LISTENING) {
+		acceptor_end(s);
+		ret = 0;
+	}
+	cq_let_go(att, s);
+	if (ret == 0) {
+		acceptor_close(s);
+		/* The port went with the listener. Taken by another: the next nc_listen tells. */
+		s->port_held = false;
+		(void)sock_hold_port(s);
+	}
+	lock_release(&s->lock);
+	lock_release(&s->rx.lock);
+	lock_release(&s->tx.lock);
+	if (ret == 0)
+		cq_look_again(s);
+	attachment_put(att);
+	return ret;
+}
+
 /* Options that an accepted socket takes from its listener, as in Linux. */
 static void accepted_inherit(struct nc_sock *s, const struct nc_sock *from)
 {

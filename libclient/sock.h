@@ -313,6 +313,8 @@ static inline uint32_t tx_ring_bytes(const struct nc_sock *s)
 bool acceptor_look(struct nc_sock *s);
 /* Stops listening; the daemon resets what nobody accepted. With all locks held. */
 void acceptor_close(struct nc_sock *s);
+/* shutdown(SHUT_RD): not listening any more, but bound. 0, or -ENOTCONN: it does not listen. */
+int acceptor_shutdown(struct nc_sock *s);
 
 /* ---- pollfd.c: the pollable descriptor; see pollfd.h too ---- */
 

@@ -140,6 +140,8 @@ int nc_shutdown(int number, int how)
 		return -EBADF;
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return -EINVAL;
+	if (sock_phase(s) == PHASE_LISTENING)
+		return how == SHUT_WR ? 0 : acceptor_shutdown(s);
 	lock_take(&s->tx.lock);
 	if (!sock_open(s))
 		ret = -EBADF;

@@ -169,8 +169,8 @@ static short listening_poll(struct nc_sock *s)
 {
 	bool ready;
 
-	lock_take(&s->rx.lock); /* another thread may accept */
-	ready = acceptor_look(s);
+	lock_take(&s->rx.lock); /* another thread may accept, or end it */
+	ready = sock_phase(s) == PHASE_LISTENING && acceptor_look(s);
 	lock_release(&s->rx.lock);
 	return ready ? POLLIN | POLLRDNORM : 0;
 }

@@ -93,6 +93,10 @@ struct ctl_addr {
 	uint8_t class;     /* LISTEN: of accepted streams */
 	uint8_t pad[7];
 };
+/*
+ * Listeners of one user that all have it share an address and port, as in socket(7): they are a
+ * group, as those of one title are. With a title, what the kernel says of that socket counts.
+ */
 #define CTL_ADDR_REUSEPORT 0x1u
 #define CTL_ADDR_BOUND     0x2u /* LISTEN: port was bound by this client before */
 /*

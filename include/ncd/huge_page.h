@@ -2,8 +2,8 @@
 /*
  * huge_page.h - segments are mapped so that a huge page of the file can be one in memory.
  *
- * Rings of HUGE_PAGE bytes and more are gathered into huge pages (libclient/ring.c): the kernel then
- * sends, receives and copies in few large fragments instead of one for each 4 KiB.
+ * Rings of HUGE_PAGE bytes and more are gathered into huge pages (libclient/ring.c): the kernel
+ * then sends, receives and copies in few large fragments instead of one for each 4 KiB.
  *
  * Ownership: the mapping is the caller's, to be unmapped with munmap(2).
  * Threading: any.
@@ -15,7 +15,8 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-#define HUGE_PAGE (2u << 20) /* of x86-64 and of arm64 with 4 KiB pages; elsewhere nothing is lost */
+/* Of x86-64, and of arm64 with 4 KiB pages; elsewhere nothing is lost. */
+#define HUGE_PAGE (2u << 20)
 
 /*
  * Maps @bytes (a multiple of the page) of @fd, shared, to be read and written: where a huge page

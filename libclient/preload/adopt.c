@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * adopt.c - listening sockets that the program was started with: from a service manager that
- * makes them (LISTEN_FDS), or from an older binary of the same server (nginx).
+ * adopt.c - sockets that another program made: listening ones that this program was started with,
+ * by a service manager (LISTEN_FDS) or an older binary of the same server (nginx), or gets in a
+ * message (haproxy), and bound ones that it lets listen itself (Node, uvicorn).
  *
- * They are listeners as those that a parent made (listener.c), at low numbers, where such sockets
- * are passed. The virtual one is made when the program first waits at it; if it cannot be, the
- * socket is the kernel's alone.
+ * The listening ones are listeners as those that a parent made (listener.c); at the start of a
+ * program at low numbers, where such sockets are passed. The virtual one is made when the program
+ * first waits at it; if it cannot be, the socket is the kernel's alone.
  */
 #include "file.h"
 #include "real.h"
@@ -30,16 +31,25 @@ static int listening_family(int fd)
 	return option_is(fd, SO_DOMAIN, AF_INET) ? AF_INET : AF_INET6;
 }
 
+struct file *adopt_listening(int fd)
+{
+	int family = listening_family(fd);
+
+	if (family == AF_UNSPEC || way_off())
+		return NULL;
+	return file_open(fd, FILE_KERNEL, family, -1);
+}
+
+void adopt_listener(int fd)
+{
+	struct file *f = file_of(fd) ? NULL : adopt_listening(fd);
+
+	if (f)
+		listener_adopt(f, fd);
+}
+
 void adopt_listeners(void)
 {
-	for (int fd = FIRST_FD; fd <= LAST_FD; fd++) {
-		int family = listening_family(fd);
-		struct file *f;
-
-		if (family == AF_UNSPEC || way_off())
-			continue;
-		f = file_open(fd, FILE_KERNEL, family, -1);
-		if (f)
-			listener_adopt(f, fd);
-	}
+	for (int fd = FIRST_FD; fd <= LAST_FD; fd++)
+		adopt_listener(fd);
 }

@@ -270,6 +270,11 @@ void listener_adopt(struct file *f, int fd);
 
 /* ---- adopt.c ---- */
 
+/* Of @fd, of which nothing is known: its file if it is a TCP socket that listens, and ncd may be
+ * used; else NULL. */
+struct file *adopt_listening(int fd);
+/* Is @fd one, it is a LISTENER from now on. */
+void adopt_listener(int fd);
 /* The listening sockets that the program was started with. Once, before it runs. */
 void adopt_listeners(void);
 

@@ -223,6 +223,8 @@ EXPORT int listen(int fd, int backlog)
 	if (f && file_kind(f) == FILE_VIRTUAL)
 		return (int)file_result(f, nc_listen(file_nc(f), backlog));
 	ret = real()->listen(fd, backlog);
+	if (ret == 0 && !f && file_own_process())
+		f = adopt_listening(fd);
 	if (ret < 0 || !f || file_kind(f) != FILE_KERNEL || !file_own_process())
 		return ret;
 	lock_take(&f->lock);

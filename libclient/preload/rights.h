@@ -54,6 +54,7 @@ static inline void rights_sent(const struct msghdr *msg)
 static inline void rights_received(struct msghdr *msg)
 {
 	rights_each(msg, file_adopt);
+	rights_each(msg, adopt_listener);
 }
 
 #endif /* PRELOAD_RIGHTS_H */

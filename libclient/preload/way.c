@@ -21,6 +21,7 @@
 
 #define LEARNT_NR  64
 #define LEARNT_NS  5000000000u
+#define REFUSED_NS 1000000000u /* a server that is busy, or reloaded, is soon back */
 #define RANGES_MAX 64
 
 struct range {
@@ -275,10 +276,12 @@ void way_learn(const struct sockaddr *addr, socklen_t len, int error, enum left_
 	for (int i = 1; i < LEARNT_NR; i++)
 		if (memory.at[i].until_ns < oldest->until_ns)
 			oldest = &memory.at[i];
-	if (error != -ECONNREFUSED)
-		a.port = 0; /* not the port, but the host or our own ncd */
 	a.why = why;
-	a.until_ns = clock_now_ns() + LEARNT_NS;
+	a.until_ns = clock_now_ns() + REFUSED_NS;
+	if (error != -ECONNREFUSED) {
+		a.port = 0; /* not the port, but the host or our own ncd */
+		a.until_ns = clock_now_ns() + LEARNT_NS;
+	}
 	*oldest = a;
 	lock_release(&memory.lock);
 }

@@ -5,6 +5,9 @@
  * Goal: the library shows its title, says when a thread waits, asks for what others have, and does
  * not take what the daemon has taken back. Method: the fake plays the daemon, the test the program.
  */
+#include <poll.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "client_test.h"
@@ -154,6 +157,70 @@ static void what_was_taken_back_is_not_accepted(void **state)
 	(void)fake_drain(f);
 }
 
+static void *accepts(void *s)
+{
+	return (void *)(intptr_t)nc_accept4(*(int *)s, NULL, NULL, 0);
+}
+
+static void shutdown_ends_listening_and_who_waits_for_it(void **state)
+{
+	struct fake *f = *state;
+	int s = listening(PORT);
+	struct listener_shm *l = fake_listener(f, 0);
+	pthread_t thread[2];
+	void *got;
+
+	assert_int_equal(nc_shutdown(s, SHUT_WR), 0); /* means nothing there */
+	assert_int_equal(nc_shutdown(s, 3), -EINVAL);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, accepts, &s), 0);
+	/* One of them is about to sleep, or sleeps. */
+	FAKE_AWAIT(atomic_load(&l->notify) & NOTIFY_FUTEX(EV_IN));
+	assert_int_equal(nc_shutdown(s, SHUT_RD), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(thread[i], &got), 0);
+		assert_int_equal((intptr_t)got, -EINVAL);
+	}
+	assert_int_equal(fake_asked(f, CTL_UNLISTEN), 1);
+	assert_int_equal(nc_accept4(s, NULL, NULL, 0), -EINVAL);
+	assert_int_equal(nc_shutdown(s, SHUT_RD), -ENOTCONN);
+	assert_int_equal(nc_close(s), 0);
+	assert_int_equal(fake_asked(f, CTL_UNLISTEN), 1);
+}
+
+static void who_looks_at_one_shut_down_sees_it_hung_up(void **state)
+{
+	struct fake *f = *state;
+	int s = listening(PORT), fd = nc_pollfd(s), got;
+	struct nc_cq *cq;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct nc_event e;
+
+	assert_int_equal(nc_ioctl(s, FIONBIO, &(int){ 1 }), 0);
+	assert_int_equal(nc_cq_create(&cq), 0);
+	assert_int_equal(nc_cq_add(cq, s, POLLIN, 7), 0);
+	assert_int_equal(nc_cq_wait(cq, &e, 1, 0), 0);
+	assert_int_equal(nc_shutdown(s, SHUT_RDWR), 0);
+	assert_int_equal(nc_cq_wait(cq, &e, 1, 1000), 1);
+	assert_int_equal(e.data, 7);
+	assert_true(e.events & POLLHUP);
+	assert_int_equal(poll(&p, 1, 0), 1);
+	assert_true(p.revents & POLLHUP);
+	/* It is still bound, and may listen again. */
+	assert_int_equal(nc_listen(s, 16), 0);
+	assert_int_equal(nc_accept4(s, NULL, NULL, 0), -EAGAIN);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	(void)fake_incoming(f, 1, 1);
+	assert_int_equal(poll(&p, 1, 1000), 1);
+	assert_int_equal(nc_cq_wait(cq, &e, 1, 1000), 1);
+	got = nc_accept4(s, NULL, NULL, 0);
+	assert_true(got >= 0);
+	assert_int_equal(nc_close(got), 0);
+	assert_int_equal(nc_close(s), 0);
+	nc_cq_destroy(cq);
+	(void)fake_drain(f);
+}
+
 static void the_daemon_is_found_again_without_its_name(void **state)
 {
 	struct fake *f = *state;
@@ -177,6 +244,8 @@ int main(void)
 		T(who_waits_is_counted_and_asks_for_what_others_have),
 		T(who_is_busy_offers_what_is_queued),
 		T(what_was_taken_back_is_not_accepted),
+		T(shutdown_ends_listening_and_who_waits_for_it),
+		T(who_looks_at_one_shut_down_sees_it_hung_up),
 		T(the_daemon_is_found_again_without_its_name),
 	};
 

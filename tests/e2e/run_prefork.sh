@@ -56,7 +56,8 @@ both_well() {
 	said by_ncd '^well [1-9]' 1 && said plain '^well [1-9]' 1 || fail "clients did nothing"
 }
 
-# start_nginx PORT [on] - with four workers, as a daemon or not; sets $server.
+# start_nginx PORT [on] [OPTIONS] - with four workers, as a daemon or not; the OPTIONS of its listen.
+# Sets $server.
 start_nginx() {
 	local user=
 	[ "$(id -u)" -ne 0 ] || user="user www-data;"
@@ -72,12 +73,13 @@ start_nginx() {
 		events { }
 		http {
 			access_log off;
-			server { listen ${address[there]}:$1; root $dir/www; }
+			server { listen ${address[there]}:$1 ${3:-}; root $dir/www; }
 		}
 	C
 	background there server "${ncd_run[@]}" "$(command -v nginx)" -c "$dir/nginx.conf"
 	server=$job
 	expect 10 tcp_listens there "$1"
+	[ -z "${3:-}" ] || { expect 10 listening_processes there "$1" 8; return; } # the master's are four
 	[ -n "${2:-}" ] || { expect 10 listening_processes there "$1" 5; return; }
 	# The process that made the socket has ended.
 	expect 10 listening_processes there "$1" 4
@@ -98,6 +100,24 @@ case_run_nginx_workers() { # quick
 	done
 	both_well
 	gone_or_zombie "$server" && fail "nginx has ended"
+	end_job "$server"
+	expect 5 empty there
+}
+
+# A socket for each worker, which is not root: SO_REUSEPORT.
+case_run_nginx_reuseport() { # quick
+	needs nginx
+	needs python3
+	local server i
+	both
+	start_nginx 8018 off reuseport
+	both_kinds 8018 3 8 "what nginx serves"
+	for i in 1 2; do
+		pause .7
+		kill -HUP "$server"
+		expect 10 listening_processes there 8018 8
+	done
+	both_well
 	end_job "$server"
 	expect 5 empty there
 }
@@ -138,6 +158,42 @@ case_run_nginx_upgrade() { # quick
 	expect 5 empty there
 }
 
+# Threads at an epoll in several children; and children that accept in turns, under a lock of theirs.
+case_run_apache() {
+	needs apache2
+	needs python3
+	local server mpm
+	both
+	mkdir "$dir/www"
+	printf "what Apache serves" >"$dir/www/file"
+	for mpm in event prefork; do
+		cat >"$dir/apache.conf" <<-C
+			ServerRoot /usr/lib/apache2
+			LoadModule mpm_${mpm}_module modules/mod_mpm_$mpm.so
+			LoadModule authz_core_module modules/mod_authz_core.so
+			ServerName test
+			DefaultRuntimeDir $dir
+			PidFile $dir/apache.pid
+			Listen ${address[there]}:8020
+			DocumentRoot $dir/www
+			ErrorLog $dir/apache.log
+			User #$([ "$(id -u)" -ne 0 ] && id -u || echo 33)
+			Group #$([ "$(id -u)" -ne 0 ] && id -g || echo 33)
+		C
+		# It ends its process group, which is not to be ours.
+		background there server setsid "${ncd_run[@]}" apache2 -f "$dir/apache.conf" -DFOREGROUND
+		server=$job
+		expect 10 tcp_listens there 8020
+		both_kinds 8020 2 8 "what Apache serves"
+		pause .5
+		kill -USR1 "$server" # reads its configuration, and has new children
+		both_well
+		gone_or_zombie "$server" && fail "Apache ($mpm) has ended"
+		end_job "$server"
+	done
+	expect 5 empty there
+}
+
 # The socket is made by a manager that knows nothing of ncd (systemd, inetd), as descriptor 3.
 activated='
 import os, socket, sys
@@ -163,6 +219,42 @@ while True:
 	both_kinds 8017 1 4 "served by the activated"
 	both_well
 	end_job "$server"
+	expect 5 empty there
+}
+
+# Programs that get a bound socket, by exec and in a message, and let it listen.
+bound='
+import socket, subprocess, sys
+l = socket.socket()
+l.bind((sys.argv[1], int(sys.argv[2])))
+serve = """
+import socket, sys
+via = socket.socket(fileno=int(sys.argv[1]))
+l = via if sys.argv[2] == "socket" else socket.socket(fileno=socket.recv_fds(via, 1, 1)[1][0])
+l.listen(64)
+while True:
+    c, _ = l.accept()
+    with c:
+        c.recv(100)
+        c.sendall(b"served by who listens")
+"""
+here, there = socket.socketpair()
+ps = [subprocess.Popen([sys.executable, "-c", serve, str(s.fileno()), what], pass_fds=[s.fileno()])
+      for s, what in ((l, "socket"), (there, "message"))]
+socket.send_fds(here, [b"x"], [l.fileno()])
+for p in ps: p.wait()
+'
+case_run_listen_in_children() { # quick
+	needs python3
+	local server
+	both
+	background there server "${ncd_run[@]}" python3 -c "$bound" "${address[there]}" 8019
+	server=$job
+	expect 10 listening_processes there 8019 2
+	both_kinds 8019 1 4 "served by who listens"
+	both_well
+	pkill -KILL -P "$server"
+	expect 5 gone_or_zombie "$server"
 	expect 5 empty there
 }
 

@@ -83,6 +83,7 @@ haproxy_conf() { # PORT NGINX-PORT
 		global
 			nbthread 2
 			maxconn 500
+			stats socket $dir/haproxy.sock mode 600 level admin expose-fd listeners
 		defaults
 			mode http
 			timeout connect 5s
@@ -142,6 +143,68 @@ case_run_haproxy() { # quick
 		end_job "$server"
 	done
 	expect_empty 5
+}
+
+# Asks over a connection for each question, and waits for none of them longer than a reload may take.
+asker='
+import http.client, sys, threading, time
+end, lock, nr, failed = time.monotonic() + float(sys.argv[3]), threading.Lock(), 0, []
+def ask():
+    c = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=20)
+    c.request("GET", "/small")
+    r = c.getresponse()
+    d = r.read()
+    assert (r.status, len(d)) == (200, 100), (r.status, len(d))
+    c.close()
+def loop():
+    global nr
+    try:
+        while time.monotonic() < end:
+            ask()
+            with lock: nr += 1
+    except BaseException as e: failed.append(repr(e))
+ts = [threading.Thread(target=loop) for i in range(8)]
+[t.start() for t in ts]; [t.join() for t in ts]
+print(failed or "well after %d" % nr)'
+workers_left() { [ "$(pgrep -P "$1" -x haproxy | wc -l)" -eq "$2" ]; }
+reloaded() { [ "$(grep -c "New worker" "$dir/proxy.log")" -eq "$1" ] && workers_left "$proxy" 1; }
+# haproxy as a master with a worker, which gets the listening sockets of the one before in a message.
+case_run_haproxy_reload() {
+	needs haproxy
+	needs nginx
+	local way proxy server i
+	both
+	mkdir "$dir/www"
+	random_file 100 www/small
+	nginx_conf here 8306
+	haproxy_conf 8307 8306
+	for way in "run run run" "plain run plain" "run plain run"; do
+		# shellcheck disable=SC2086 # three words
+		set -- $way
+		serve here server 8306 "$3" nginx -c "$dir/nginx.conf"
+		server=$job
+		serve there proxy 8307 "$2" haproxy -W -f "$dir/haproxy.conf"
+		proxy=$job
+		side "$1"
+		background here client "${limit[@]}" "${by[@]}" "${python[@]}" "$asker" "${address[there]}" 8307 2
+		for i in 2 3 4; do
+			expect 10 reloaded $((i - 1))
+			pause .3
+			kill -USR2 "$proxy"
+		done
+		ends 25 "$job" || fail "$way: the client ended with status $?"
+		grep -q '^well after [1-9]' "$dir/client.log" || fail "$way: the client is not well"
+		expect 10 reloaded 4
+		if [ "$way" = "run run run" ]; then
+			through "run run" client
+			[ "$(grep -c 'haproxy.*: listen .*: ncd$' "$dir/proxy.log")" -ge 5 ] ||
+				fail "a worker does not listen through ncd"
+		fi
+		end_job "$proxy"
+		end_job "$server"
+	done
+	expect 5 empty here
+	expect 5 empty there
 }
 
 # fetched FILE WAY COMMAND... - what a program here prints is the file that nginx there has.

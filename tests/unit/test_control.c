@@ -374,17 +374,25 @@ static void a_bound_port_listens_and_is_free_after_unlisten(void **state)
 }
 
 /* A kernel's TCP socket on @addr; its port. */
-static int kernel_listener(in_addr_t addr, bool listens, uint16_t *ret_port)
+static int kernel_listener_at(in_addr_t addr, bool listens, uint16_t *port, bool reuseport)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(addr) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(addr),
+				  .sin_port = htons(*port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = reuseport;
 	socklen_t bytes = sizeof(in);
 
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)), 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
 	assert_int_equal(listens ? listen(fd, 1) : 0, 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &bytes), 0);
-	*ret_port = ntohs(in.sin_port);
+	*port = ntohs(in.sin_port);
 	return fd;
+}
+
+static int kernel_listener(in_addr_t addr, bool listens, uint16_t *ret_port)
+{
+	*ret_port = 0;
+	return kernel_listener_at(addr, listens, ret_port, false);
 }
 
 static void those_that_show_one_listening_socket_share_its_port(void **state)
@@ -413,6 +421,33 @@ static void those_that_show_one_listening_socket_share_its_port(void **state)
 	close(three);
 	close(title);
 	close(copy);
+}
+
+/* Whose they are, and that they share, is the kernel's to say, not the client's. */
+static void sockets_with_reuseport_share_their_port(void **state)
+{
+	struct rig *r = *state;
+	uint16_t port = 0;
+	int title[2], one = attach(r), two = attach(r);
+	struct ctl_addr msg, plain;
+	struct worker_cmd *last = &r->workers.worker[0]->last;
+
+	for (int i = 0; i < 2; i++)
+		title[i] = kernel_listener_at(INADDR_LOOPBACK, true, &port, true);
+	msg = addr_message(CTL_LISTEN, port, CTL_ADDR_TITLE);
+	plain = addr_message(CTL_LISTEN, port, 0);
+	assert_int_equal(ask(r, one, &msg, sizeof(msg), title[0]).result, 0);
+	assert_true(last->listen.reuseport && last->listen.uid == getuid());
+	assert_int_equal(ask(r, one, &msg, sizeof(msg), title[1]).result, 0);
+	assert_int_equal(ask(r, two, &msg, sizeof(msg), title[1]).result, 0);
+	assert_int_equal(ask(r, two, &plain, sizeof(plain), -1).result, -EADDRINUSE);
+	plain.flags = CTL_ADDR_REUSEPORT;
+	assert_int_equal(ask(r, two, &plain, sizeof(plain), -1).result, 0);
+	assert_true(last->listen.title == 0 && last->listen.reuseport);
+	for (int i = 0; i < 2; i++)
+		close(title[i]);
+	close(one);
+	close(two);
 }
 
 static void what_is_shown_must_listen_there(void **state)
@@ -673,6 +708,7 @@ int main(void)
 		RIG_TEST(a_worker_that_cannot_listen_undoes_the_others),
 		RIG_TEST(a_bound_port_listens_and_is_free_after_unlisten),
 		RIG_TEST(those_that_show_one_listening_socket_share_its_port),
+		RIG_TEST(sockets_with_reuseport_share_their_port),
 		RIG_TEST(what_is_shown_must_listen_there),
 		RIG_TEST(descriptors_are_checked_before_workers_get_them),
 		RIG_TEST(unexpected_descriptors_end_the_attachment),

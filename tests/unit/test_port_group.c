@@ -17,16 +17,33 @@ struct group {
 	struct rig_host *client, *parent, *child[2];
 };
 
-static int listen_as(struct group *g, struct rig_host *h, uint64_t title, uint32_t backlog)
+static int listen_by(struct group *g, struct rig_host *h, const struct worker_cmd *how)
 {
-	struct worker_cmd cmd = { .type = CMD_LISTEN, .port = h->port };
+	struct worker_cmd cmd = *how;
 
+	cmd.type = CMD_LISTEN;
+	cmd.port = h->port;
 	cmd.listen.port = PORT;
-	cmd.listen.backlog = backlog;
-	cmd.listen.title = title;
 	rig_command(&g->r, 1, &cmd);
 	ring_init(&h->accept, (uint8_t *)h->port_shm + h->layout.accept_off, NCD_BACKLOG_MAX);
 	return g->r.host[1].result;
+}
+
+static int listen_as(struct group *g, struct rig_host *h, uint64_t title, uint32_t backlog)
+{
+	struct worker_cmd cmd = { .listen = { .backlog = backlog, .title = title } };
+
+	return listen_by(g, h, &cmd);
+}
+
+/* By SO_REUSEPORT. */
+static int listen_too(struct group *g, struct rig_host *h, uint64_t title, uint32_t uid)
+{
+	struct worker_cmd cmd = {
+		.listen = { .backlog = 16, .title = title, .reuseport = true, .uid = uid }
+	};
+
+	return listen_by(g, h, &cmd);
 }
 
 static void unlisten(struct group *g, struct rig_host *h)
@@ -93,11 +110,11 @@ static void finish(struct group *g, uint32_t slot, struct rig_host *h, uint32_t 
 	rig_until(&g->r, app_state(g->client, slot) == SLOT_FREE);
 }
 
-static int set_up(void **state)
+static int set_up_holding(void **state, uint64_t hold_ns)
 {
 	struct group *g = calloc(1, sizeof(*g));
 
-	rig_start(&g->r, IO_AUTO, 20);
+	rig_start_holding(&g->r, IO_AUTO, 20, hold_ns);
 	g->client = &g->r.host[0];
 	g->parent = &g->r.host[1];
 	for (int i = 0; i < 2; i++)
@@ -105,6 +122,16 @@ static int set_up(void **state)
 	assert_int_equal(listen_as(g, g->parent, TITLE, 16), 0);
 	*state = g;
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_holding(state, 1000000);
+}
+
+static int set_up_patient(void **state)
+{
+	return set_up_holding(state, 3600000000000);
 }
 
 static int tear_down(void **state)
@@ -276,6 +303,26 @@ static void the_queue_of_one_that_closes_goes_to_the_parent_if_it_must(void **st
 	finish(g, 1, g->parent, accept_and_read(g, g->parent, 1));
 }
 
+static void what_the_last_one_leaves_waits_for_a_successor(void **state)
+{
+	struct group *g = *state;
+	struct worker_cmd cmd = { .type = CMD_CLIENT_REMOVE, .port = g->child[0]->port };
+
+	assert_int_equal(listen_as(g, g->child[0], TITLE, 16), 0);
+	unlisten(g, g->parent);
+	open_and_send(g, 1);
+	open_and_send(g, 2);
+	unlisten(g, g->child[0]);
+	rig_command(&g->r, 1, &cmd);
+	/* Not for who has shown something else. */
+	assert_int_equal(listen_as(g, g->parent, TITLE + 1, 16), 0);
+	unlisten(g, g->parent);
+	assert_int_equal(listen_as(g, g->child[1], TITLE, 16), 0);
+	for (uint32_t i = 1; i <= 2; i++)
+		finish(g, i, g->child[1], accept_and_read(g, g->child[1], i));
+	rig_until(&g->r, g->child[0]->gone == 1);
+}
+
 static void the_last_one_resets_what_nobody_accepts(void **state)
 {
 	struct group *g = *state;
@@ -419,6 +466,72 @@ static void a_question_for_no_listener_ends_the_attachment(void **state)
 	finish(g, 1, g->parent, accept_and_read(g, g->parent, 1));
 }
 
+static void reuseport_is_shared_by_those_of_one_user_that_all_have_it(void **state)
+{
+	struct group *g = *state;
+
+	/* The parent has not asked for it. */
+	assert_int_equal(listen_too(g, g->child[0], TITLE + 1, 33), -EADDRINUSE);
+	unlisten(g, g->parent);
+	assert_int_equal(listen_too(g, g->parent, TITLE, 33), 0);
+	assert_int_equal(listen_too(g, g->child[0], TITLE + 1, 34), -EADDRINUSE);
+	assert_int_equal(listen_as(g, g->child[0], TITLE + 1, 16), -EADDRINUSE);
+	assert_int_equal(listen_too(g, g->child[0], TITLE + 1, 33), 0);
+	assert_int_equal(listen_too(g, g->child[1], 0, 33), 0);
+}
+
+static void those_of_a_reuseport_take_turns(void **state)
+{
+	struct group *g = *state;
+
+	unlisten(g, g->parent);
+	/* Whether they wait is not known of two, and the third never does. */
+	assert_int_equal(listen_too(g, g->child[0], 0, 33), 0);
+	assert_int_equal(listen_too(g, g->child[1], 0, 33), 0);
+	assert_int_equal(listen_too(g, g->parent, TITLE, 33), 0);
+	for (uint32_t i = 1; i <= 6; i++)
+		open_and_send(g, i);
+	assert_int_equal(waiting_in(g->parent), 0);
+	assert_int_equal(waiting_in(g->child[0]), 3);
+	assert_int_equal(waiting_in(g->child[1]), 3);
+}
+
+static void the_queue_of_one_goes_to_another_of_another_title(void **state)
+{
+	struct group *g = *state;
+
+	unlisten(g, g->parent);
+	assert_int_equal(listen_too(g, g->child[0], TITLE, 33), 0);
+	assert_int_equal(listen_too(g, g->child[1], TITLE + 1, 33), 0);
+	begin_to_wait(g->child[0]);
+	open_and_send(g, 1);
+	unlisten(g, g->child[0]);
+	finish(g, 1, g->child[1], accept_and_read(g, g->child[1], 1));
+}
+
+static void two_of_one_application_are_two_queues(void **state)
+{
+	struct group *g = *state;
+	struct rig_host *h = g->child[0];
+	struct worker_cmd second = {
+		.listen = { .listener = 1, .backlog = 16, .reuseport = true }
+	};
+	struct worker_cmd end = { .type = CMD_UNLISTEN, .port = h->port };
+
+	unlisten(g, g->parent);
+	assert_int_equal(listen_too(g, h, 0, 0), 0);
+	assert_int_equal(listen_by(g, h, &second), 0);
+	open_and_send(g, 1);
+	open_and_send(g, 2);
+	assert_int_equal(waiting_in(h), 1);
+	/* What the second has goes to the first when it is closed, in the slot where it is. */
+	end.listen.listener = 1;
+	rig_command(&g->r, 1, &end);
+	rig_until(&g->r, waiting_in(h) == 2);
+	for (uint32_t i = 1; i <= 2; i++)
+		finish(g, i, h, accept_and_read(g, h, i));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +544,8 @@ int main(void)
 		T(what_its_application_has_touched_is_not_taken_away),
 		T(the_queue_of_a_dead_one_goes_to_another),
 		T(the_queue_of_one_that_closes_goes_to_the_parent_if_it_must),
+		cmocka_unit_test_setup_teardown(what_the_last_one_leaves_waits_for_a_successor,
+						set_up_patient, tear_down),
 		T(the_last_one_resets_what_nobody_accepts),
 		T(all_full_is_refused),
 		T(without_memory_there_it_is_reset),
@@ -440,6 +555,10 @@ int main(void)
 		T(one_that_lies_about_its_queue_is_left_out),
 		T(words_in_the_queue_are_not_believed),
 		T(a_question_for_no_listener_ends_the_attachment),
+		T(reuseport_is_shared_by_those_of_one_user_that_all_have_it),
+		T(those_of_a_reuseport_take_turns),
+		T(the_queue_of_one_goes_to_another_of_another_title),
+		T(two_of_one_application_are_two_queues),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,9 +58,11 @@ static void wildcards_conflict_within_their_families(void **state)
 	assert_int_equal(claim(*state, &bob, &any6, 5001), -EADDRINUSE);
 }
 
-static void low_ports_are_for_root(void **state)
+static void low_ports_are_for_who_is_entitled(void **state)
 {
-	struct port_claim_args root = { .owner = &bob, .uid = 0, .addr = one, .port = 80 };
+	struct port_claim_args root = {
+		.owner = &bob, .addr = one, .port = 80, .entitled = true
+	};
 	uint16_t port = 0;
 
 	assert_int_equal(claim(*state, &alice, &one, 1023), -EACCES);
@@ -82,6 +84,9 @@ static void reuseport_needs_all_to_ask_and_one_user(void **state)
 	args.uid = 1001;
 	assert_int_equal(port_table_claim(*state, &args, &port), -EADDRINUSE);
 	args.uid = 1000;
+	args.network = 4711; /* a container's, whose root is no other */
+	assert_int_equal(port_table_claim(*state, &args, &port), -EADDRINUSE);
+	args.network = 0;
 	args.reuseport = false;
 	assert_int_equal(port_table_claim(*state, &args, &port), -EADDRINUSE);
 }
@@ -98,21 +103,21 @@ static void port_0_gets_each_free_port_once(void **state)
 		assert_true(port >= PORT_EPHEMERAL_LOW);
 	}
 	assert_int_equal(port_table_claim(*state, &args, &port), -EADDRINUSE);
-	assert_int_equal(port_table_release(*state, &alice, &any6, 40000, false), 0);
+	assert_int_equal(port_table_release(*state, &alice, &any6, 40000, 0, false), 0);
 	assert_int_equal(port_table_claim(*state, &args, &port), 0);
 	assert_int_equal(port, 40000);
 }
 
 static void listening_takes_the_claim_over(void **state)
 {
-	assert_int_equal(port_table_listen(*state, &alice, &one, 5000), -EINVAL);
+	assert_int_equal(port_table_listen(*state, &alice, &one, 5000, 0), -EINVAL);
 	assert_int_equal(claim(*state, &alice, &one, 5000), 0);
-	assert_int_equal(port_table_listen(*state, &bob, &one, 5000), -EINVAL);
-	assert_int_equal(port_table_listen(*state, &alice, &one, 5000), 0);
-	assert_int_equal(port_table_listen(*state, &alice, &one, 5000), -EINVAL);
-	assert_int_equal(port_table_release(*state, &alice, &one, 5000, false), -ENOENT);
+	assert_int_equal(port_table_listen(*state, &bob, &one, 5000, 0), -EINVAL);
+	assert_int_equal(port_table_listen(*state, &alice, &one, 5000, 0), 0);
+	assert_int_equal(port_table_listen(*state, &alice, &one, 5000, 0), -EINVAL);
+	assert_int_equal(port_table_release(*state, &alice, &one, 5000, 0, false), -ENOENT);
 	assert_int_equal(claim(*state, &bob, &one, 5000), -EADDRINUSE);
-	assert_int_equal(port_table_release(*state, &alice, &one, 5000, true), 0);
+	assert_int_equal(port_table_release(*state, &alice, &one, 5000, 0, true), 0);
 	assert_int_equal(claim(*state, &bob, &one, 5000), 0);
 }
 
@@ -144,15 +149,38 @@ static void those_of_one_title_share_whoever_they_are(void **state)
 	struct port_table *t = *state;
 
 	assert_int_equal(claim_titled(t, &alice, 33, 7, false), -EACCES);
-	assert_int_equal(claim_titled(t, &alice, 0, 7, false), 0);
+	assert_int_equal(claim_titled(t, &alice, 0, 7, true), 0);
 	assert_int_equal(claim_titled(t, &bob, 33, 7, false), 0); /* it had root, once */
 	assert_int_equal(claim_titled(t, &bob, 33, 8, true), -EADDRINUSE);
-	assert_int_equal(claim_titled(t, &bob, 0, 0, false), -EADDRINUSE);
+	assert_int_equal(claim_titled(t, &bob, 0, 0, true), -EADDRINUSE);
 	port_table_release_all(t, &alice);
-	assert_int_equal(claim_titled(t, &alice, 0, 8, false), -EADDRINUSE);
+	assert_int_equal(claim_titled(t, &alice, 0, 8, true), -EADDRINUSE);
 	port_table_release_all(t, &bob);
 	assert_int_equal(claim_titled(t, &alice, 33, 8, false), -EACCES);
 	assert_int_equal(claim_titled(t, &alice, 33, 8, true), 0);
+}
+
+/* A server that holds several of its own gives back the one that it means. */
+static void a_claim_is_known_by_its_title(void **state)
+{
+	struct port_table *t = *state;
+	struct port_claim_args args = {
+		.owner = &alice, .uid = 1000, .addr = one, .port = 5000, .reuseport = true
+	};
+	uint16_t port;
+
+	for (args.title = 7; args.title <= 8; args.title++) {
+		assert_int_equal(port_table_claim(t, &args, &port), 0);
+		assert_int_equal(port_table_listen(t, &alice, &one, 5000, args.title), 0);
+	}
+	assert_int_equal(port_table_release(t, &alice, &one, 5000, 0, true), -ENOENT);
+	assert_int_equal(port_table_release(t, &alice, &one, 5000, 7, true), 0);
+	assert_int_equal(port_table_release(t, &alice, &one, 5000, 7, true), -ENOENT);
+	args = (struct port_claim_args){ .owner = &bob, .uid = 33, .addr = one, .port = 5000 };
+	args.title = 7;
+	assert_int_equal(port_table_claim(t, &args, &port), -EADDRINUSE);
+	args.title = 8; /* its one claim is that of the same socket */
+	assert_int_equal(port_table_claim(t, &args, &port), 0);
 }
 
 int main(void)
@@ -161,12 +189,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TABLE_TEST(one_address_and_port_has_one_owner),
 		TABLE_TEST(wildcards_conflict_within_their_families),
-		TABLE_TEST(low_ports_are_for_root),
+		TABLE_TEST(low_ports_are_for_who_is_entitled),
 		TABLE_TEST(reuseport_needs_all_to_ask_and_one_user),
 		TABLE_TEST(port_0_gets_each_free_port_once),
 		TABLE_TEST(listening_takes_the_claim_over),
 		TABLE_TEST(all_claims_of_an_owner_go_at_once),
 		TABLE_TEST(those_of_one_title_share_whoever_they_are),
+		TABLE_TEST(a_claim_is_known_by_its_title),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -281,7 +281,8 @@ static inline struct rig_host *rig_more(struct rig *r, int i)
 	return &r->more[i];
 }
 
-static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
+static inline void rig_start_holding(struct rig *r, enum io_choice io, uint32_t spin_us,
+				     uint64_t hold_ns)
 {
 	memset(r, 0, sizeof(*r));
 	for (int i = 0; i < 2; i++) {
@@ -290,6 +291,7 @@ static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
 			.cpu = -1,
 			.io = io,
 			.spin_us = spin_us,
+			.hold_ns = hold_ns,
 			.engine = { .streams = RIG_STREAMS,
 				    .channels = 16,
 				    .listeners = 64,
@@ -330,6 +332,11 @@ static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
 	}
 	rig_link(r, CLASS_LATENCY, 0);
 	rig_link(r, CLASS_THROUGHPUT, 0);
+}
+
+static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
+{
+	rig_start_holding(r, io, spin_us, 1000000);
 }
 
 static inline void rig_remove_client(struct rig *r, int host)
