@@ -71,7 +71,7 @@ Q    := $(if $(V),,@)
 mute := $(V)$(findstring s,$(firstword -$(MAKEFLAGS)))
 says  = $(if $(mute),,@printf '  %-4s %s\n' $(1) $(2))
 
-all: $(PROGRAMS) $(LIBRARIES) $(OUT)/bench/memcached_load
+all: $(PROGRAMS) $(LIBRARIES) $(OUT)/bench/memcached_load $(OUT)/bench/scale/scale
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -131,6 +131,14 @@ $(OUT)/ncd-perf: $(call objects,$(PERF)) $(OUT)/libncclient.a
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -luring -lm
 
+# The model of many cores.
+SCALE_MODEL := $(call objects,$(addprefix bench/scale/,app.c core.c cost.c model.c rate.c set_up.c \
+	       turn.c) bench/perf/hist.c tests/sim/pipe.c tests/sim/random.c tests/sim/timeline.c \
+	       daemon/idle.c)
+$(OUT)/bench/scale/scale: $(OUT)/bench/scale/main.o $(SCALE_MODEL) $(OUT)/libcore.a
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lm
+
 # A load of libc alone, for bench/programs.sh: it runs on kernel TCP as it does under ncd-run.
 $(OUT)/bench/memcached_load: $(OUT)/bench/memcached_load.o
 	$(call says,LD,$@)
@@ -145,6 +153,10 @@ FUZZERS      := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libdaemon.a $(OUT)/libcore.a
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(DAEMON_LIBS)
+
+$(OUT)/tests/unit/test_scale: $(OUT)/tests/unit/test_scale.o $(SCALE_MODEL) $(OUT)/libcore.a
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka -lm
 
 $(OUT)/tests/unit/test_ncd_stat: | $(OUT)/ncd-stat
 $(OUT)/tests/unit/test_hist: $(OUT)/bench/perf/hist.o
