@@ -77,8 +77,8 @@ print_costs() {
 	echo '| cost, ns | any | 64 sockets | 512 | 4096 | 32768 |'
 	echo '|---|---|---|---|---|---|'
 	awk '/^#/ { next }
-		NF == 2 { printf "| %s | %s | | | | |\n", $1, $2 }
-		NF == 3 { if (!($1 in row)) order[++nr] = $1; row[$1] = row[$1] sprintf(" %.1f |", $3) }
+		NF == 2 { printf $2 < 1 ? "| %s | %.3f | | | | |\n" : "| %s | %.0f | | | | |\n", $1, $2 }
+		NF == 3 { if (!($1 in row)) order[++nr] = $1; row[$1] = row[$1] sprintf($3 < 1 ? " %.3f |" : " %.1f |", $3) }
 		END { for (i = 1; i <= nr; i++) printf "| %s | |%s\n", order[i], row[order[i]] }' "$costs"
 }
 

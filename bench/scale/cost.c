@@ -106,7 +106,7 @@ double cost_ns(const struct costs *c, enum cost cost, uint32_t sockets)
 void cost_print(FILE *f, enum cost cost, uint32_t sockets, double ns)
 {
 	if (sockets)
-		fprintf(f, "%s %u %.3f\n", names[cost], sockets, ns);
+		fprintf(f, "%s %u %.4f\n", names[cost], sockets, ns);
 	else
 		fprintf(f, "%s %.4f\n", names[cost], ns);
 }

@@ -5,7 +5,7 @@
  *
  *   # comment
  *   send_call 1830.0            nanoseconds
- *   frame_tx 64 41.2            the same with 64 sockets at the worker ...
+ *   frame_tx 64 41.2            the same with 64 sockets on the core ...
  *   frame_tx 32768 118.0        ... and with 32768: between them it follows the logarithm
  *
  * Ownership: the caller's memory.
@@ -32,7 +32,7 @@ enum cost {
 	COST_WAKE_WORKER, /* by eventfd */
 	COST_SEND_WAKES,  /* what a send costs more if the receiver sleeps, on another core */
 	COST_WAKE_DELAY,  /* from then on until that one runs */
-	COST_COPY_BYTE,   /* memcpy */
+	COST_COPY_BYTE,   /* memcpy of 4 KiB, out of or into so much for each socket */
 	/* A worker. */
 	COST_TURN,     /* a turn in which there is nothing to do */
 	COST_SUBMIT,   /* a word of a submission queue */

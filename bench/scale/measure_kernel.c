@@ -35,7 +35,7 @@
 #define LARGE_BYTES 65536u
 #define SETTLE_NS   60000u /* until who is about to sleep does */
 #define COPY_BYTES  4096u
-#define COPY_SET    (1u << 20)
+#define PIECES      16u /* copied at once, as a send gathers them */
 
 /* What both processes see. */
 struct both {
@@ -447,26 +447,40 @@ static void measure_one_core(struct both *b, int cpu, double clock)
 
 /* ---- copies ---- */
 
-static void measure_copy(struct both *b)
+/* Between one buffer and as many pieces as there are sockets, to and from. */
+static double copy_ns(struct sample *s, uint8_t *set, uint32_t sockets)
 {
-	uint8_t *from = malloc(COPY_SET);
-
-	if (!from)
-		die("malloc");
-	memset(from, 1, COPY_SET);
-	b->one = (struct sample){ .nr = 0 };
-	for (uint32_t i = 0; i < WARM + ROUNDS; i++) {
+	*s = (struct sample){ .nr = 0 };
+	for (uint32_t i = 0, at = 0; i < 2 * sockets / PIECES + ROUNDS; i++) {
 		uint64_t t = sample_now_ns();
 
-		for (uint32_t k = 0; k < 16; k++)
-			memcpy(bytes + k * COPY_BYTES, from + (i * 16 + k) * COPY_BYTES % COPY_SET,
-			       COPY_BYTES);
+		for (uint32_t k = 0; k < PIECES; k++, at = (at + 1) % sockets) {
+			uint8_t *piece = set + (size_t)at * COPY_BYTES;
+
+			if (i % 2)
+				memcpy(piece, bytes + k * COPY_BYTES, COPY_BYTES);
+			else
+				memcpy(bytes + k * COPY_BYTES, piece, COPY_BYTES);
+		}
 		t = sample_now_ns() - t;
-		if (i >= WARM)
-			sample_add(&b->one, (double)t / (16 * COPY_BYTES));
+		/* Each piece once before. */
+		if (i >= 2 * sockets / PIECES)
+			sample_add(s, (double)t / (PIECES * COPY_BYTES));
 	}
-	cost_print(stdout, COST_COPY_BYTE, 0, sample_median(&b->one));
-	free(from);
+	return sample_median(s);
+}
+
+static void measure_copy(struct both *b)
+{
+	static const uint32_t sockets[] = { 64, 512, 4096, 32768 };
+	uint8_t *set = malloc((size_t)32768 * COPY_BYTES);
+
+	if (!set)
+		die("malloc");
+	memset(set, 1, (size_t)32768 * COPY_BYTES);
+	for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++)
+		cost_print(stdout, COST_COPY_BYTE, sockets[i], copy_ns(&b->one, set, sockets[i]));
+	free(set);
 }
 
 int main(int argc, char **argv)

@@ -88,6 +88,14 @@ static void evaluate(const struct model *m, struct scale_result *r)
 	};
 }
 
+/* What a core has to do with: where hosts share cores, with the sockets of both. */
+static uint32_t sockets_of_core(const struct scale_params *p)
+{
+	uint32_t cores = p->cores < 2 * p->workers ? p->cores : 2 * p->workers;
+
+	return 2 * p->sockets / cores;
+}
+
 int scale_run(const struct scale_params *p, const struct costs *costs,
 	      struct scale_result *ret_result)
 {
@@ -103,8 +111,7 @@ int scale_run(const struct scale_params *p, const struct costs *costs,
 	m->p = *p;
 	rng_seed(&m->rng, p->seed);
 	for (uint32_t i = 0; i < COST_NR; i++)
-		m->cost_ps[i] =
-			(uint64_t)(cost_ns(costs, (enum cost)i, p->sockets / p->workers) * 1000);
+		m->cost_ps[i] = (uint64_t)(cost_ns(costs, (enum cost)i, sockets_of_core(p)) * 1000);
 	ret = set_up(m);
 	/* Until all is quiet: what was asked is answered. */
 	while (ret == 0 && timeline_next(&m->timeline, &ev)) {

@@ -117,7 +117,7 @@ struct end {
 
 struct model {
 	struct scale_params p;
-	uint64_t cost_ps[COST_NR]; /* with the sockets of one worker */
+	uint64_t cost_ps[COST_NR]; /* with the sockets of one core */
 	struct timeline timeline;
 	struct rng rng;
 	uint64_t now_ns, ps; /* ps: the clock of the thread that acts */
