@@ -104,11 +104,19 @@ static void connect_up_to(struct bench *b, uint32_t nr)
 /* The first message of those from @first on: from then on each socket always has one under way. */
 static void begin(struct bench *b, uint32_t first, uint32_t nr)
 {
+	uint64_t last_ns = sample_now_ns();
 	char message[MESSAGE] = { 0 };
 
-	for (uint32_t i = first; i < nr; i++)
-		if (nc_send(b->side[0].fd[i], message, MESSAGE, MSG_DONTWAIT) != MESSAGE)
-			die("nc_send", -EIO);
+	for (uint32_t i = first; i < nr;) {
+		ssize_t n = nc_send(b->side[0].fd[i], message, MESSAGE, MSG_DONTWAIT);
+
+		if (n == MESSAGE)
+			i++;
+		else if (n != -EAGAIN || sample_now_ns() - last_ns > PATIENCE_NS)
+			die("nc_send", n < 0 ? (int)n : -EIO);
+		else
+			(void)sched_yield(); /* accepted there, and not yet connected here */
+	}
 }
 
 /* As ncd-perf serves a socket: it takes what is there, sees that there is no more, and sends. */
