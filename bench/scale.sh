@@ -2,15 +2,17 @@
 # scale.sh - what ncd would do with up to 64 workers and channels: simulated, from measured costs.
 #
 #   bench/scale.sh [--quick] [--costs FILE] [--keep FILE] [--sockets N] [--link GBIT] [--memory GB]
-#                  [--runs N] [--seconds S] [--cores A,B] [--png FILE] [--only costs|check|tables]
+#                  [--size B] [--runs N] [--seconds S] [--cores A,B] [--png FILE]
+#                  [--only costs|check|tables]
 #
 # Three steps. costs: what each operation of the kernel, of a worker and of the library costs here, is
 # measured (or read from FILE) and kept (--keep FILE). check: round trips are measured with one worker
 # a host and with two, N runs (3) of S s (0.7), beside what the model makes of them from the costs.
-# tables: the model's rate and p99 for N sockets (100000), 1 to 64 workers, 1 to 64 channels of a class
-# (ncd has 1 to 16 a worker), a core for each worker, a link of GBIT (100) each way, and hosts that
-# copy GB (50) a second. --only does one step; for others than costs with --costs FILE. --png draws the
-# tables, with gnuplot. A part of the runs is what --quick takes: to see that it works, not to quote.
+# tables: the model's rate and p99 for N sockets (100000), messages of B bytes (64, then 4096), 1 to 64
+# workers, 1 to 64 channels of a class (ncd has 1 to 16 a worker), a core for each worker, a link of
+# GBIT (100) each way, and hosts that copy GB (50) a second. --only does one step; for others than
+# costs with --costs FILE. --png draws the tables, with gnuplot. A part of the runs is what --quick
+# takes: to see that it works, not to quote.
 set -u
 . "$(dirname "$0")/hosts.sh"
 costs='' keep='' sockets=100000 link=100 memory=50 runs=3 seconds=0.7 cores=0,1 png='' only='' note=''
@@ -28,6 +30,7 @@ while [ $# -gt 0 ]; do
 	--sockets) sockets=${2:?} && shift ;;
 	--link) link=${2:?} && shift ;;
 	--memory) memory=${2:?} && shift ;;
+	--size) sizes=("${2:?}") && shift ;;
 	--runs) runs=${2:?} && shift ;;
 	--seconds) seconds=${2:?} && shift ;;
 	--cores) cores=${2:?} && shift ;;
