@@ -40,6 +40,7 @@ struct place {
 
 struct host {
 	struct worker *w;
+	int event_fd;
 	struct stats_worker stats;
 	struct link link;
 	struct address addr;
@@ -139,8 +140,8 @@ static struct worker *make_worker(struct host *h, uint32_t streams)
 	};
 	w->self = pthread_self();
 	w->cfg.stats_socket = calloc(streams, sizeof(*w->cfg.stats_socket));
-	if (!w->cfg.stats_socket || worker_alloc(w, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
-	    worker_set_up(w) < 0)
+	h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!w->cfg.stats_socket || worker_alloc(w, h->event_fd) < 0 || worker_set_up(w) < 0)
 		die("no worker");
 	return w;
 }
@@ -198,7 +199,7 @@ static void set_up(struct host h[2], uint32_t slots)
 
 	tcp_pair(fd);
 	for (uint32_t i = 0; i < 2; i++) {
-		h[i] = (struct host){ .w = make_worker(&h[i], slots) };
+		h[i].w = make_worker(&h[i], slots);
 		h[i].addr = (struct address){
 			.byte = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)(i + 1) }
 		};
@@ -217,6 +218,22 @@ static void set_up(struct host h[2], uint32_t slots)
 		cmd = (struct worker_cmd){ .type = CMD_CHANNEL_ADD, .link = &h[i].link };
 		command(&h[i], &cmd);
 	}
+}
+
+static void tear_down(struct host *h)
+{
+	struct worker *w = h->w;
+
+	io_destroy(w->io);
+	free(w->cfg.stats_socket);
+	worker_free(w);
+	port_destroy(h->port);
+	close(h->event_fd);
+	close(h->link.fd);
+	for (uint32_t i = 0; i < h->segments; i++)
+		region_unmap(&h->seg[i]);
+	free(h->slot_of);
+	free(h->place);
 }
 
 /* ---- the applications ---- */
@@ -426,10 +443,9 @@ static void measure(uint32_t nr, double clock, struct costs *into)
 		(void)cost_add(into, COST_TURN, 0, s ? sample_median(s) : 0);
 		free(s);
 	}
-	/* The region of a large one is the next one's to use. */
 	for (uint32_t k = 0; k < 2; k++)
-		for (uint32_t i = 0; i < h[k].segments; i++)
-			region_unmap(&h[k].seg[i]);
+		tear_down(&h[k]);
+	free(h);
 }
 
 int main(int argc, char **argv)
