@@ -105,8 +105,8 @@ static void begin(struct model *m, struct end *e)
 	}
 }
 
-/* A worker of this core that is woken preempts the application: after the socket at hand. */
-static bool preempted(const struct end *e)
+/* A worker of this core that is woken may preempt the application: after the socket at hand. */
+static bool worker_wakes(const struct end *e)
 {
 	return e->worker.state == TH_WAKES;
 }
@@ -142,6 +142,6 @@ enum then app_step(struct model *m, struct end *e)
 			client_turn(m, e, s, e->turn_ns);
 		else
 			server_turn(m, e, s);
-	} while (--e->reported > 0 && !preempted(e));
+	} while (--e->reported > 0 && !worker_wakes(e));
 	return THEN_GO_ON;
 }

@@ -31,6 +31,7 @@
 #define ROUNDS      1000u
 #define WARM        100u
 #define TRIES       20
+#define SECONDS_MAX 60
 #define SMALL_BYTES 128u
 #define LARGE_BYTES 65536u
 #define SETTLE_NS   60000u /* until who is about to sleep does */
@@ -49,7 +50,7 @@ struct both {
 static _Noreturn void die(const char *what)
 {
 	perror(what);
-	exit(1);
+	_exit(1); /* of a child, too: what the parent has printed is the parent's */
 }
 
 static struct both *both_make(void)
@@ -493,6 +494,8 @@ int main(int argc, char **argv)
 		fputs("usage: measure_kernel CORE-A CORE-B\n", stderr);
 		return 2;
 	}
+	/* Who waits for a process that has failed waits no longer. */
+	(void)alarm(SECONDS_MAX);
 	cpu = (int)strtol(argv[1], NULL, 10);
 	other = (int)strtol(argv[2], NULL, 10);
 	if (sample_pin(cpu) < 0)

@@ -45,7 +45,7 @@ struct scale_result {
 	uint64_t messages;
 	double worker_busy, app_busy; /* parts of the time: the mean of all threads */
 	double frames_per_send;
-	bool whole; /* every byte that was sent has arrived, in its order */
+	bool whole; /* every byte that was sent has arrived */
 };
 
 /* -EINVAL: parameters out of range; -ENOMEM. */
