@@ -64,6 +64,7 @@ objects   = $(patsubst %.c,$(OUT)/%.o,$(1))
 DAEMON_LIBS := -levent -luring -lnuma -lsystemd -linih
 SONAME      := libncclient.so.0
 PROGRAMS    := $(OUT)/ncd $(OUT)/ncd-stat $(OUT)/ncd-cat $(OUT)/ncd-perf $(OUT)/ncd-run
+SCALE       := $(addprefix $(OUT)/bench/scale/,scale measure_kernel measure_worker measure_library)
 LIBRARIES   := $(OUT)/libncclient.a $(OUT)/libncclient.so $(OUT)/libncpreload.so
 
 # One short line a step; V=1 shows the commands, -s nothing.
@@ -71,7 +72,7 @@ Q    := $(if $(V),,@)
 mute := $(V)$(findstring s,$(firstword -$(MAKEFLAGS)))
 says  = $(if $(mute),,@printf '  %-4s %s\n' $(1) $(2))
 
-all: $(PROGRAMS) $(LIBRARIES) $(OUT)/bench/memcached_load
+all: $(PROGRAMS) $(LIBRARIES) $(OUT)/bench/memcached_load $(SCALE)
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -131,6 +132,21 @@ $(OUT)/ncd-perf: $(call objects,$(PERF)) $(OUT)/libncclient.a
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -luring -lm
 
+# The model of many cores, and what measures the costs that it takes: bench/scale.sh.
+SCALE_MODEL := $(call objects,$(addprefix bench/scale/,app.c core.c cost.c model.c rate.c set_up.c \
+	       turn.c) bench/perf/hist.c tests/sim/pipe.c tests/sim/random.c tests/sim/timeline.c \
+	       daemon/idle.c)
+$(OUT)/bench/scale/scale: $(OUT)/bench/scale/main.o $(SCALE_MODEL) $(OUT)/libcore.a
+$(OUT)/bench/scale/measure_kernel: $(call objects,bench/scale/measure_kernel.c bench/scale/cost.c)
+$(OUT)/bench/scale/measure_worker: $(call objects,bench/scale/measure_worker.c bench/scale/cost.c) \
+				   $(OUT)/libdaemon.a $(OUT)/libcore.a
+$(OUT)/bench/scale/measure_worker: SCALE_LIBS := $(DAEMON_LIBS)
+$(OUT)/bench/scale/measure_library: $(call objects,bench/scale/measure_library.c bench/scale/cost.c) \
+				    $(OUT)/libncclient.a
+$(SCALE):
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SCALE_LIBS) -lm
+
 # A load of libc alone, for bench/programs.sh: it runs on kernel TCP as it does under ncd-run.
 $(OUT)/bench/memcached_load: $(OUT)/bench/memcached_load.o
 	$(call says,LD,$@)
@@ -145,6 +161,10 @@ FUZZERS      := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libdaemon.a $(OUT)/libcore.a
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(DAEMON_LIBS)
+
+$(OUT)/tests/unit/test_scale: $(OUT)/tests/unit/test_scale.o $(SCALE_MODEL) $(OUT)/libcore.a
+	$(call says,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka -lm
 
 $(OUT)/tests/unit/test_ncd_stat: | $(OUT)/ncd-stat
 $(OUT)/tests/unit/test_hist: $(OUT)/bench/perf/hist.o

@@ -13,7 +13,7 @@
 
 struct event {
 	uint64_t at_ns, order;
-	uint32_t kind;       /* enum event_kind of sim.h */
+	uint32_t kind;       /* enum event_kind of who uses it: sim.h, bench/scale/state.h */
 	uint32_t a, b;       /* which node, connection, flow; which end */
 	uint32_t generation; /* of that: what is older is stale and ignored */
 };
