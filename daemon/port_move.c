@@ -106,7 +106,7 @@ static int flow_move(struct worker *w, struct flow *f, struct listener *to)
 	flow_retire(w, f);
 	f->tx = tx;
 	f->rx = rx;
-	flow_link(p, f);
+	flow_link(w, p, f);
 	flow_present(w, f, to, slot);
 	return 0;
 }

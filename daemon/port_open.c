@@ -75,9 +75,10 @@ void flow_fill_slot(const struct flow *f, uint32_t listener)
 	memcpy(shm->peer_addr, i.remote.byte, sizeof(shm->peer_addr));
 }
 
-void flow_link(struct port *p, struct flow *f)
+void flow_link(struct worker *w, struct port *p, struct flow *f)
 {
 	f->port = p;
+	engine_stream_client(w->engine, f->stream, p->number);
 	f->prev = NULL;
 	f->next = p->flows;
 	if (f->next)
@@ -107,7 +108,7 @@ static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s
 	/* Its predecessor may still be in the list of the touched. */
 	*f = (struct flow){ .stream = s, .port = p, .slot = SLOT_NONE, .listener = UINT32_MAX,
 			    .flags = f->flags & FLOW_TOUCHED, .touched_next = f->touched_next };
-	flow_link(p, f);
+	flow_link(w, p, f);
 	engine_stream_set_user(s, f);
 	return f;
 }

@@ -351,7 +351,7 @@ static void flow_arrive(struct worker *w, struct port *p, struct flow *f, const 
 	f->tx_taken = f->rx_given = f->rx_refused = 0;
 	if (f->tx_most < f->tx.bytes)
 		f->tx_most = f->tx.bytes;
-	flow_link(p, f);
+	flow_link(w, p, f);
 	flow_put_in_slot(p, f, l->slot);
 	slot_clear(shm);
 	/* Relaxed, all: STATE orders them. */
