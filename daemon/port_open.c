@@ -100,7 +100,8 @@ void flow_unlink(struct flow *f)
 	p->flow_nr--;
 }
 
-static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s)
+/* @service: the port that its opener has asked for. */
+static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s, uint16_t service)
 {
 	struct flow *f = &w->flow[stream_index(s)];
 
@@ -110,6 +111,8 @@ static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s
 			    .flags = f->flags & FLOW_TOUCHED, .touched_next = f->touched_next };
 	flow_link(w, p, f);
 	engine_stream_set_user(s, f);
+	if (w->cfg.port_weight)
+		engine_stream_weight(s, w->cfg.port_weight[service]);
 	return f;
 }
 
@@ -188,7 +191,7 @@ static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least
 		arena_give(p->arena, &rx);
 		return ret;
 	}
-	f = flow_init(w, p, s);
+	f = flow_init(w, p, s, r.remote_port);
 	f->tx = tx;
 	f->rx = rx;
 	f->tx_most = wish.tx_most;
@@ -321,7 +324,7 @@ int port_incoming(void *ctx, struct stream *s, void *listener_user)
 		return -ECONNREFUSED;
 	if (!streams_left(w, p))
 		return -ENOBUFS;
-	f = flow_init(w, p, s);
+	f = flow_init(w, p, s, l->port_nr);
 	f->listener = l->number;
 	ret = admit(w, f, false);
 	if (ret == -EAGAIN) {
