@@ -140,6 +140,7 @@ struct port {
 	uint32_t number; /* among the clients of the engine */
 	struct ring sq[NCD_QP_NR], cq[NCD_QP_NR];
 	uint32_t sq_used;  /* bits: ever had a word; looked at each turn, the others seldom */
+	uint32_t sq_first; /* where the next turn begins */
 	uint32_t turn;
 	uint32_t cq_dirty; /* bits: words were pushed since the last wake */
 	int cqfd[NCD_QP_NR]; /* descriptor + 1; 0: none */
