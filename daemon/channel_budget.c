@@ -13,7 +13,7 @@
 #define SO_BUF_LOCK 72
 #endif
 
-#define RECEIVE_LEAST (128u << 10)
+#define RECEIVE_LEAST (256u << 10)
 #define RECEIVE_MOST  (4u << 20) /* beyond: as the kernel has it */
 #define RECEIVE_RATE  1250u      /* bytes a microsecond: 10 Gbit/s */
 

@@ -15,7 +15,7 @@ void channel_budget_take(struct budget *b, int fd, uint64_t now_ns);
 
 /*
  * Bounds the window of @fd, a latency channel, to what 10 Gbit/s take at its round trip, at least
- * 128 KiB: nothing overtakes what the peer has sent, and the window that the kernel would grow
+ * 256 KiB: nothing overtakes what the peer has sent, and the window that the kernel would grow
  * holds what a worker reads in many milliseconds.
  */
 void channel_receive_bound(int fd);

@@ -23,7 +23,7 @@ static void a_short_round_trip_has_a_small_window(void **state)
 	(void)state;
 	rig_tcp_pair(fd);
 	channel_receive_bound(fd[1]);
-	assert_int_equal(receive_buffer(fd[1]), 2 * (128 << 10));
+	assert_int_equal(receive_buffer(fd[1]), 2 * (256 << 10));
 	close(fd[0]);
 	close(fd[1]);
 }
