@@ -268,16 +268,44 @@ void engine_stream_client(struct engine *e, struct stream *s, uint32_t client)
 		channel_push(e, c, s);
 }
 
+/* Is it worth while to send @s on another channel than the one where it waits? */
+static bool spreads(const struct stream *s)
+{
+	return s->state == STREAM_ESTABLISHED && s->class == CLASS_THROUGHPUT &&
+	       stream_sendable(s) >= SPREAD_MIN && stream_switches(s) < NCD_SWITCHES_MAX;
+}
+
+/* The turn of @s on @c is over: it goes on where its share would be larger, if it is not here. */
+static void settle(const struct engine *e, struct channel *c, struct stream *s)
+{
+	struct channel *all[PEER_CHANNELS], *to;
+	uint32_t nr;
+
+	if (e->cfg.policy != POLICY_LEAST_LOADED || c->class != CLASS_THROUGHPUT || !spreads(s))
+		return;
+	nr = candidates(&e->peer[s->peer], s, c->class, all);
+	if (nr < 2)
+		return;
+	to = least_loaded(all, nr, s);
+	/* By one more there than here nothing would be won: @s itself is counted here. */
+	if (load(to, s) + 1 >= load(c, s))
+		return;
+	channel_remove(s);
+	channel_push(e, to, s);
+}
+
 void sched_sent(const struct engine *e, struct channel *c, struct stream *s, uint32_t bytes)
 {
 	struct channel_queue *q = &c->tx.queue;
 	struct share *h = &q->of[s->client];
+	bool over = false;
 
 	if (s->channel == c) { /* else that was its last frame */
 		s->deficit -= bytes < s->deficit ? bytes : s->deficit;
 		if (s->deficit == 0) {
 			stream_refill(e, c, s);
 			h->streams.head = s->next;
+			over = true;
 		}
 	}
 	if (h->streams.head == NULL)
@@ -287,6 +315,8 @@ void sched_sent(const struct engine *e, struct channel *c, struct stream *s, uin
 		h->deficit += share_quantum(e, c);
 		q->head = h->next;
 	}
+	if (over)
+		settle(e, c, s);
 }
 
 bool sched_data_fits(const struct engine *e, const struct channel *c, const struct stream *s)
@@ -310,13 +340,6 @@ static bool idle(const struct channel *c)
 {
 	return c->tx.queue.head == NULL && c->tx.iov_first == c->tx.iov_nr &&
 	       c->tx.file_first == c->tx.file_nr;
-}
-
-/* Is it worth while to send @s on another channel than the one where it waits? */
-static bool spreads(const struct stream *s)
-{
-	return s->state == STREAM_ESTABLISHED && s->class == CLASS_THROUGHPUT &&
-	       stream_sendable(s) >= SPREAD_MIN && stream_switches(s) < NCD_SWITCHES_MAX;
 }
 
 uint32_t sched_spread(struct engine *e, struct channel *c)

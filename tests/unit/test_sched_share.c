@@ -41,11 +41,21 @@ static struct address address_of(uint8_t last)
 	return (struct address){ .byte = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = last } };
 }
 
-/* With the first @channels of them. */
-static struct sender *sender_create(uint32_t channels)
+static void sender_up(struct sender *d, uint32_t i)
 {
 	static const enum stream_class class[CHANNELS] = { CLASS_LATENCY, CLASS_THROUGHPUT,
 							   CLASS_THROUGHPUT };
+	uint8_t **mem = &d->memory[1 + 2 * i];
+	struct ring_mem rx = { .base = mem[0] = malloc(STAGING), .bytes = STAGING };
+	struct ring_mem tx = { .base = mem[1] = malloc(STAGING), .bytes = STAGING };
+
+	d->channel[i] = engine_channel_up(d->engine, 1, class[i], 0, (uint16_t)i, &rx, &tx, NULL,
+					  d->now_ns);
+}
+
+/* With the first @channels of them. */
+static struct sender *sender_create(uint32_t channels)
+{
 	static const struct engine_ops ops = { .incoming = NULL };
 	const struct engine_config cfg = {
 		.streams = STREAMS_MAX, .channels = 4, .listeners = 1, .clients = CLIENTS,
@@ -65,14 +75,8 @@ static struct sender *sender_create(uint32_t channels)
 	d->flat = malloc(2 * STAGING);
 	engine_peer_set(d->engine, 0, &self, 1);
 	engine_peer_set(d->engine, 1, &peer, 1);
-	for (uint32_t i = 0; i < channels; i++) {
-		uint8_t **mem = &d->memory[1 + 2 * i];
-		struct ring_mem rx = { .base = mem[0] = malloc(STAGING), .bytes = STAGING };
-		struct ring_mem tx = { .base = mem[1] = malloc(STAGING), .bytes = STAGING };
-
-		d->channel[i] = engine_channel_up(d->engine, 1, class[i], 0, (uint16_t)i, &rx, &tx,
-						  NULL, d->now_ns);
-	}
+	for (uint32_t i = 0; i < channels; i++)
+		sender_up(d, i);
 	return d;
 }
 
@@ -336,6 +340,25 @@ static void streams_go_where_no_other_client_is(void **state)
 	sender_destroy(d);
 }
 
+static void streams_that_never_run_dry_spread_to_a_channel_that_comes(void **state)
+{
+	static const uint32_t one = 1;
+	struct sender *d = sender_create(2);
+
+	(void)state;
+	add(d, 1, 20, CLASS_THROUGHPUT, 1);
+	publish_all(d);
+	run(d, 1, 20, RING);
+	sender_up(d, 2);
+	for (uint32_t i = 0; i < 400; i++) {
+		run(d, 1, 1, RING);
+		run(d, 2, 1, RING);
+	}
+	assert_true(sum(d, 0, 20) > 750 * FRAME_BYTES); /* both were used */
+	assert_true(jain(d, &one, 1) > 0.99);
+	sender_destroy(d);
+}
+
 /* A stream that moves to another client while it waits takes its turns with those from then on. */
 static void a_stream_may_change_hands_while_it_waits(void **state)
 {
@@ -419,6 +442,7 @@ int main(void)
 		cmocka_unit_test(many_small_frames_count_for_what_they_take),
 		cmocka_unit_test(a_message_waits_for_one_turn_of_each_other_client),
 		cmocka_unit_test(streams_go_where_no_other_client_is),
+		cmocka_unit_test(streams_that_never_run_dry_spread_to_a_channel_that_comes),
 		cmocka_unit_test(a_stream_may_change_hands_while_it_waits),
 		cmocka_unit_test(to_decide_costs_the_same_with_many_sockets_and_clients),
 	};
