@@ -50,6 +50,8 @@ struct channel_queue {
 	struct share *of;   /* by client */
 	struct share *head; /* whose turn it is */
 	uint32_t clients, streams;
+	uint16_t left;    /* the client that last ran dry */
+	uint64_t left_ns; /* when */
 };
 
 struct channel_tx {

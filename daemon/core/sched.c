@@ -20,6 +20,7 @@
 
 #define LATENCY_QUANTUM (16u << 10)
 #define FRAME_COST      256u        /* a frame takes about as long as that many bytes of payload */
+#define LEFT_NS         5000000u    /* a client that ran dry so lately counts as one that waits */
 #define SPREAD_MIN      (32u << 10) /* what waits, for another channel to be worth while */
 
 static void queue_push(struct stream_queue *q, struct stream *s)
@@ -109,15 +110,18 @@ static void channel_push(const struct engine *e, struct channel *c, struct strea
 	s->channel = c;
 }
 
-static void channel_remove(struct stream *s)
+static void channel_remove(const struct engine *e, struct stream *s)
 {
 	struct channel_queue *q = &s->channel->tx.queue;
 	struct share *h = &q->of[s->client];
 
 	queue_remove(&h->streams, s);
 	q->streams--;
-	if (h->streams.head == NULL)
+	if (h->streams.head == NULL) {
 		share_leave(q, h);
+		q->left = s->client;
+		q->left_ns = e->now_ns;
+	}
 	s->channel = NULL;
 }
 
@@ -156,24 +160,29 @@ static uint32_t one_lane(struct engine_peer *p, struct channel **c, uint32_t nr)
 
 /*
  * Less is better: clients that the client of @s would take turns with, then its own streams. How
- * many the others have there makes no difference to it.
+ * many the others have there makes no difference to it. Who has just run dry comes back: a place
+ * that is taken by a hundred streams each time would be lost to it.
  */
-static uint64_t load(const struct channel *c, const struct stream *s)
+static uint64_t load(const struct engine *e, const struct channel *c, const struct stream *s)
 {
 	const struct channel_queue *q = &c->tx.queue;
-	uint32_t own = q->of[s->client].streams.nr;
+	uint32_t own = q->of[s->client].streams.nr, others = q->clients - (own > 0);
 
-	return (uint64_t)(q->clients - (own > 0)) << 32 | own;
+	if (q->left != s->client && q->of[q->left].streams.nr == 0 &&
+	    e->now_ns - q->left_ns < LEFT_NS)
+		others++;
+	return (uint64_t)others << 32 | own;
 }
 
-static struct channel *least_loaded(struct channel **c, uint32_t nr, const struct stream *s)
+static struct channel *least_loaded(const struct engine *e, struct channel **c, uint32_t nr,
+				    const struct stream *s)
 {
 	struct channel *best = c[0];
-	uint64_t least = load(best, s);
+	uint64_t least = load(e, best, s);
 	uint32_t i;
 
 	for (i = 1; i < nr; i++) {
-		uint64_t l = load(c[i], s);
+		uint64_t l = load(e, c[i], s);
 
 		/* A tie goes to where the stream was: its bytes stay in order, the caches warm. */
 		if (l < least || (l == least && c[i] == s->last)) {
@@ -194,7 +203,7 @@ static struct channel *by_policy(struct engine *e, struct stream *s, struct chan
 		return c[s->local_port % nr];
 	case POLICY_LEAST_LOADED:
 	default:
-		return least_loaded(c, nr, s);
+		return least_loaded(e, c, nr, s);
 	}
 }
 
@@ -248,7 +257,7 @@ void sched_activate(struct engine *e, struct stream *s)
 void sched_remove(struct engine *e, struct stream *s)
 {
 	if (s->channel != NULL)
-		channel_remove(s);
+		channel_remove(e, s);
 	else if (s->waiting)
 		queue_remove(&e->peer[s->peer].waiting, s);
 	s->waiting = false;
@@ -262,7 +271,7 @@ void engine_stream_client(struct engine *e, struct stream *s, uint32_t client)
 	if (s->client == client)
 		return;
 	if (c != NULL)
-		channel_remove(s);
+		channel_remove(e, s);
 	s->client = (uint16_t)client;
 	if (c != NULL)
 		channel_push(e, c, s);
@@ -286,11 +295,11 @@ static void settle(const struct engine *e, struct channel *c, struct stream *s)
 	nr = candidates(&e->peer[s->peer], s, c->class, all);
 	if (nr < 2)
 		return;
-	to = least_loaded(all, nr, s);
+	to = least_loaded(e, all, nr, s);
 	/* By one more there than here nothing would be won: @s itself is counted here. */
-	if (load(to, s) + 1 >= load(c, s))
+	if (load(e, to, s) + 1 >= load(e, c, s))
 		return;
-	channel_remove(s);
+	channel_remove(e, s);
 	channel_push(e, to, s);
 }
 
@@ -361,7 +370,7 @@ uint32_t sched_spread(struct engine *e, struct channel *c)
 			c->tx.queue.head = c->tx.queue.head->next;
 			break;
 		}
-		channel_remove(s);
+		channel_remove(e, s);
 		channel_push(e, to, s);
 		moved++;
 	}
@@ -374,7 +383,7 @@ void sched_requeue(struct engine *e, struct channel *c)
 
 	/* None of them comes back to it: it takes none. */
 	while ((s = sched_next(c)) != NULL) {
-		channel_remove(s);
+		channel_remove(e, s);
 		sched_activate(e, s);
 	}
 }

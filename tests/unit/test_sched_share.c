@@ -359,6 +359,28 @@ static void streams_that_never_run_dry_spread_to_a_channel_that_comes(void **sta
 	sender_destroy(d);
 }
 
+static void who_runs_dry_for_a_moment_keeps_its_channel(void **state)
+{
+	struct sender *d = sender_create(3);
+	uint32_t sender[FRAMES_MAX];
+
+	(void)state;
+	d->now_ns = 1000000000;
+	add(d, 1, 1, CLASS_THROUGHPUT, 1);
+	add(d, 2, 100, CLASS_THROUGHPUT, 1);
+	publish(d, 0, FRAME_BYTES);
+	for (uint32_t i = 1; i < d->nr; i++)
+		publish(d, i, RING);
+	assert_int_equal(send_once(d, 1, sender), 1);
+	assert_int_equal(send_once(d, 1, sender), 0); /* it leaves the queue */
+	run(d, 2, 50, RING);
+	assert_false(engine_channel_wants_tx(d->channel[1]));
+	d->now_ns += 10000000;
+	run(d, 2, 50, RING);
+	assert_true(engine_channel_wants_tx(d->channel[1]));
+	sender_destroy(d);
+}
+
 /* A stream that moves to another client while it waits takes its turns with those from then on. */
 static void a_stream_may_change_hands_while_it_waits(void **state)
 {
@@ -443,6 +465,7 @@ int main(void)
 		cmocka_unit_test(a_message_waits_for_one_turn_of_each_other_client),
 		cmocka_unit_test(streams_go_where_no_other_client_is),
 		cmocka_unit_test(streams_that_never_run_dry_spread_to_a_channel_that_comes),
+		cmocka_unit_test(who_runs_dry_for_a_moment_keeps_its_channel),
 		cmocka_unit_test(a_stream_may_change_hands_while_it_waits),
 		cmocka_unit_test(to_decide_costs_the_same_with_many_sockets_and_clients),
 	};
