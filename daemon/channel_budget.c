@@ -13,6 +13,10 @@
 #define SO_BUF_LOCK 72
 #endif
 
+#define RECEIVE_LEAST (256u << 10)
+#define RECEIVE_MOST  (4u << 20) /* beyond: as the kernel has it */
+#define RECEIVE_RATE  1250u      /* bytes a microsecond: 10 Gbit/s */
+
 #define TCP_LEVEL 6 /* IPPROTO_TCP; netinet/in.h does not go with linux/tcp.h everywhere */
 
 static void budget_enforce(uint32_t bytes, int fd)
@@ -44,4 +48,21 @@ void channel_budget_take(struct budget *b, int fd, uint64_t now_ns)
 	};
 	if (budget_update(b, &s, now_ns))
 		budget_enforce(b->bytes, fd);
+}
+
+void channel_receive_bound(int fd)
+{
+	struct tcp_info info = { .tcpi_min_rtt = UINT32_MAX };
+	socklen_t info_bytes = sizeof(info);
+	uint64_t window;
+	int bytes;
+
+	if (getsockopt(fd, TCP_LEVEL, TCP_INFO, &info, &info_bytes) < 0)
+		return;
+	window = (uint64_t)info.tcpi_min_rtt * RECEIVE_RATE;
+	if (window > RECEIVE_MOST)
+		return;
+	/* The kernel doubles it, for what it needs beside the bytes. */
+	bytes = (int)(window > RECEIVE_LEAST ? window : RECEIVE_LEAST);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)); /* else as it was */
 }

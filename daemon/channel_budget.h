@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel_budget.h - keeps what lies below a throughput channel within its budget.
+ * channel_budget.h - keeps what lies below a throughput channel within its budget, and what lies
+ * unread in the kernel below a latency channel within bounds.
  *
- * Threading: the channel's worker. Neither blocks.
+ * Threading: the channel's worker; channel_receive_bound: whoever has the connection. None blocks.
  */
 #ifndef NCD_CHANNEL_BUDGET_H
 #define NCD_CHANNEL_BUDGET_H
@@ -11,5 +12,12 @@
 
 /* Asks the kernel about @fd, and has it take as much as the budget allows and not more. */
 void channel_budget_take(struct budget *b, int fd, uint64_t now_ns);
+
+/*
+ * Bounds the window of @fd, a latency channel, to what 10 Gbit/s take at its round trip, at least
+ * 256 KiB: nothing overtakes what the peer has sent, and the window that the kernel would grow
+ * holds what a worker reads in many milliseconds.
+ */
+void channel_receive_bound(int fd);
 
 #endif /* NCD_CHANNEL_BUDGET_H */

@@ -16,6 +16,7 @@
 #define TX_STAGING_BYTES (256u << 10) /* headers and small payloads of one send */
 #define RECEIVES_A_TURN  4 /* of one channel, where the back end does them at once */
 #define SENDS_A_TURN     2
+#define LATENCY_A_TURN   (128u << 10) /* bytes of rank 0, each way: then what came is delivered */
 #define BULK_A_TURN      (512u << 10) /* bytes of rank 1, each way: then rank 0 is looked at */
 #define BULK_BESIDE      (128u << 10) /* the same, and of one call, where rank 0 has been active */
 #define ACTIVE_NS        2000000u     /* so lately */
@@ -203,7 +204,7 @@ static bool latency_active(const struct worker *w)
 static int64_t turn_bytes(const struct worker *w, uint32_t rank)
 {
 	if (rank == 0)
-		return INT64_MAX;
+		return LATENCY_A_TURN;
 	return latency_active(w) ? BULK_BESIDE : BULK_A_TURN;
 }
 

@@ -41,6 +41,14 @@ struct config_ports {
 	uint32_t nr;
 };
 
+struct config_weights {
+	struct {
+		uint16_t first, last; /* ports, inclusive */
+		uint16_t weight;
+	} range[CONFIG_RANGES_MAX];
+	uint32_t nr;
+};
+
 enum cores_choice {
 	CORES_AUTO,
 	CORES_LIST
@@ -88,6 +96,7 @@ struct config {
 
 	uint32_t policy; /* enum sched_policy */
 	uint64_t frame_bytes;
+	struct config_weights weights;
 
 	uint64_t send_bytes, receive_bytes, initial_bytes;
 	uint32_t huge_pages; /* large rings are gathered into such */

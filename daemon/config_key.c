@@ -79,6 +79,8 @@ static const struct config_key keys[] = {
 	  .value = "least-loaded" },
 	{ "scheduler", "frame_bytes", KIND_SIZE, false, FIELD(frame_bytes), 1024,
 	  NCD_FRAME_PAYLOAD_MAX, .value = "512K" },
+	{ "scheduler", "weights", KIND_WEIGHTS, false, FIELD(weights), 1, NCD_WEIGHT_MAX,
+	  .value = "" },
 
 	{ "buffers", "send", KIND_POWER, false, FIELD(send_bytes), NCD_RING_MIN, NCD_RING_MAX,
 	  .value = "4M" },

@@ -20,6 +20,7 @@ enum config_kind {
 	KIND_ADDRESSES, /* struct config_addresses; lists add up over several lines */
 	KIND_NAMES,     /* struct config_names */
 	KIND_PORTS,     /* struct config_ports */
+	KIND_WEIGHTS,   /* struct config_weights */
 	KIND_CORES,     /* struct config_cores */
 	KIND_COPY_CORES, /* struct config_cores, a list; none by default */
 };

@@ -260,6 +260,36 @@ static int ports_read(const char *text, struct config_ports *field, char why[CON
 	return r == 0 ? 0 : wrong(why, "has an item that is no port; separate them by commas");
 }
 
+/* PORTS:WEIGHT, each. */
+static int weights_read(const struct config_key *key, const char *text,
+			struct config_weights *field, char why[CONFIG_WHY_BYTES])
+{
+	uint64_t first = 0, last = 0, weight = 0;
+	const char *end = "?";
+	char item[ITEM_BYTES], *colon;
+	int r;
+
+	while ((r = item_next(&text, item)) > 0) {
+		colon = strchr(item, ':');
+		if (colon)
+			*colon = '\0';
+		if (!colon || range_read(item, 1, 65535, &first, &last) < 0 ||
+		    digits_read(colon + 1, &weight, &end) < 0 || *end != '\0' ||
+		    weight < key->min || weight > key->max)
+			return wrong(why,
+				     "'%s%s%s' is no weight of a port; give PORT:WEIGHT or "
+				     "PORT-PORT:WEIGHT with a weight from %" PRIu64 " to %" PRIu64,
+				     item, colon ? ":" : "", colon ? colon + 1 : "", key->min,
+				     key->max);
+		if (field->nr == CONFIG_RANGES_MAX)
+			return wrong(why, "has too many ranges; at most %d", CONFIG_RANGES_MAX);
+		field->range[field->nr].first = (uint16_t)first;
+		field->range[field->nr].last = (uint16_t)last;
+		field->range[field->nr++].weight = (uint16_t)weight;
+	}
+	return r == 0 ? 0 : wrong(why, "has an item that is no weight; separate them by commas");
+}
+
 static bool core_is_listed(const struct config_cores *c, uint64_t cpu)
 {
 	uint32_t i;
@@ -336,6 +366,8 @@ int config_value_read(const struct config_key *key, const char *text, void *fiel
 		return names_read(text, field, why);
 	case KIND_PORTS:
 		return ports_read(text, field, why);
+	case KIND_WEIGHTS:
+		return weights_read(key, text, field, why);
 	case KIND_CORES:
 	case KIND_COPY_CORES:
 		return cores_read(key, text, field, why);
@@ -345,7 +377,8 @@ int config_value_read(const struct config_key *key, const char *text, void *fiel
 
 bool config_value_adds(const struct config_key *key)
 {
-	return key->kind == KIND_ADDRESSES || key->kind == KIND_NAMES || key->kind == KIND_PORTS;
+	return key->kind == KIND_ADDRESSES || key->kind == KIND_NAMES ||
+	       key->kind == KIND_PORTS || key->kind == KIND_WEIGHTS;
 }
 
 /* Appends an item to a list in @out. */
@@ -374,6 +407,7 @@ static void list_write(const struct config_key *key, const void *field,
 	const struct config_addresses *addresses = field;
 	const struct config_names *names = field;
 	const struct config_ports *ports = field;
+	const struct config_weights *weights = field;
 	const struct config_cores *cores = field;
 	char text[ADDRESS_TEXT_BYTES];
 	size_t used = 0;
@@ -389,6 +423,10 @@ static void list_write(const struct config_key *key, const void *field,
 		for (i = 0; i < ports->nr; i++)
 			item_write(out, &used, "%u-%u", ports->range[i].first,
 				   ports->range[i].last);
+	} else if (key->kind == KIND_WEIGHTS) {
+		for (i = 0; i < weights->nr; i++)
+			item_write(out, &used, "%u-%u:%u", weights->range[i].first,
+				   weights->range[i].last, weights->range[i].weight);
 	} else if (cores->choice == CORES_AUTO) {
 		item_write(out, &used, "auto");
 	} else if (cores->nr == 0) {
@@ -424,6 +462,7 @@ const char *config_value_write(const struct config_key *key, const void *field,
 	case KIND_ADDRESSES:
 	case KIND_NAMES:
 	case KIND_PORTS:
+	case KIND_WEIGHTS:
 	case KIND_CORES:
 	case KIND_COPY_CORES:
 		list_write(key, field, out);

@@ -98,6 +98,18 @@ static void classify_ports(struct daemon *d)
 			d->port_class[port] = CLASS_LATENCY;
 }
 
+/* Of a port that is named twice the last counts. */
+static void weigh_ports(struct daemon *d)
+{
+	const struct config_weights *weights = &d->config->weights;
+	uint32_t i, port;
+
+	memset(d->port_weight, 1, sizeof(d->port_weight));
+	for (i = 0; i < weights->nr; i++)
+		for (port = weights->range[i].first; port <= weights->range[i].last; port++)
+			d->port_weight[port] = (uint8_t)weights->range[i].weight;
+}
+
 static uint32_t engine_streams(const struct config *c)
 {
 	/* Both ends of a stream to the host itself are streams here; and port_open.c gives one
@@ -148,6 +160,7 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 		.ring_receive_bytes = (uint32_t)c->receive_bytes,
 		.ring_initial_bytes = (uint32_t)c->initial_bytes,
 		.port_class = d->port_class,
+		.port_weight = d->port_weight,
 		.stats = stats_worker_entry(&d->stats, index),
 		.stats_socket = stats_worker_sockets(&d->stats, index),
 	};
@@ -331,6 +344,7 @@ int daemon_start(struct daemon *d, struct config *config, bool config_named,
 			 config->file);
 	raise_descriptors();
 	classify_ports(d);
+	weigh_ports(d);
 	d->base = event_base_new();
 	if (d->base == NULL)
 		return fail(-ENOMEM, "event loop", error);

@@ -37,6 +37,7 @@ struct daemon {
 	struct peers peers;
 	struct control control;
 	uint8_t port_class[65536]; /* enum stream_class by port, from [class] */
+	uint8_t port_weight[65536]; /* from [scheduler] weights */
 	uint64_t incarnation;
 
 	uint64_t turns[NCD_WORKERS_MAX]; /* at the last look of the watchdog */

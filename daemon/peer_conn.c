@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "channel_budget.h"
 #include "clock.h"
 #include "endpoint.h"
 
@@ -107,6 +108,8 @@ static void conn_options(const struct peer_conn *conn, enum stream_class class)
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		(void)setsockopt(conn->fd, options[i].level, options[i].name, options[i].value,
 				 sizeof(int));
+	if (class == CLASS_LATENCY)
+		channel_receive_bound(conn->fd);
 	if (congestion[0])
 		(void)setsockopt(conn->fd, IPPROTO_TCP, TCP_CONGESTION, congestion,
 				 (socklen_t)strlen(congestion));

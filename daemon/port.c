@@ -91,12 +91,26 @@ struct client *port_client(const struct port *p)
 	return p->cfg.client;
 }
 
+/* One that nobody has. Those of programs that are gone may be many: then two share one. */
+static uint32_t number_take(struct worker *w, const struct port *p)
+{
+	uint32_t n = 0;
+
+	while (n < NCD_CLIENTS_MAX && w->numbers[n] > 0)
+		n++;
+	if (n == NCD_CLIENTS_MAX)
+		n = p->cfg.pid % NCD_CLIENTS_MAX;
+	w->numbers[n]++;
+	return n;
+}
+
 int port_attach(struct worker *w, struct port *p)
 {
 	int ret = io_watch_add(w->io, &p->doorbell);
 
 	if (ret < 0)
 		return ret;
+	p->number = number_take(w, p);
 	p->next = w->ports;
 	w->ports = p;
 	port_activate(w, p);

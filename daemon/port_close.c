@@ -203,6 +203,7 @@ static void ports_gone(struct worker *w)
 		}
 		*at = p->next;
 		w->removed_ports--;
+		w->numbers[p->number]--;
 		door_event(&w->door, &ev);
 	}
 }

@@ -266,7 +266,7 @@ static void flow_carry(struct worker *w, struct flow *f, const struct arena_bloc
 	f->flags &= ~(FLOW_EXCHANGE | FLOW_ACCEPT | FLOW_MOVING);
 }
 
-static void flow_settle(struct port *p, struct flow *f, const struct arena_block *tx,
+static void flow_settle(struct worker *w, struct port *p, struct flow *f, const struct arena_block *tx,
 			const struct arena_block *rx)
 {
 	uint64_t acked = stream_tx_acked(f->stream);
@@ -282,7 +282,7 @@ static void flow_settle(struct port *p, struct flow *f, const struct arena_block
 	f->shm = NULL;
 	f->slot = SLOT_NONE;
 	f->listener = UINT32_MAX;
-	flow_link(p, f);
+	flow_link(w, p, f);
 }
 
 /* Tells the process that had it; @m is of its slot. */
@@ -319,7 +319,7 @@ int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_sl
 		goto err_slot;
 	flow_carry(w, f, &tx, &rx);
 	flow_leave(w, f, m);
-	flow_settle(p, f, &tx, &rx);
+	flow_settle(w, p, f, &tx, &rx);
 	if (m && m->flow)
 		moved_tell(w, f, m);
 	*ret_slot = slot;

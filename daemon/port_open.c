@@ -75,9 +75,10 @@ static void flow_fill_slot(const struct flow *f, uint32_t listener)
 	memcpy(shm->peer_addr, i.remote.byte, sizeof(shm->peer_addr));
 }
 
-void flow_link(struct port *p, struct flow *f)
+void flow_link(struct worker *w, struct port *p, struct flow *f)
 {
 	f->port = p;
+	engine_stream_client(w->engine, f->stream, p->number);
 	f->prev = NULL;
 	f->next = p->flows;
 	if (f->next)
@@ -99,7 +100,8 @@ void flow_unlink(struct flow *f)
 	p->flow_nr--;
 }
 
-static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s)
+/* @service: the port that its opener has asked for. */
+static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s, uint16_t service)
 {
 	struct flow *f = &w->flow[stream_index(s)];
 
@@ -107,8 +109,10 @@ static struct flow *flow_init(struct worker *w, struct port *p, struct stream *s
 	/* Its predecessor may still be in the list of the touched. */
 	*f = (struct flow){ .stream = s, .port = p, .slot = SLOT_NONE, .listener = UINT32_MAX,
 			    .flags = f->flags & FLOW_TOUCHED, .touched_next = f->touched_next };
-	flow_link(p, f);
+	flow_link(w, p, f);
 	engine_stream_set_user(s, f);
+	if (w->cfg.port_weight)
+		engine_stream_weight(s, w->cfg.port_weight[service]);
 	return f;
 }
 
@@ -187,7 +191,7 @@ static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least
 		arena_give(p->arena, &rx);
 		return ret;
 	}
-	f = flow_init(w, p, s);
+	f = flow_init(w, p, s, r.remote_port);
 	f->tx = tx;
 	f->rx = rx;
 	f->tx_most = wish.tx_most;
@@ -326,7 +330,7 @@ int port_incoming(void *ctx, struct stream *s, void *listener_user)
 		return -ECONNREFUSED;
 	if (!streams_left(w, p))
 		return -ENOBUFS;
-	f = flow_init(w, p, s);
+	f = flow_init(w, p, s, l->port_nr);
 	f->listener = l->number;
 	ret = admit(w, f, false);
 	if (ret == -EAGAIN) {

@@ -141,8 +141,10 @@ struct port {
 	struct listener_shm *listener_shm;
 	struct slot_shm *slot_shm;
 	/* worker only */
+	uint32_t number; /* among the clients of the engine */
 	struct ring sq[NCD_QP_NR], cq[NCD_QP_NR];
 	uint32_t sq_used;  /* bits: ever had a word; looked at each turn, the others seldom */
+	uint32_t sq_first; /* where the next turn begins */
 	uint32_t turn;
 	uint32_t cq_dirty; /* bits: words were pushed since the last wake */
 	int cqfd[NCD_QP_NR]; /* descriptor + 1; 0: none */
@@ -202,8 +204,8 @@ int port_incoming(void *ctx, struct stream *s, void *listener_user);
 void port_unpark(struct worker *w, struct port *p, bool denied);
 void port_unpark_slot(struct port *p, uint32_t slot);
 void port_unpark_flow(struct port *p, struct flow *f);
-/* Puts @f in the list of @p, or takes it out. */
-void flow_link(struct port *p, struct flow *f);
+/* Puts @f in the list of @p, whose share it counts to from now on; or takes it out. */
+void flow_link(struct worker *w, struct port *p, struct flow *f);
 void flow_unlink(struct flow *f);
 /* @f is no stream's any more. */
 void flow_forget(struct port *p, struct flow *f);

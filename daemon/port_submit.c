@@ -11,6 +11,7 @@
 
 #define BATCH        32u
 #define WORDS_A_TURN 256u /* of one port: the first of them should leave before the last is read */
+#define LIFE_WORDS   4u   /* opening and closing take as long as so many others */
 #define SELDOM       16u   /* turns between two looks at a queue that was never used */
 
 int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
@@ -155,8 +156,16 @@ static void prefetch(const struct port *p, uint64_t word)
 	__builtin_prefetch(p->slot[slot].flow, 1);
 }
 
-/* Up to BATCH words of one queue. */
-static uint32_t submit_batch(struct worker *w, struct port *p, struct ring *sq)
+/* What a word takes of the turn. */
+static uint32_t word_cost(uint64_t word)
+{
+	uint32_t op = (uint32_t)(word >> 32) & 0xff;
+
+	return op == SQ_OPEN || op == SQ_CLOSE ? LIFE_WORDS : 1;
+}
+
+/* Up to BATCH words of one queue; adds to @cost what they take. */
+static uint32_t submit_batch(struct worker *w, struct port *p, struct ring *sq, uint32_t *cost)
 {
 	uint64_t word[BATCH];
 	uint32_t nr = 0;
@@ -166,29 +175,43 @@ static uint32_t submit_batch(struct worker *w, struct port *p, struct ring *sq)
 		prefetch(p, word[nr++]);
 	if (ret == -EPROTO)
 		port_bad(w, p, "submission queue's tail is impossible");
-	for (uint32_t i = 0; i < nr && !p->bad; i++)
+	for (uint32_t i = 0; i < nr && !p->bad; i++) {
+		*cost += word_cost(word[i]);
 		submit(w, p, word[i]);
+	}
 	return nr;
 }
 
+/* Those that may have words. */
+static uint32_t queues_to_look_at(struct port *p)
+{
+	for (uint32_t i = 0; i < NCD_QP_NR && p->turn % SELDOM == 0; i++)
+		if (!ring_empty(&p->sq[i]))
+			p->sq_used |= 1u << i;
+	p->turn++;
+	return p->sq_used;
+}
+
+/* Round its queues, beginning behind the one where the last turn had to stop. */
 static uint32_t port_submit(struct worker *w, struct port *p)
 {
-	uint32_t look = p->turn++ % SELDOM ? p->sq_used : (1u << NCD_QP_NR) - 1;
-	uint32_t did = 0;
+	uint32_t look = queues_to_look_at(p);
+	uint32_t ahead = look & -(1u << p->sq_first);
+	uint32_t did = 0, cost = 0, i = 0;
 
-	while (look && !p->bad) {
-		uint32_t i = (uint32_t)__builtin_ctz(look);
-		uint32_t nr, words = 0;
+	while (look && cost < WORDS_A_TURN && !p->bad) {
+		uint32_t nr;
 
-		look &= look - 1;
+		i = (uint32_t)__builtin_ctz(ahead ? ahead : look);
+		ahead &= ~(1u << i);
+		look &= ~(1u << i);
 		do {
-			nr = submit_batch(w, p, &p->sq[i]);
-			words += nr;
-		} while (nr == BATCH && words < WORDS_A_TURN && !p->bad);
-		if (words)
-			p->sq_used |= 1u << i;
-		did += words;
+			nr = submit_batch(w, p, &p->sq[i], &cost);
+			did += nr;
+		} while (nr == BATCH && cost < WORDS_A_TURN && !p->bad);
 	}
+	if (cost >= WORDS_A_TURN)
+		p->sq_first = (i + 1) % NCD_QP_NR;
 	if (did)
 		p->active_ns = w->now_ns;
 	return did;
@@ -206,9 +229,11 @@ uint32_t ports_submit(struct worker *w)
 
 void port_drain(struct worker *w, struct port *p)
 {
+	uint32_t cost = 0; /* its last turn, however long */
+
 	for (uint32_t i = 0; i < NCD_QP_NR; i++)
 		/* Bounded: a queue holds so many, and its producer is dead or cut off. */
 		for (uint32_t nr = 0; nr < NCD_SQ_ENTRIES && !p->bad; nr += BATCH)
-			if (submit_batch(w, p, &p->sq[i]) < BATCH)
+			if (submit_batch(w, p, &p->sq[i], &cost) < BATCH)
 				break;
 }

@@ -196,6 +196,7 @@ int worker_start(const struct worker_config *cfg, int event_fd, struct worker **
 	w->node = node;
 	/* Two more, for the host's own channels. */
 	w->cfg.engine.channels += IO_RANKS;
+	w->cfg.engine.clients = NCD_CLIENTS_MAX;
 	w->cfg.engine.rebase = true; /* the library follows rx_base */
 	w->cfg.ring_send_bytes = ring_size_clamp(cfg->ring_send_bytes);
 	w->cfg.ring_receive_bytes = ring_size_clamp(cfg->ring_receive_bytes);

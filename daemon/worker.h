@@ -33,6 +33,8 @@ struct worker_config {
 	uint32_t ring_initial_bytes; /* that they begin with; NCD_RING_MIN at least */
 	/* [65536]: enum stream_class by peer port, for an OPEN with class 0; NULL: none. */
 	const uint8_t *port_class;
+	/* [65536]: weight of a stream, by the port that it was opened to; NULL: 1. */
+	const uint8_t *port_weight;
 	/* Pages that ncd-stat maps; this worker writes only its own entries. */
 	struct stats_worker *stats;
 	struct stats_socket *stats_socket; /* engine.streams entries, by stream_index() */

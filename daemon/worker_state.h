@@ -78,6 +78,7 @@ struct worker {
 	struct flow *flow; /* by stream_index() */
 	size_t flow_bytes;
 	struct port *ports;    /* all, by port.next */
+	uint16_t numbers[NCD_CLIENTS_MAX]; /* ports that have each port.number */
 	struct port *active_ports; /* polled, by port.active_next */
 	struct port *dirty_ports;  /* wakes are due, by port.dirty_next */
 	struct flow *reclaim;  /* finished, rings perhaps still lent */

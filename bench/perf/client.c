@@ -242,6 +242,21 @@ static int client_watch(struct client_run *run, uint64_t end_ns)
 	return r;
 }
 
+/* Jain's index of what each flow has sent; the threads have ended. */
+static double client_jain(const struct client_run *run)
+{
+	uint32_t flows = shape_joining(&run->o->shape);
+	double sum = 0, squares = 0;
+
+	for (uint32_t i = 0; i < flows; i++) {
+		double bytes = (double)run->crew->flow[i].tx_off;
+
+		sum += bytes;
+		squares += bytes * bytes;
+	}
+	return flows > 1 && squares > 0 ? sum * sum / (flows * squares) : 0;
+}
+
 static void client_evaluate(struct client_run *run, const struct snapshot *a,
 			    const struct snapshot *b)
 {
@@ -253,6 +268,7 @@ static void client_evaluate(struct client_run *run, const struct snapshot *a,
 	rep->seconds = (double)(b->server.time_ns - a->server.time_ns) / 1e9;
 	rep->bytes_per_s = (double)bytes / rep->seconds;
 	rep->msgs_per_s = rep->bytes_per_s / run->o->shape.size;
+	rep->jain = client_jain(run);
 	rep->cpu_ns[REPORT_CPU_CLIENT] = b->client.cpu_ns - a->client.cpu_ns;
 	rep->cpu_ns[REPORT_CPU_SERVER] = b->server.cpu_ns - a->server.cpu_ns;
 	rep->cpu_ns[REPORT_CPU_NCD_CLIENT] = cpu_between_ns(a->daemon_cpu_ns, b->daemon_cpu_ns);

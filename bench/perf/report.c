@@ -51,6 +51,8 @@ void report_print(FILE *out, const struct report *r)
 			fprintf(out, " %s %.1f", rtt_names[i], r->rtt_us[i]);
 		fputc('\n', out);
 	}
+	if (r->jain > 0)
+		fprintf(out, "  fairness     %.4f (Jain's index of the flows)\n", r->jain);
 	print_cpu(out, r);
 	fprintf(out, "  errors       %" PRIu64 "\n", r->errors);
 }
@@ -148,6 +150,8 @@ void report_print_json(FILE *out, const struct report *r)
 		"\"errors\":%" PRIu64 ",",
 		mode_name(s->mode), r->via, s->flows, s->threads, s->size, s->depth, r->seconds,
 		r->bytes_per_s, r->msgs_per_s, r->errors);
+	if (r->jain > 0)
+		fprintf(out, "\"jain\":%.6f,", r->jain);
 	print_rtt_json(out, r);
 	fputc(',', out);
 	print_cpu_json(out, r);

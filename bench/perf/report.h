@@ -38,6 +38,7 @@ struct report {
 	double seconds;     /* measured, without warm-up */
 	double bytes_per_s; /* received by the server */
 	double msgs_per_s;
+	double jain; /* how evenly the flows were served, from 1 / flows to 1; 0: not measured */
 	uint64_t errors;
 	bool has_rtt;
 	double rtt_us[REPORT_RTT_NR];

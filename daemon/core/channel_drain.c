@@ -23,7 +23,7 @@ static void drain_begin(struct engine *e, struct channel *c)
 	c->draining = true;
 	c->drain_ns = e->now_ns;
 	e->peer[c->peer].usable &= ~(1u << c->bit);
-	sched_requeue(e, &c->tx.queue);
+	sched_requeue(e, c);
 }
 
 void channel_drain(struct engine *e, struct channel *c)

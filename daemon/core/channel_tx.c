@@ -111,7 +111,6 @@ static void note_sent(struct channel *c, struct stream *s, uint32_t bytes)
 	if (s->last != c && s->last != NULL && s->tx_next - bytes > s->tx_acked)
 		stream_switched(s);
 	s->last = c;
-	s->deficit = s->deficit > bytes ? s->deficit - bytes : 0;
 }
 
 static void emit_open(struct channel *c, struct stream *s)
@@ -299,13 +298,13 @@ static void gather_streams(struct engine *e, struct channel *c)
 	uint32_t frames = 0;
 	struct stream *s;
 
-	while ((s = c->tx.queue.head) != NULL && tx_room(c) && c->tx.payload < budget &&
+	while ((s = sched_next(c)) != NULL && tx_room(c) && c->tx.payload < budget &&
 	       frames < TX_FRAMES_MAX) {
-		sched_refill(e, c, s);
+		uint32_t before = c->tx.payload;
+
 		if (emit(e, c, s)) {
 			frames++;
-			if (s->channel == c && s->deficit == 0)
-				sched_rotate(c);
+			sched_sent(e, c, s, c->tx.payload - before);
 			continue;
 		}
 		/* Nothing more for this channel; data of another class goes to its own. */

@@ -29,12 +29,18 @@ static uint32_t opened_count(const struct engine_config *cfg)
 	return cfg->streams < OPENED_MIN / 4 ? OPENED_MIN : cfg->streams * 4;
 }
 
+static size_t client_count(const struct engine_config *cfg)
+{
+	return cfg->clients > 0 ? cfg->clients : 1;
+}
+
 size_t engine_bytes(const struct engine_config *cfg)
 {
 	return align64(sizeof(struct engine)) + align64(cfg->streams * sizeof(struct stream)) +
 	       align64(cfg->streams * 2 * sizeof(struct stream *)) +
 	       align64(opened_count(cfg) * sizeof(struct opened)) +
 	       align64(cfg->channels * sizeof(struct channel)) +
+	       align64(cfg->channels * client_count(cfg) * sizeof(struct share)) +
 	       align64(cfg->listeners * sizeof(struct listener)) +
 	       align64(set_count(cfg) * sizeof(struct interval_set)) +
 	       align64(set_count(cfg) * sizeof(uint32_t));
@@ -65,6 +71,7 @@ struct engine *engine_create(void *mem, const struct engine_config *cfg,
 	e->opened.at = carve(&at, opened_count(cfg) * sizeof(struct opened));
 	e->opened.mask = opened_count(cfg) - 1;
 	e->channel = carve(&at, cfg->channels * sizeof(struct channel));
+	e->share = carve(&at, cfg->channels * client_count(cfg) * sizeof(struct share));
 	e->listeners.at = carve(&at, cfg->listeners * sizeof(struct listener));
 	e->listeners.capacity = cfg->listeners;
 	e->sets = carve(&at, set_count(cfg) * sizeof(struct interval_set));
@@ -239,6 +246,7 @@ struct channel *engine_channel_up(struct engine *e, uint32_t peer, enum stream_c
 	memset(&c->rx, 0, offsetof(struct channel_rx, open));
 	c->tx.buf = tx_buf->base;
 	c->tx.buf_bytes = tx_buf->bytes;
+	c->tx.queue.of = e->share + (size_t)(c - e->channel) * client_count(&e->cfg);
 	c->rx.buf = rx_buf->base;
 	c->rx.buf_bytes = rx_buf->bytes;
 	c->up = true;
@@ -256,7 +264,7 @@ struct channel *engine_channel_up(struct engine *e, uint32_t peer, enum stream_c
 	p->usable |= 1u << c->bit;
 	p->error = 0;
 	p->leaving = false;
-	sched_requeue(e, &p->waiting);
+	sched_unwait(e, p);
 	return c;
 }
 
@@ -311,7 +319,7 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 		channel_drain_forget(e, c);
 	/* First forget that @c was the last one, or the scheduler may choose it again. */
 	rewind_streams(e, c);
-	sched_requeue(e, &c->tx.queue);
+	sched_requeue(e, c);
 }
 
 void *engine_channel_user(const struct channel *c)

@@ -66,6 +66,7 @@ struct engine_config {
 	uint32_t streams; /* at once; a power of two */
 	uint32_t channels;
 	uint32_t listeners;
+	uint32_t clients; /* that streams may belong to; 0: all are one's */
 	uint32_t frame_bytes; /* most payload of one frame */
 	uint32_t file_min;    /* payloads from this on go by file, where the ring is one; 0: none */
 	/* Throughput channels to a peer: configured, and at most; equal: the number is fixed. */
@@ -217,6 +218,13 @@ void engine_unlisten(struct engine *e, const struct address *addr, uint16_t port
 void *engine_listening(const struct engine *e, const struct address *addr, uint16_t port);
 void *engine_stream_listening(const struct engine *e, const struct stream *s);
 
+/*
+ * Whose @s is, a number below cfg.clients; 0 before it is said. The clients that have something to
+ * send on a channel take turns there, and so do the streams of each: see sched.c.
+ */
+void engine_stream_client(struct engine *e, struct stream *s, uint32_t client);
+/* A byte of @s counts as one @weight-th, 1 to NCD_WEIGHT_MAX, where shares are measured. */
+void engine_stream_weight(struct stream *s, uint32_t weight);
 void engine_stream_rings(struct stream *s, const struct ring_mem *tx, const struct ring_mem *rx,
 			 void *user);
 void engine_stream_admit(struct engine *e, struct stream *s, uint64_t now_ns);

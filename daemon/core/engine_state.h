@@ -39,6 +39,21 @@ struct stream_queue {
 	uint32_t nr;
 };
 
+/* The streams of one client in the queue of a channel. */
+struct share {
+	struct stream_queue streams;
+	int32_t deficit;           /* what is left of its turn; > 0 while it is in the queue */
+	struct share *prev, *next; /* circular, of those with streams */
+};
+
+struct channel_queue {
+	struct share *of;   /* by client */
+	struct share *head; /* whose turn it is */
+	uint32_t clients, streams;
+	uint16_t left;    /* the client that last ran dry */
+	uint64_t left_ns; /* when */
+};
+
 struct channel_tx {
 	uint8_t *buf; /* headers and small payloads of the frames under way */
 	uint32_t buf_bytes, buf_used;
@@ -47,7 +62,7 @@ struct channel_tx {
 	struct tx_file file[2]; /* behind all iov: the two pieces of a ring's end and beginning */
 	int file_first, file_nr;
 	uint32_t payload;      /* bytes of payload gathered so far */
-	struct stream_queue queue;
+	struct channel_queue queue;
 	uint32_t reply_head, reply_tail;
 	bool ping_due, goaway_due;
 	uint8_t drain_due; /* WIRE_DRAIN_* to be said, 0: nothing */
@@ -125,6 +140,7 @@ struct engine {
 	struct opened_table opened;
 	struct channel *channel;
 	uint32_t channel_high; /* channels ever up: [0, channel_high) */
+	struct share *share;   /* cfg.clients of each channel */
 	struct listener_table listeners;
 	struct port_pool ports;
 	struct interval_set *sets;
@@ -149,16 +165,21 @@ struct engine {
 void sched_activate(struct engine *e, struct stream *s);
 /* @s leaves whatever queue it is in. */
 void sched_remove(struct engine *e, struct stream *s);
-/* Gives @s the quantum of a turn at the head of @c's queue. */
-void sched_refill(const struct engine *e, const struct channel *c, struct stream *s);
-/* The head's turn is over but it has more. */
-void sched_rotate(struct channel *c);
+/* Whose turn it is on @c; NULL: nobody has anything to say. */
+static inline struct stream *sched_next(const struct channel *c)
+{
+	return c->tx.queue.head != NULL ? c->tx.queue.head->streams.head : NULL;
+}
+/* A frame with @bytes of payload of @s has been built for @c: it counts for the turns. */
+void sched_sent(const struct engine *e, struct channel *c, struct stream *s, uint32_t bytes);
 /* True if @s may send on @c what it has: data goes on its class's channels where there are any. */
 bool sched_data_fits(const struct engine *e, const struct channel *c, const struct stream *s);
 /* @c is stuck: streams that wait for it go on where there is nothing to do. Returns how many. */
 uint32_t sched_spread(struct engine *e, struct channel *c);
-/* Moves all streams of a dead channel's queue, or of the waiting queue, to what there is now. */
-void sched_requeue(struct engine *e, struct stream_queue *q);
+/* Moves all streams of the queue of a channel that takes none any more to what there is now. */
+void sched_requeue(struct engine *e, struct channel *c);
+/* A channel to @p has come up: the same for those that wait for one. */
+void sched_unwait(struct engine *e, struct engine_peer *p);
 
 /* channel_drain.c: a channel ends without a loss. */
 

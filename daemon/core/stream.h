@@ -67,12 +67,14 @@ struct stream {
 	uint64_t id, remote_id; /* remote 0: not known yet */
 	uint32_t peer;
 	uint32_t used; /* channels (bit: place in the peer) that carried frames of it */
-	uint32_t deficit;
+	uint32_t deficit; /* bytes that are left of its turn */
+	uint16_t client;  /* whose it is */
 	uint16_t lane; /* + 1: whose workers have the two ends; 0: OPEN has not been sent */
 	uint8_t state;     /* enum stream_state */
 	uint8_t want;      /* WANT_* */
 	uint8_t class;     /* now */
 	uint8_t class_set; /* CLASS_AUTO: by behaviour */
+	uint8_t weight;    /* 1 to NCD_WEIGHT_MAX */
 	uint8_t small_turns; /* publishes in a row that left little in flight */
 	uint8_t switches;    /* changes of channel with bytes under way, from switch_mark on */
 	uint8_t switches_old; /* and before it */

@@ -34,6 +34,7 @@ struct stream *stream_alloc(struct engine *e, uint32_t peer)
 	s->peer = peer;
 	s->rx_final = NO_OFFSET;
 	s->class = CLASS_LATENCY;
+	s->weight = 1;
 	s->local = peer == 0;
 	if (e->peer[peer].streams++ == 0)
 		e->peer[peer].down_ns = e->now_ns;
@@ -527,6 +528,11 @@ void engine_stream_abort(struct engine *e, struct stream *s, uint32_t wire_error
 		stream_event(e, s, STREAM_EV_DONE);
 	else
 		stream_reset_begin(e, s, wire_error, now_ns);
+}
+
+void engine_stream_weight(struct stream *s, uint32_t weight)
+{
+	s->weight = (uint8_t)weight;
 }
 
 void engine_stream_class(struct engine *e, struct stream *s, enum stream_class class)

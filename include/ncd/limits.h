@@ -41,6 +41,7 @@
 #define NCD_FRAME_PAYLOAD_MAX (4u << 20) /* longer: protocol error, that channel is closed */
 #define NCD_OPEN_DATA_MAX     (16u << 10) /* bytes that may ride with OPEN */
 #define NCD_INTERVALS_MAX     48 /* holes of one stream; beyond: that channel is reset */
+#define NCD_WEIGHT_MAX        16 /* of a stream; config error beyond */
 #define NCD_SWITCHES_MAX      16 /* unacknowledged channel switches of one stream */
 
 #define NCD_PORT 4790

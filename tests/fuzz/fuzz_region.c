@@ -421,6 +421,7 @@ static void set_up(struct fuzz *f)
 	f->w = pin_alloc(sizeof(*f->w), -1);
 	f->w->cfg = cfg;
 	f->w->cfg.engine.channels += IO_RANKS;
+	f->w->cfg.engine.clients = NCD_CLIENTS_MAX;
 	f->w->cfg.engine.rebase = true;
 	f->w->self = pthread_self();
 	if (worker_alloc(f->w, f->event_fd) < 0 || worker_set_up(f->w) < 0)

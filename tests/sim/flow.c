@@ -183,6 +183,8 @@ void flow_begin(struct sim *s)
 		return;
 	}
 	check_addresses(s, &args, f->side[0].stream, n->host, v6);
+	engine_stream_client(n->engine, f->side[0].stream, index % CLIENTS);
+	engine_stream_weight(f->side[0].stream, 1 + index % NCD_WEIGHT_MAX);
 	if (f->to_port == PORT_REFUSES || f->to_port == PORT_NOBODY)
 		f->why |= WHY_REFUSED;
 	engine_stream_info(f->side[0].stream, &info);
@@ -239,6 +241,7 @@ int flow_incoming(void *ctx, struct stream *stream, void *listener_user)
 	sim_log(s, "flow %u comes in", i);
 	f->accepted = true;
 	f->side[1].stream = stream;
+	engine_stream_client(n->engine, stream, i % CLIENTS);
 	side_rings(s, &f->side[1]);
 	if (port == PORT_LATER) {
 		f->side[1].pending = true;

@@ -15,6 +15,7 @@ static void plan_engine(struct plan *p, struct rng *r)
 	e->streams = 1u << rng_range(r, 5, 9);
 	e->channels = (HOSTS_MAX - 1) * 2 * CLASS_MAX + 2;
 	e->listeners = 8;
+	e->clients = CLIENTS;
 	e->frame_bytes = (uint32_t)rng_log(r, 512, 512u << 10);
 	e->policy = (enum sched_policy)rng_below(r, 3);
 	e->ack_delay_ns = rng_chance(r, 300) ? 0 : rng_log(r, 1000, 5 * MS);

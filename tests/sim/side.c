@@ -312,6 +312,10 @@ void side_act(struct sim *s, uint32_t flow, uint32_t side)
 	if (rng_chance(&s->rng, 5))
 		engine_stream_class(side_engine(s, sd), sd->stream,
 				    (enum stream_class)rng_below(&s->rng, 3));
+	/* As one that moves to another process. */
+	if (rng_chance(&s->rng, 5))
+		engine_stream_client(side_engine(s, sd), sd->stream,
+				     (uint32_t)rng_below(&s->rng, CLIENTS));
 	rings_exchange(s, flow, side);
 	side_finish(s, flow, side);
 	if (more)

@@ -30,6 +30,7 @@
 #define HOSTS_MAX  3
 #define LANES_MAX  2
 #define NODES_MAX  (HOSTS_MAX * LANES_MAX)
+#define CLIENTS    4   /* of a node, by turns */
 #define CLASS_MAX  3   /* channels of one class between two nodes */
 #define EXTRA_MAX  2   /* of the throughput class, that come and go with the load */
 #define PLACES_MAX (NODES_MAX * (HOSTS_MAX - 1) * (CLASS_MAX + EXTRA_MAX))

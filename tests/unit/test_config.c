@@ -77,6 +77,7 @@ static void all_kinds_of_values_are_understood(void **state)
 		     "[buffers]\nsend = 256k\ninitial = 4K\nregion_max=2G\n"
 		     "[access]\nuser = a, b\nuser = c\n"
 		     "[class]\nlatency_ports = 6379 8000-8100\n"
+		     "[scheduler]\nweights = 6379:4, 8000-8100:16\n"
 		     "[peer db-1]\naddress = 192.0.2.2\n[peer db.2]\naddress=::2\nport = 99\n"
 		     "[channels]\nport = 5000\n");
 
@@ -92,6 +93,10 @@ static void all_kinds_of_values_are_understood(void **state)
 	assert_string_equal(c->access_users.name[2], "c");
 	assert_int_equal(c->latency_ports.nr, 2);
 	assert_int_equal(c->latency_ports.range[1].last, 8100);
+	assert_int_equal(c->weights.nr, 2);
+	assert_int_equal(c->weights.range[0].weight, 4);
+	assert_int_equal(c->weights.range[1].last, 8100);
+	assert_int_equal(c->weights.range[1].weight, 16);
 	assert_int_equal(c->peer_nr, 3);
 	assert_string_equal(c->peer[1].name, "db-1");
 	assert_int_equal(c->peer[1].port, 5000);
@@ -148,6 +153,9 @@ static void mistakes_are_named_with_line_value_and_remedy(void **state)
 	    "t.conf:2: address = fe80::1: 'fe80::1' is a link-local address");
 	bad("[class]\nlatency_ports = 0\n", "'0' is no port");
 	bad("[class]\nlatency_ports = 9-99999\n", "'9-99999' is no port");
+	bad("[scheduler]\nweights = 80\n", "'80' is no weight of a port");
+	bad("[scheduler]\nweights = 80:0\n", "'80:0' is no weight of a port");
+	bad("[scheduler]\nweights = 80-90:17\n", "with a weight from 1 to 16");
 	bad("[daemon]\nsocket =\n", "t.conf:2: socket is empty");
 	bad("[access]\nuser = 0123456789012345678901234567890123\n", "is too long");
 }
