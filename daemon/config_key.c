@@ -86,6 +86,8 @@ static const struct config_key keys[] = {
 	  .value = "4M" },
 	{ "buffers", "initial", KIND_POWER, false, FIELD(initial_bytes), NCD_RING_MIN, NCD_RING_MAX,
 	  .value = "16K" },
+	{ "buffers", "idle_seconds", KIND_NUMBER, false, FIELD(idle_seconds), 0, 86400,
+	  .value = "10" },
 	{ "buffers", "region_max", KIND_SIZE, true, FIELD(region_max), 1ull << 20, 1ull << 40,
 	  .value = "4G" },
 

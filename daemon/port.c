@@ -91,6 +91,12 @@ struct client *port_client(const struct port *p)
 	return p->cfg.client;
 }
 
+uint32_t port_idle_told(const struct port *p)
+{
+	/* IDLE, control's end. */
+	return atomic_load_explicit(&p->idle_told, memory_order_acquire);
+}
+
 int port_attach(struct worker *w, struct port *p)
 {
 	int ret = io_watch_add(w->io, &p->doorbell);

@@ -104,8 +104,13 @@ bool engine_rx_pressed(const struct stream *s)
 	       s->state == STREAM_ESTABLISHED && s->rx_final == NO_OFFSET;
 }
 
+bool engine_rx_settled(const struct stream *s)
+{
+	return s->holes == NULL && s->placing == 0;
+}
+
 bool engine_rx_empty(const struct engine *e, const struct stream *s)
 {
 	(void)e;
-	return s->rx_head == s->rx_next && s->holes == NULL && s->placing == 0;
+	return s->rx_head == s->rx_next && engine_rx_settled(s);
 }
