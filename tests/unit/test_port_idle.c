@@ -204,6 +204,27 @@ static void streams_may_end_meanwhile(void **state)
 	stop(r);
 }
 
+static void what_is_free_goes_back_when_the_application_is_idle(void **state)
+{
+	struct rig *r = start(state);
+	uint32_t b = rig_connect(r, 3, 80), nr = 1;
+
+	transfer(r, 3, b, 2 << 20);
+	app_close(&r->host[0], 3, CLOSE_GRACEFUL);
+	app_close(&r->host[1], b, CLOSE_GRACEFUL);
+	/* Of both there is less than what a port keeps while it is busy. */
+	for (int i = 0; i < 2; i++)
+		rig_until(r, ({
+				  struct rig_host *h = &r->host[i];
+
+				  nr = 0;
+				  for (uint32_t k = 1; k < h->segments; k++)
+					  nr += pages_of(h->seg[k].base, h->seg[k].bytes);
+				  nr == 0;
+			  }));
+	stop(r);
+}
+
 /* Nobody has heard of it yet: the look itself must not believe it. */
 static void a_lie_told_without_a_word_is_found(void **state)
 {
@@ -257,6 +278,7 @@ int main(void)
 		EACH(the_worker_leaves_a_tx_ring_and_tells),
 		EACH(many_may_be_idle_at_once),
 		EACH(streams_may_end_meanwhile),
+		EACH(what_is_free_goes_back_when_the_application_is_idle),
 		EACH(a_lie_told_without_a_word_is_found),
 		EACH(who_lies_of_what_he_has_read_hurts_himself),
 	};
