@@ -15,7 +15,7 @@
 
 #define REST_NS       50000000ull /* a port without words for this long is no longer polled */
 #define TRIM_KEEP     (8u << 20)  /* free ring memory that a busy port keeps for what comes next */
-#define TRIM_PER_TURN 8u          /* blocks; a syscall each */
+#define TRIM_PER_TURN (1u << 20)  /* bytes: some 0.2 ms; a larger block goes alone */
 #define TRIM_AFTER_NS 1000000000ull /* memory idle for this long is given back */
 #define TRIM_PACE_NS  1000000ull    /* between two turns of it */
 
