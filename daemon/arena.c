@@ -273,8 +273,10 @@ uint64_t arena_idle(const struct arena *a)
 	return a->idle;
 }
 
-bool arena_trim(struct arena *a, uint64_t keep, uint32_t blocks_max)
+bool arena_trim(struct arena *a, uint64_t keep, uint64_t bytes_max)
 {
+	uint64_t given = 0;
+
 	for (uint32_t k = ORDERS; k-- > 0;) {
 		for (uint32_t i = a->free_head[k]; i != NONE; i = a->block[i].next) {
 			const struct segment *s = &a->segment[segment_of(a, i)];
@@ -284,8 +286,9 @@ bool arena_trim(struct arena *a, uint64_t keep, uint32_t blocks_max)
 				return false;
 			if (!a->block[i].touched)
 				continue;
-			if (blocks_max-- == 0)
+			if (given >= bytes_max)
 				return true;
+			given += order_bytes(k);
 			a->block[i].touched = false;
 			a->idle -= order_bytes(k);
 			a->split = true;

@@ -49,9 +49,9 @@ void arena_discard(const struct arena_block *block);
 uint64_t arena_used(const struct arena *a);
 uint64_t arena_idle(const struct arena *a);
 /*
- * Returns the pages of up to @blocks_max free blocks to the kernel while arena_idle() is above
- * @keep bytes. Costs a syscall a block. True if there is more to do.
+ * Returns the pages of free blocks to the kernel while arena_idle() is above @keep bytes, up to the
+ * one that makes @bytes_max. Costs a syscall a block. True if there is more to do.
  */
-bool arena_trim(struct arena *a, uint64_t keep, uint32_t blocks_max);
+bool arena_trim(struct arena *a, uint64_t keep, uint64_t bytes_max);
 
 #endif /* NCD_ARENA_H */

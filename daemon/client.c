@@ -9,7 +9,9 @@
 #include <event2/event.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -406,4 +408,31 @@ void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes)
 		return;
 	}
 	client_post(c, worker, cmd);
+}
+
+/* True if it has read all that was sent. */
+static bool client_listens(const struct client *c)
+{
+	int unread = 0;
+
+	return ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread == 0;
+}
+
+void client_idle_look(struct client *c)
+{
+	const struct ctl_head msg = { .type = CTL_IDLE };
+	uint32_t i, told[NCD_WORKERS_MAX];
+	bool news = false;
+
+	if (c->state != CLIENT_ATTACHED)
+		return;
+	for (i = 0; i < c->ctl->workers->nr; i++) {
+		told[i] = port_idle_told(c->port[i]);
+		news |= told[i] != c->idle_told[i];
+	}
+	/* One that is stopped must not find its socket full of this: it is told when it goes on. */
+	if (!news || !client_listens(c))
+		return;
+	if (send(c->fd, &msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(msg))
+		memcpy(c->idle_told, told, i * sizeof(told[0]));
 }

@@ -70,6 +70,7 @@ struct client {
 	struct port *port[NCD_WORKERS_MAX];
 	bool in_worker[NCD_WORKERS_MAX];            /* from CMD_CLIENT_ADD to EVT_CLIENT_GONE */
 	struct worker_cmd *remove[NCD_WORKERS_MAX]; /* made early: leaving must not fail */
+	uint32_t idle_told[NCD_WORKERS_MAX];        /* of its port, when the application was told */
 	uint32_t commands;                          /* that are under way */
 	uint32_t claims;                            /* in the port table */
 	struct copy_client *copy; /* NULL: its calls copy by themselves */
@@ -117,6 +118,9 @@ void client_gone(struct client *c, uint32_t worker);
 /* Of one that is leaving: goes on with that if copy workers have let go of it. May free @c. */
 void client_copy_ended(struct client *c);
 void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes);
+
+/* Once a second: tells it that tx rings are idle. */
+void client_idle_look(struct client *c);
 
 /* client_attach.c: judges a HELLO. False: @c has ended. */
 bool client_attach(struct client *c, const struct ctl_hello *hello);

@@ -101,6 +101,7 @@ struct config {
 	uint64_t send_bytes, receive_bytes, initial_bytes;
 	uint32_t huge_pages; /* large rings are gathered into such */
 	uint64_t region_max;
+	uint32_t idle_seconds; /* 0: rings keep their pages */
 
 	struct config_names access_users, access_groups;
 	struct config_ports latency_ports, throughput_ports;

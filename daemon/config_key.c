@@ -90,6 +90,8 @@ static const struct config_key keys[] = {
 	  .value = "16K" },
 	{ "buffers", "huge_pages", KIND_CHOICE, true, FIELD(huge_pages), .choices = auto_choices,
 	  .value = "auto" },
+	{ "buffers", "idle_seconds", KIND_NUMBER, false, FIELD(idle_seconds), 0, 86400,
+	  .value = "10" },
 	{ "buffers", "region_max", KIND_SIZE, true, FIELD(region_max), 1ull << 20, 1ull << 40,
 	  .value = "4G" },
 

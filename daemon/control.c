@@ -91,8 +91,10 @@ int control_listen(struct control *ctl, int fd)
 
 void control_second(struct control *ctl)
 {
-	for (struct client *c = ctl->clients; c; c = c->next)
+	for (struct client *c = ctl->clients; c; c = c->next) {
 		client_left_look(c);
+		client_idle_look(c);
+	}
 }
 
 void control_leave(struct control *ctl)

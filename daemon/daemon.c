@@ -159,6 +159,7 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 		.ring_send_bytes = (uint32_t)c->send_bytes,
 		.ring_receive_bytes = (uint32_t)c->receive_bytes,
 		.ring_initial_bytes = (uint32_t)c->initial_bytes,
+		.idle_ns = c->idle_seconds * NS_PER_S,
 		.port_class = d->port_class,
 		.port_weight = d->port_weight,
 		.stats = stats_worker_entry(&d->stats, index),

@@ -14,8 +14,8 @@
 #include "port_state.h"
 
 #define REST_NS       50000000ull /* a port without words for this long is no longer polled */
-#define TRIM_KEEP     (8u << 20)  /* free ring memory that a port keeps for what comes next */
-#define TRIM_PER_TURN 8u          /* blocks; a syscall each */
+#define TRIM_KEEP     (8u << 20)  /* free ring memory that a busy port keeps for what comes next */
+#define TRIM_PER_TURN (1u << 20)  /* bytes: some 0.2 ms; a larger block goes alone */
 #define TRIM_AFTER_NS 1000000000ull /* memory idle for this long is given back */
 #define TRIM_PACE_NS  1000000ull    /* between two turns of it */
 
@@ -102,6 +102,12 @@ static uint32_t number_take(struct worker *w, const struct port *p)
 		n = p->cfg.pid % NCD_CLIENTS_MAX;
 	w->numbers[n]++;
 	return n;
+}
+
+uint32_t port_idle_told(const struct port *p)
+{
+	/* IDLE, control's end. */
+	return atomic_load_explicit(&p->idle_told, memory_order_acquire);
 }
 
 int port_attach(struct worker *w, struct port *p)
@@ -197,21 +203,40 @@ void ports_rest(struct worker *w)
 	}
 }
 
+/* When what it keeps is given back too, if no words come any more. */
+static uint64_t port_idle_ns(const struct worker *w, const struct port *p)
+{
+	return w->cfg.idle_ns ? p->active_ns + w->cfg.idle_ns : UINT64_MAX;
+}
+
 void port_trim_later(struct worker *w, const struct port *p)
 {
-	if (w->trim_ns == UINT64_MAX && arena_idle(p->arena) > TRIM_KEEP)
-		w->trim_ns = w->now_ns + TRIM_AFTER_NS;
+	uint64_t idle = arena_idle(p->arena), at = UINT64_MAX;
+
+	if (idle > TRIM_KEEP)
+		at = w->now_ns + TRIM_AFTER_NS;
+	else if (idle > 0)
+		at = port_idle_ns(w, p);
+	if (at < w->trim_ns)
+		w->trim_ns = at;
 }
 
 void ports_trim(struct worker *w)
 {
-	for (struct port *p = w->ports; p; p = p->next)
-		if (arena_idle(p->arena) > TRIM_KEEP &&
-		    arena_trim(p->arena, TRIM_KEEP, TRIM_PER_TURN)) {
+	uint64_t next = UINT64_MAX;
+
+	for (struct port *p = w->ports; p; p = p->next) {
+		uint64_t at = port_idle_ns(w, p);
+		uint64_t keep = at <= w->now_ns ? 0 : TRIM_KEEP;
+
+		if (arena_idle(p->arena) > keep && arena_trim(p->arena, keep, TRIM_PER_TURN)) {
 			w->trim_ns = w->now_ns + TRIM_PACE_NS;
 			return;
 		}
-	w->trim_ns = UINT64_MAX;
+		if (arena_idle(p->arena) > 0 && at < next)
+			next = at;
+	}
+	w->trim_ns = next;
 }
 
 void flow_touch(struct worker *w, struct flow *f)

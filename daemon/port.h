@@ -5,7 +5,7 @@
  *
  * Ownership: control creates the port (and maps the memory) before CMD_CLIENT_ADD and destroys it
  *   after EVT_CLIENT_GONE; between the two it is the worker's alone.
- * Threading: create and destroy: control. The rest: the worker.
+ * Threading: create, destroy, and the questions below: control. The rest: the worker.
  * Trust: everything in segment 0 and the rings is the application's to scribble on. Indices, slot
  *   states, ring places and sizes that matter are kept here, privately.
  */
@@ -36,5 +36,7 @@ struct port_config {
 struct port *port_create(const struct port_config *cfg);
 void port_destroy(struct port *p);
 struct client *port_client(const struct port *p);
+/* Control: a number that changes when slots have another tx_idle. */
+uint32_t port_idle_told(const struct port *p);
 
 #endif /* NCD_PORT_H */

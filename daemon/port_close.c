@@ -172,6 +172,7 @@ static void flow_free(struct worker *w, struct flow *f)
 	if (engine_stream_tx_exposed(f->stream))
 		arena_discard(&f->tx);
 	flow_stats_close(w, f);
+	flow_warm_end(w, f);
 	flow_moved_end(w, f);
 	engine_stream_free(w->engine, f->stream);
 	flow_forget(p, f);

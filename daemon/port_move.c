@@ -266,8 +266,8 @@ static void flow_carry(struct worker *w, struct flow *f, const struct arena_bloc
 	f->flags &= ~(FLOW_EXCHANGE | FLOW_ACCEPT | FLOW_MOVING);
 }
 
-static void flow_settle(struct worker *w, struct port *p, struct flow *f, const struct arena_block *tx,
-			const struct arena_block *rx)
+static void flow_settle(struct worker *w, struct port *p, struct flow *f,
+			const struct arena_block *tx, const struct arena_block *rx)
 {
 	uint64_t acked = stream_tx_acked(f->stream);
 

@@ -66,6 +66,7 @@ static void flow_fill_slot(const struct flow *f, uint32_t listener)
 	shm->rx_bytes = f->rx.bytes;
 	atomic_store_explicit(&shm->tx_given, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->rx_given, 0, memory_order_relaxed);
+	atomic_store_explicit(&shm->tx_idle, 0, memory_order_relaxed);
 	atomic_store_explicit(&shm->tx_most, f->tx_most, memory_order_relaxed);
 	atomic_store_explicit(&shm->rx_most, f->rx_most, memory_order_relaxed);
 	shm->local_port = i.local_port;
@@ -126,6 +127,8 @@ static void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot)
 	f->shm = &p->slot_shm[slot];
 	f->tx_bytes = f->tx.bytes;
 	f->rx_bytes = f->rx.bytes;
+	flow_tx_new(f);
+	flow_rx_new(f);
 }
 
 static void open_failed(struct worker *w, struct port *p, uint32_t slot, int error)

@@ -151,6 +151,7 @@ static void tx_taken(struct worker *w, struct flow *f)
 	f->tx_next = (struct arena_block){ 0 };
 	f->tx_bytes = f->tx.bytes;
 	f->tx_taken++;
+	flow_tx_new(f);
 	flow_retire(w, f);
 }
 
@@ -265,6 +266,7 @@ static int grow_rx(struct worker *w, struct flow *f, uint32_t want)
 	f->rx = block;
 	f->rx_bytes = block.bytes;
 	f->rx_given++;
+	flow_rx_new(f);
 	f->flags |= FLOW_EXCHANGE;
 	shm->rx_segment = block.segment;
 	shm->rx_off = block.off;

@@ -55,6 +55,7 @@ struct slot {
 #define FLOW_PASS     0x1000u /* in worker.passing or held: from an accept queue, without a slot */
 #define FLOW_MOVING   0x2000u /* on its way to another port */
 #define FLOW_HUNG     0x4000u /* shared, and nobody has its descriptor any more */
+#define FLOW_WARM     0x8000u /* in worker.warm */
 
 struct flow {
 	struct stream *stream; /* NULL: unused */
@@ -76,6 +77,12 @@ struct flow {
 	struct arena_block tx_next;      /* given, not taken: the application's to fill */
 	struct arena_block rx_prev;      /* not left: the application may still read it */
 	struct arena_block tx_old, rx_old; /* nobody's, but a channel may still name them */
+	/* Rings of more than NCD_IDLE_BYTES: up to where they have given back their pages, how many
+	 * places of rx have this time, and what tx_tail and the bytes received were together when
+	 * it was last looked at. */
+	uint64_t tx_cold, rx_cold, warm_moved, warm_ns;
+	uint32_t rx_cooled;
+	struct flow *warm_next, *warm_prev;
 	struct flow *retire_next;
 	struct flow *grow_next;
 	struct flow *next, *prev; /* of its port */
@@ -169,6 +176,7 @@ struct port {
 	struct moved *moved;  /* slots that streams have left */
 	uint32_t left_nr;     /* of them: closed, but rings perhaps still lent */
 	uint64_t active_ns; /* last time that words came */
+	_Atomic uint32_t idle_told; /* IDLE: ++ when there is another tx_idle */
 	struct io_watch doorbell;
 	struct port *next, *active_next, *dirty_next;
 };
@@ -251,6 +259,17 @@ void memory_ask(struct worker *w, struct port *p, uint64_t bytes);
 /* Old rings go back to the arena once no channel names them. */
 uint32_t ports_retire(struct worker *w);
 bool ring_lent(const struct worker *w, const struct arena_block *b);
+
+/* port_idle.c: rings that hardly move give back their pages */
+/* @f was touched: it is looked at later, if there is anything to give back. */
+void flow_warm(struct worker *w, struct flow *f);
+void flow_warm_end(struct worker *w, struct flow *f);
+/* Another ring, with whatever pages. */
+void flow_tx_new(struct flow *f);
+void flow_rx_new(struct flow *f);
+/* worker.warm_ns has come. How many streams were looked at: they may have something to send or to
+ * tell. */
+uint32_t flows_cool(struct worker *w);
 
 /* port_listen.c */
 int port_listen(struct worker *w, struct port *p, const struct worker_cmd *cmd);

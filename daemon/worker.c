@@ -32,8 +32,10 @@ static uint32_t worker_tick(struct worker *w)
 		worker_sweep(w);
 	if (w->now_ns >= w->trim_ns)
 		ports_trim(w);
+	if (w->now_ns >= w->warm_ns)
+		did += flows_cool(w);
 	if (!engine_tick_due(w->engine, w->now_ns))
-		return 0;
+		return did;
 	do {
 		engine_tick(w->engine, w->now_ns, &dead);
 		if (dead)
@@ -99,7 +101,7 @@ static int worker_set_up(struct worker *w)
 	if (ret < 0)
 		return ret;
 	w->now_ns = w->sweep_ns = w->ports_ns = clock_monotonic_ns();
-	w->trim_ns = UINT64_MAX;
+	w->trim_ns = w->warm_ns = UINT64_MAX;
 	w->passing_end = &w->passing;
 	w->held_end = &w->held;
 	if (w->cfg.stats) {

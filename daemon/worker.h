@@ -31,6 +31,7 @@ struct worker_config {
 	struct engine_config engine;
 	uint32_t ring_send_bytes, ring_receive_bytes; /* most, of one stream */
 	uint32_t ring_initial_bytes; /* that they begin with; NCD_RING_MIN at least */
+	uint64_t idle_ns; /* after which rings that hardly move give back their pages; 0: never */
 	/* [65536]: enum stream_class by peer port, for an OPEN with class 0; NULL: none. */
 	const uint8_t *port_class;
 	/* [65536]: weight of a stream, by the port that it was opened to; NULL: 1. */

@@ -40,6 +40,8 @@ static uint64_t sleep_ns(const struct worker *w)
 		deadline = at;
 	if (deadline > w->trim_ns)
 		deadline = w->trim_ns;
+	if (deadline > w->warm_ns)
+		deadline = w->warm_ns;
 	if (deadline == UINT64_MAX)
 		return UINT64_MAX;
 	return deadline > w->now_ns ? deadline - w->now_ns : 0;

@@ -88,6 +88,8 @@ struct worker {
 	uint64_t served;       /* streams given to groups */
 	uint64_t groups;       /* made so far */
 	struct flow *touched;  /* statistics to be written */
+	struct flow *warm, *warm_last; /* rings with pages to give back, by warm_ns */
+	uint64_t warm_ns;      /* when the first of them is looked at; UINT64_MAX: none */
 	struct moved *moved;   /* cfg.engine.streams of them: those from moved_high on are new */
 	size_t moved_bytes;
 	uint32_t moved_high;

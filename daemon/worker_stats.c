@@ -3,7 +3,7 @@
  * worker_stats.c - writes the worker's entries of the counter page (ncd/stats_abi.h).
  *
  * Every now and then, and before a sleep, never per message: the streams touched since the last
- * time are walked, a bounded number a turn.
+ * time are walked, a bounded number a turn. Those whose rings have got pages are noted by the way.
  */
 #include <string.h>
 
@@ -94,8 +94,10 @@ void worker_sweep(struct worker *w)
 
 		w->touched = f->touched_next;
 		f->flags &= ~FLOW_TOUCHED;
-		if (f->stream) /* else it ended meanwhile */
-			flow_write(w, f);
+		if (!f->stream)
+			continue; /* it ended meanwhile */
+		flow_write(w, f);
+		flow_warm(w, f);
 	}
 	if (w->touched) /* the rest a millisecond later */
 		w->sweep_ns -= STATS_EVERY_NS - 1000000;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ring.c - the rings of a socket: where they are, and how they give way to larger ones.
+ * ring.c - the rings of a socket: where they are, how they give way to larger ones, and how a tx
+ * ring that is idle gives back its pages.
  *
  * They begin small; the daemon gives a larger one when that would help (ncd/shm_abi.h draws it). A
  * tx ring is taken when room is lacking, by copying what is not acknowledged yet; an rx ring is
@@ -10,7 +11,9 @@
 #include <sys/mman.h>
 
 #include "ncd/huge_page.h"
+#include "ncd/ring_pages.h"
 
+#include "ncclient.h"
 #include "sock.h"
 
 #ifndef MADV_COLLAPSE
@@ -67,6 +70,8 @@ static void tx_ring_set(struct nc_sock *s, uint8_t *base, uint32_t bytes, uint32
 {
 	s->tx.base = base;
 	s->tx.segment = segment;
+	/* Relaxed: this side alone writes it. All of the ring may have pages, of its last user. */
+	s->tx.cold = atomic_load_explicit(&sock_slot(s)->tx_tail, memory_order_relaxed) - bytes;
 	/* Relaxed: RING orders it. */
 	atomic_store_explicit(&s->tx.bytes, bytes, memory_order_relaxed);
 	/* RING, taking end. */
@@ -203,6 +208,40 @@ bool rx_ring_ask(struct nc_sock *s, size_t want)
 		sock_kick(s);
 	}
 	return true;
+}
+
+/* With tx.lock held, so that nobody is writing, or will write to a place told before. */
+static void tx_ring_idle(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+	uint32_t bytes = tx_ring_bytes(s);
+	/* Relaxed: this side alone writes it, under tx.lock. */
+	uint64_t tail = atomic_load_explicit(&slot->tx_tail, memory_order_relaxed);
+	/* TXSPACE, application end. */
+	uint64_t head = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
+	/* Relaxed: IDLE orders it. */
+	uint64_t idle = atomic_load_explicit(&slot->tx_idle, memory_order_relaxed);
+
+	if (bytes <= NCD_IDLE_BYTES || s->tx.reserved > 0 || tail - idle >= NCD_IDLE_BYTES ||
+	    head - s->tx.cold < NCD_IDLE_BYTES)
+		return;
+	ring_pages_free(s->tx.base, bytes, (uint32_t)(head - s->tx.origin) & (bytes - 1),
+			tail - head, 0, bytes);
+	s->tx.cold = head;
+}
+
+void rings_idle(struct attachment *att)
+{
+	struct nc_sock *s;
+
+	for (int number = NC_SOCKET_BASE; (s = sock_find(number)); number++) {
+		/* Who holds it is using the stream, and may wait for this thread. */
+		if (sock_phase(s) != PHASE_CONNECTED || !lock_try(&s->tx.lock))
+			continue;
+		if (sock_open(s) && sock_phase(s) == PHASE_CONNECTED && s->att == att)
+			tx_ring_idle(s);
+		lock_release(&s->tx.lock);
+	}
 }
 
 void rings_drop(struct nc_sock *s)

@@ -26,8 +26,8 @@
  * at least as new. Both are written under tx.lock, and looked at without.
  * MOVE     of a shared socket: each store of tx_tail or rx_head is followed by a look whether it
  * counted (tx_counted, rx_counted).
- * slot words: STATE, TXBYTES, TXSPACE, RXBYTES, RXSPACE, GIVEN, TAKEN, KICK, NOTIFY of
- * ncd/shm_abi.h.
+ * slot words: STATE, TXBYTES, TXSPACE, RXBYTES, RXSPACE, GIVEN, TAKEN, IDLE, KICK,
+ * NOTIFY of ncd/shm_abi.h.
  */
 #ifndef NC_SOCK_H
 #define NC_SOCK_H
@@ -82,6 +82,7 @@ struct sock_tx {
 	uint64_t head_seen; /* last tx_head */
 	uint64_t origin;    /* tx_base: the offset at the ring's first byte */
 	uint64_t reserved;  /* nc_reserve's length */
+	uint64_t cold;      /* what was written below this offset has no pages any more */
 	uint8_t *view;      /* mapped twice in a row; NULL until wanted */
 	uint32_t segment;
 };
@@ -299,6 +300,8 @@ int rx_ring_follow(struct nc_sock *s, uint64_t seen);
 bool rx_ring_ask(struct nc_sock *s, size_t want);
 /* Under rx.lock: the bytes below @head are consumed. Lets the ring before go, if it was that. */
 void rx_ring_leave(struct nc_sock *s, uint64_t head);
+/* Watcher: the daemon has found streams idle. Gives back the pages of their tx rings. */
+void rings_idle(struct attachment *att);
 /* All locks held: unmaps the views, forgets the rings. */
 void rings_drop(struct nc_sock *s);
 

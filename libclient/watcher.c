@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * watcher.c - the thread that waits for the daemon: answers, new segments, and its end.
+ * watcher.c - the thread that waits for the daemon: answers, new segments, idle streams, and its
+ * end.
  *
  * It sleeps in recvmsg, with all signals blocked, and holds a reference to the attachment until the
  * daemon has gone. Then it marks the attachment dead and wakes whoever sleeps on any word of it.
@@ -15,6 +16,7 @@
 #include "copy.h"
 #include "cq.h"
 #include "process.h"
+#include "sock.h"
 
 #define WATCHER_STACK_BYTES (256u << 10) /* it calls little; thread-local storage counts too */
 
@@ -45,6 +47,9 @@ static bool message_handle(struct attachment *att, const union ctl_message *msg,
 	case CTL_LEAVING:
 		/* Relaxed: advice; nothing is ordered by it. */
 		atomic_store_explicit(&att->leaving, true, memory_order_relaxed);
+		return true;
+	case CTL_IDLE:
+		rings_idle(att);
 		return true;
 	default:
 		return false;

@@ -257,6 +257,8 @@ bool engine_rx_busy(const struct engine *e, const struct stream *s);
 /* True if a larger rx ring would help: the peer fills half of it at once, and the application reads
  * on (as TCP's receive buffer grows). False until it has read half of a ring since an exchange. */
 bool engine_rx_pressed(const struct stream *s);
+/* True if no byte is in the rx ring behind the contiguous ones, or is being put there. */
+bool engine_rx_settled(const struct stream *s);
 /* The application has taken the bytes below @head. -EPROTO if @head is impossible. */
 int engine_rx_consumed(struct engine *e, struct stream *s, uint64_t head, uint64_t now_ns);
 /* No bytes will follow what was published: FIN. */

@@ -103,3 +103,8 @@ bool engine_rx_pressed(const struct stream *s)
 	return s->rx_filled && s->rx_head - s->rx_since >= s->rx.bytes / 2 &&
 	       s->state == STREAM_ESTABLISHED && s->rx_final == NO_OFFSET;
 }
+
+bool engine_rx_settled(const struct stream *s)
+{
+	return s->holes == NULL && s->placing == 0;
+}

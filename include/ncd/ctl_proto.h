@@ -15,6 +15,7 @@
  *   TAKE + descriptor         ->         (by another client, which has the descriptor)
  *                             <-         SEGMENT + memfd     (before the slot that names it)
  *                             <-         LEAVING             (daemon drains)
+ *                             <-         IDLE                (tx rings may give back their pages)
  *   end of connection: the other side is gone, whatever the reason.
  */
 #ifndef NCD_CTL_PROTO_H
@@ -25,7 +26,7 @@
 #include "ncd/limits.h"
 
 #define CTL_MAGIC   0x6e63642d63746c31ull
-#define CTL_VERSION 3u
+#define CTL_VERSION 4u
 
 enum ctl_type {
 	CTL_HELLO = 1, /* app: struct ctl_hello */
@@ -45,6 +46,8 @@ enum ctl_type {
 	CTL_REPLY,     /* daemon: struct ctl_reply */
 	CTL_SEGMENT,   /* daemon: struct ctl_segment + memfd */
 	CTL_LEAVING,   /* daemon: struct ctl_head; new sockets will fail */
+	CTL_IDLE,      /* daemon: struct ctl_head; slots have another tx_idle (shm_abi.h). Not said
+			* again before the last one has been read */
 	CTL_TYPE_END
 };
 

@@ -36,6 +36,9 @@
 /* Rings: powers of two, so that offset & (size - 1) is the place of a byte. */
 #define NCD_RING_MIN (4u << 10)
 #define NCD_RING_MAX (64u << 20)
+/* Rings of up to so many bytes keep their pages; a stream that moves less in [buffers] idle_seconds
+ * is idle. */
+#define NCD_IDLE_BYTES (16u << 10)
 
 /* Wire. */
 #define NCD_FRAME_PAYLOAD_MAX (4u << 20) /* longer: protocol error, that channel is closed */

@@ -54,6 +54,11 @@
  *        to the new one; ++rx_given --->  reads on in the new one
  *        old ring is free       <-------  ++rx_taken when it no longer looks into the old one
  *
+ * A ring of a stream that is idle keeps its size, its place and the credit given for it, but not
+ * its pages (ring_pages.h). Who writes a ring gives them back, since nobody else knows that no byte
+ * is just being put there: of an rx ring the daemon; of a tx ring the library, when it is told that
+ * the stream is idle (tx_idle, then ctl IDLE). That is a hint: who does not follow it keeps memory.
+ *
  * Listeners of several applications on one address may be a group (ctl_proto.h): a stream is put
  * into the accept queue of one of them, and as long as it is there may be moved to another's.
  *
@@ -94,6 +99,8 @@
  *            stores what there is to see, then clears the bits it serves in notify (one seq_cst
  *            RMW) and wakes for those that were set. Of the two RMWs on one word one is second:
  *            the app's, then it sees what was stored; or the daemon's, then it finds the wish.
+ *   IDLE     worker stores tx_idle, counts (release) -> control loads the count (acquire), sends
+ *            ctl IDLE; the app loads tx_idle behind that message.
  *   CLAIM    who takes a word of an accept queue swaps RING_CLAIMED for it (acq_rel): the app that
  *            accepts, or the daemon that gives the stream to another of its group. One gets it.
  *   SHARE    app: counts itself in waiting (seq_cst), then loads elsewhere (seq_cst), and posts
@@ -111,7 +118,7 @@
 #include "ncd/limits.h"
 
 #define SHM_MAGIC   0x6e63643153484d31ull
-#define SHM_VERSION 3u
+#define SHM_VERSION 4u
 
 /* Segment 0, offset 0. Written by the daemon before the descriptor is passed, then constant. */
 struct region_shm {
@@ -283,6 +290,7 @@ struct slot_shm {
 	_Atomic uint64_t rx_base; /* offset at the rx ring's first byte; written before rx_tail */
 	_Atomic uint32_t tx_given; /* rings given since the first: tx_taken or one more */
 	_Atomic uint32_t rx_given;
+	_Atomic uint64_t tx_idle; /* what tx_tail was when the stream was found idle; IDLE */
 
 	/* Offset 192. App writes it before SQ_OPEN; the daemon overwrites it with the truth before
 	 * STATE (local address chosen; addresses of an accepted stream). */
@@ -309,6 +317,7 @@ _Static_assert(offsetof(struct slot_shm, tx_head) == 128, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, rx_base) == 160, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, tx_given) == 168, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, rx_given) == 172, "shm ABI");
+_Static_assert(offsetof(struct slot_shm, tx_idle) == 176, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, local_addr) == 192, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, moved_tail) == 56, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, open_class) == 236, "shm ABI");

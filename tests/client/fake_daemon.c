@@ -245,6 +245,16 @@ void fake_send_segment(struct fake *f)
 	send_with_fds(f, &msg, sizeof(msg), &f->segment_fd, 1);
 }
 
+void fake_found_idle(struct fake *f, struct fake_slot s, uint64_t tail)
+{
+	const struct ctl_head msg = { .type = CTL_IDLE };
+
+	pthread_mutex_lock(&f->lock);
+	atomic_store(&fake_shm(f, s)->tx_idle, tail);
+	send_with_fds(f, &msg, sizeof(msg), NULL, 0);
+	pthread_mutex_unlock(&f->lock);
+}
+
 static void welcome(struct fake *f)
 {
 	struct ctl_welcome msg = { .head.type = CTL_WELCOME,

@@ -98,6 +98,10 @@ size_t fake_take(struct fake *f, struct fake_slot s, void *buf, size_t bytes);
  * as the library may not look at them any more. */
 void fake_give_tx(struct fake *f, struct fake_slot s, uint32_t bytes);
 void fake_give_rx(struct fake *f, struct fake_slot s, uint32_t bytes);
+/* The stream was found idle when its tx_tail was @tail; the library is told. */
+void fake_found_idle(struct fake *f, struct fake_slot s, uint64_t tail);
+/* Of the tx ring in use: pages that have memory. */
+uint32_t fake_tx_pages(struct fake *f, struct fake_slot s);
 /* There is none larger: the answer to rx_want. */
 void fake_refuse_rx(struct fake *f, struct fake_slot s);
 /* Another process takes the stream: of what the library has published so much counts. */

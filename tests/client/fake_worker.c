@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -489,6 +490,22 @@ void fake_give_rx(struct fake *f, struct fake_slot s, uint32_t bytes)
 	pthread_mutex_lock(&f->lock);
 	slot_give_rx(f, s, bytes);
 	pthread_mutex_unlock(&f->lock);
+}
+
+uint32_t fake_tx_pages(struct fake *f, struct fake_slot s)
+{
+	static unsigned char in[FAKE_RING_MOST / NCD_PAGE];
+	struct fake_flow *fl = fake_flow(f, s);
+	uint32_t nr = 0;
+
+	pthread_mutex_lock(&f->lock);
+	tx_taken(f, s);
+	assert_true(fl->tx_bytes <= FAKE_RING_MOST);
+	assert_int_equal(mincore(fl->tx, fl->tx_bytes, in), 0);
+	for (uint32_t i = 0; i < fl->tx_bytes / NCD_PAGE; i++)
+		nr += in[i] & 1;
+	pthread_mutex_unlock(&f->lock);
+	return nr;
 }
 
 void fake_refuse_rx(struct fake *f, struct fake_slot s)

@@ -252,6 +252,164 @@ static void who_gets_no_larger_ring_has_a_full_one(void **state)
 	closed(f, s);
 }
 
+struct idler {
+	struct fake *f;
+	struct fake_slot p;
+	_Atomic bool enough;
+};
+
+/* The library has done what the stream's idleness asks for: it answers in order. */
+static void found_idle(struct fake *f, struct fake_slot p, uint64_t tail)
+{
+	uint32_t asked = fake_asked(f, CTL_BIND);
+	struct sockaddr_in in = address("0.0.0.0", 4711);
+	int s = nc_socket(AF_INET, SOCK_STREAM, 0);
+
+	fake_found_idle(f, p, tail);
+	assert_int_equal(nc_bind(s, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(fake_asked(f, CTL_BIND), asked + 1);
+	assert_int_equal(nc_close(s), 0);
+}
+
+/* A connected socket with a tx ring of LARGE, all of which was used, up to *@at. */
+static int connected_large(struct fake *f, struct fake_slot *ret_slot, uint64_t *at)
+{
+	int s = connected(f, ret_slot);
+	uint64_t out = 0;
+
+	*at = 0;
+	assert_int_equal(put(s, at, RING), RING);
+	fake_give_tx(f, *ret_slot, LARGE);
+	assert_int_equal(put(s, at, LARGE), LARGE - RING);
+	taken(f, *ret_slot, &out, LARGE);
+	assert_int_equal(fake_tx_pages(f, *ret_slot), LARGE / NCD_PAGE);
+	fake_drain(f);
+	return s;
+}
+
+static void an_idle_tx_ring_gives_back_its_pages(void **state)
+{
+	struct fake *f = *state;
+	struct fake_slot p, q;
+	uint64_t in, out, other;
+	int s = connected_large(f, &p, &in), t = connected_large(f, &q, &other);
+
+	for (int i = 0; i < 3; i++) {
+		out = in;
+		found_idle(f, p, in);
+		assert_int_equal(fake_tx_pages(f, p), 0);
+		assert_int_equal(put(s, &in, LARGE), LARGE);
+		taken(f, p, &out, LARGE);
+	}
+	/* The other one was not. */
+	assert_int_equal(fake_tx_pages(f, q), LARGE / NCD_PAGE);
+	closed(f, s);
+	closed(f, t);
+}
+
+static void what_is_not_acknowledged_keeps_its_pages(void **state)
+{
+	struct fake *f = *state;
+	struct fake_slot p;
+	uint64_t in, out;
+	int s = connected_large(f, &p, &in);
+
+	out = in;
+	assert_int_equal(put(s, &in, LARGE - 9000), LARGE - 9000);
+	taken(f, p, &out, 100);
+	assert_int_equal(put(s, &in, 100), 100);
+	taken(f, p, &out, LARGE - 9000 - 100);
+	/* It lies over the end of the ring, or not, by the place where the ring began. */
+	assert_int_equal(put(s, &in, 20000), 20000);
+	found_idle(f, p, in);
+	assert_in_range(fake_tx_pages(f, p), 20000 / NCD_PAGE, 20000 / NCD_PAGE + 2);
+	assert_int_equal(put(s, &in, LARGE), LARGE - 20100);
+	taken(f, p, &out, LARGE);
+	closed(f, s);
+}
+
+static void what_is_reserved_keeps_its_pages(void **state)
+{
+	struct fake *f = *state;
+	struct fake_slot p;
+	uint64_t in, out;
+	int s = connected_large(f, &p, &in);
+	void *view;
+
+	out = in;
+	assert_int_equal(nc_reserve(s, LARGE / 2, &view, 0), LARGE / 2);
+	pattern_fill(view, LARGE / 2, in);
+	found_idle(f, p, in);
+	assert_int_equal(nc_commit(s, LARGE / 2), 0);
+	in += LARGE / 2;
+	/* The same with other mappings of the ring: they show its new pages. */
+	taken(f, p, &out, LARGE / 2);
+	found_idle(f, p, in);
+	assert_int_equal(fake_tx_pages(f, p), 0);
+	assert_int_equal(nc_reserve(s, LARGE, &view, 0), LARGE);
+	pattern_fill(view, LARGE, in);
+	assert_int_equal(nc_commit(s, LARGE), 0);
+	in += LARGE;
+	taken(f, p, &out, LARGE);
+	closed(f, s);
+}
+
+static void who_moves_again_keeps_his_pages(void **state)
+{
+	struct fake *f = *state;
+	struct fake_slot p;
+	uint64_t in, out;
+	int s = connected_large(f, &p, &in);
+
+	out = in;
+	assert_int_equal(put(s, &in, NCD_IDLE_BYTES), NCD_IDLE_BYTES);
+	taken(f, p, &out, NCD_IDLE_BYTES);
+	found_idle(f, p, out - NCD_IDLE_BYTES);
+	assert_int_equal(fake_tx_pages(f, p), LARGE / NCD_PAGE);
+	found_idle(f, p, out - NCD_IDLE_BYTES + 1);
+	assert_int_equal(fake_tx_pages(f, p), 0);
+	closed(f, s);
+}
+
+static void *idle_again(void *arg)
+{
+	struct idler *i = arg;
+
+	while (!atomic_load(&i->enough))
+		fake_found_idle(i->f, i->p, atomic_load(&fake_shm(i->f, i->p)->tx_tail));
+	return NULL;
+}
+
+/* A stream that is found idle in the middle of everything loses no byte. */
+static void senders_do_not_mind(void **state)
+{
+	struct fake *f = *state;
+	struct idler i = { .f = f };
+	pthread_t thread;
+	uint64_t in, out;
+	int s = connected_large(f, &i.p, &in);
+
+	out = in;
+	assert_int_equal(pthread_create(&thread, NULL, idle_again, &i), 0);
+	for (int k = 0; k < 300; k++) {
+		ssize_t n = put(s, &in, LARGE);
+		void *view;
+
+		assert_true(n > 0);
+		taken(f, i.p, &out, (size_t)n);
+		n = nc_reserve(s, LARGE / 2, &view, 0);
+		assert_true(n > 0);
+		pattern_fill(view, (size_t)n, in);
+		assert_int_equal(nc_commit(s, (size_t)n), 0);
+		in += (uint64_t)n;
+		taken(f, i.p, &out, (size_t)n);
+	}
+	atomic_store(&i.enough, true);
+	pthread_join(thread, NULL);
+	found_idle(f, i.p, in);
+	closed(f, s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +427,12 @@ int main(void)
 			who_must_see_more_than_the_ring_asks_for_a_larger_one, start, stop),
 		cmocka_unit_test_setup_teardown(who_gets_no_larger_ring_has_a_full_one, start,
 						stop),
+		cmocka_unit_test_setup_teardown(an_idle_tx_ring_gives_back_its_pages, start, stop),
+		cmocka_unit_test_setup_teardown(what_is_not_acknowledged_keeps_its_pages, start,
+						stop),
+		cmocka_unit_test_setup_teardown(what_is_reserved_keeps_its_pages, start, stop),
+		cmocka_unit_test_setup_teardown(who_moves_again_keeps_his_pages, start, stop),
+		cmocka_unit_test_setup_teardown(senders_do_not_mind, start, stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

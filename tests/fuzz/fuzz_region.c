@@ -411,6 +411,7 @@ static void set_up(struct fuzz *f)
 			    .ping_dead_ns = 10000000000, .unreachable_ns = 5000000000,
 			    .orphan_ns = 1000000, .port_low = 32768, .port_high = 60999 },
 		.ring_send_bytes = 65536, .ring_receive_bytes = 65536, .ring_initial_bytes = 4096,
+		.idle_ns = 20000,
 	};
 	struct worker_cmd cmd = { .type = CMD_PEER_SET };
 

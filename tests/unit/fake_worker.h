@@ -33,6 +33,7 @@ struct worker {
 
 struct port {
 	struct port_config cfg;
+	uint32_t idle_told;
 };
 
 static void fake_event(struct worker *w, const struct worker_event *ev)
@@ -143,6 +144,11 @@ void port_destroy(struct port *p)
 struct client *port_client(const struct port *p)
 {
 	return p->cfg.client;
+}
+
+uint32_t port_idle_told(const struct port *p)
+{
+	return p->idle_told;
 }
 
 #endif /* NCD_FAKE_WORKER_H */

@@ -64,6 +64,7 @@ static void nothing_gives_defaults(void **state)
 	assert_int_equal(c->initial_bytes, 16 << 10);
 	assert_int_equal(c->frame_bytes, 512 << 10);
 	assert_true(c->region_max == 4ull << 30);
+	assert_int_equal(c->idle_seconds, 10);
 	assert_int_equal(c->cores.choice, CORES_AUTO);
 	assert_int_equal(c->peer_nr, 1);
 	config_free(c);
@@ -74,7 +75,7 @@ static void all_kinds_of_values_are_understood(void **state)
 	struct config *c =
 		good("\xef\xbb\xbf# comment\n[host]\naddress = 192.0.2.1, 2001:db8::1\n"
 		     "[workers]\n  cores = 4-6,9 ; inline\nio = epoll\nspin_us=0\n"
-		     "[buffers]\nsend = 256k\ninitial = 4K\nregion_max=2G\n"
+		     "[buffers]\nsend = 256k\ninitial = 4K\nidle_seconds = 0\n"
 		     "[access]\nuser = a, b\nuser = c\n"
 		     "[class]\nlatency_ports = 6379 8000-8100\n"
 		     "[scheduler]\nweights = 6379:4, 8000-8100:16\n"
@@ -89,6 +90,7 @@ static void all_kinds_of_values_are_understood(void **state)
 	assert_int_equal(c->spin_us, 0);
 	assert_int_equal(c->send_bytes, 256 << 10);
 	assert_int_equal(c->initial_bytes, 4 << 10);
+	assert_int_equal(c->idle_seconds, 0);
 	assert_int_equal(c->access_users.nr, 3);
 	assert_string_equal(c->access_users.name[2], "c");
 	assert_int_equal(c->latency_ports.nr, 2);

@@ -173,7 +173,7 @@ static void another_version_is_refused_with_both(void **state)
 	assert_int_equal(receive(fd, &msg, &fds), sizeof(msg.refused));
 	assert_int_equal(msg.refused.error, -EPROTONOSUPPORT);
 	assert_int_equal(msg.refused.version_max, CTL_VERSION);
-	assert_non_null(strstr(msg.refused.why, "speaks versions 7 to 9, this ncd 3"));
+	assert_non_null(strstr(msg.refused.why, "speaks versions 7 to 9, this ncd 4"));
 	assert_true(has_ended(fd));
 	assert_int_equal(counter(&r->stats.head->attach_refused), 1);
 	close(fd);

@@ -38,6 +38,9 @@
 #define RIG_STREAMS 1024u
 #endif
 #define RIG_RING     16384u /* what rings begin with */
+#ifndef RIG_IDLE_NS
+#define RIG_IDLE_NS 0 /* rings keep their pages */
+#endif
 
 struct rig_host {
 	struct worker *worker;
@@ -311,6 +314,7 @@ static inline void rig_start_holding(struct rig *r, enum io_choice io, uint32_t 
 			.ring_send_bytes = 1u << 20,
 			.ring_receive_bytes = 1u << 20,
 			.ring_initial_bytes = RIG_RING,
+			.idle_ns = RIG_IDLE_NS,
 			.stats = &h->stats,
 			.stats_socket = h->stats_socket,
 		};

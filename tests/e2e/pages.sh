@@ -1,0 +1,60 @@
+#!/bin/bash
+# pages.sh - streams that moved bulk and are idle give back the pages of their rings.
+. "$(dirname "$(readlink -f "$0")")/hosts.sh"
+
+idle=$'[buffers]\nidle_seconds = 1'
+nr=8 bytes=8000000
+sockets=$OUT/tests/e2e/sockets
+
+# ring_kib HOST - what the ring memory takes that its daemon has open: an application's is the same.
+ring_kib() {
+	local fd blocks=
+	for fd in "/proc/${pid_of[$1]}"/fd/*; do
+		case $(readlink "$fd") in
+		*memfd:ncd-ring*) blocks=$((blocks + $(stat -L -c %b "$fd"))) ;;
+		esac
+	done
+	[ -n "$blocks" ] && echo $((blocks / 2))
+}
+rings_below() { [ "$(ring_kib "$1")" -lt "$2" ]; }
+said() { [ "$(grep -c "$2" "$dir/$1.out")" -eq "$3" ]; }
+
+# pages [LINES] - of the config.
+pages() {
+	local server client round
+	both "$idle${1:+$'\n'$1}"
+	mkfifo "$dir/orders"
+	exec {orders}<>"$dir/orders"
+	(on there "$sockets" server "${address[there]}" $nr 1 $bytes >"$dir/server.out" 2>"$dir/server.log") &
+	server=$!
+	jobs_of_case+=("$server")
+	expect 10 said server serving 1
+	(on here "$sockets" client "${address[there]}" $nr 1 $bytes <"$dir/orders" >"$dir/client.out" 2>"$dir/client.log") &
+	client=$!
+	jobs_of_case+=("$client")
+	expect 60 said client ready 1
+	expect 60 said server ready 1
+	for round in 1 2; do
+		say "moved: $(ring_kib here) KiB here, $(ring_kib there) KiB there"
+		expect 30 rings_below here $((nr * 64))
+		expect 30 rings_below there $((nr * 64))
+		say "idle: $(ring_kib here) KiB here, $(ring_kib there) KiB there"
+		echo >&$orders
+		expect 60 said client again $round
+		expect 60 said server again $round
+	done
+	kill -TERM $server $client
+	wait $server $client
+	expect 10 empty here
+	expect 10 empty there
+}
+
+case_pages() { # quick
+	pages
+}
+case_pages_copied() { # quick
+	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
+	pages $'[workers]\ncores = 0\ncopy_cores = 1'
+}
+
+run_case "$@"
