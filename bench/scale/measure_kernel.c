@@ -27,6 +27,7 @@
 
 #include "cost.h"
 #include "sample.h"
+#include "tcp_pair.h"
 
 #define ROUNDS      1000u
 #define WARM        100u
@@ -97,25 +98,6 @@ static void pair_run(struct both *b, role *parent, role *child, int cpu, int cpu
 	(void)syscall(SYS_futex, &b->word, FUTEX_WAKE, 1, NULL, NULL, 0); /* if it sleeps */
 	if (waitpid(pid, NULL, 0) < 0)
 		die("waitpid");
-}
-
-static void tcp_pair(int fd[2])
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-	socklen_t len = sizeof(a);
-
-	fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0 || fd[0] < 0 || bind(listener, (struct sockaddr *)&a, len) < 0 ||
-	    listen(listener, 1) < 0 || getsockname(listener, (struct sockaddr *)&a, &len) < 0 ||
-	    connect(fd[0], (struct sockaddr *)&a, len) < 0)
-		die("a TCP connection");
-	fd[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	close(listener);
-	for (int i = 0; i < 2; i++)
-		if (setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
-		    fcntl(fd[i], F_SETFL, O_NONBLOCK) < 0)
-			die("a TCP connection");
 }
 
 /* ---- sends and receives: the sender on one core, the receiver awake on the other ---- */
@@ -204,14 +186,16 @@ static double measure_bytes(struct both *b, int cpu, int cpu_other, double clock
 	double send_s, recv_s, send_l, recv_l, empty, send_byte, recv_byte;
 	int fd[2];
 
-	tcp_pair(fd);
+	if (!tcp_pair(fd))
+		die("a TCP connection");
 	pair_run(b, small_first, small_second, cpu, cpu_other, fd);
 	send_s = sample_median(&b->one) - clock;
 	recv_s = sample_median(&b->two) - clock;
 	empty = sample_median(&b->three) - clock;
 	close(fd[0]);
 	close(fd[1]);
-	tcp_pair(fd);
+	if (!tcp_pair(fd))
+		die("a TCP connection");
 	pair_run(b, large_first, large_second, cpu, cpu_other, fd);
 	send_l = sample_median(&b->one) - clock;
 	recv_l = sample_median(&b->two) - clock;
@@ -289,7 +273,8 @@ static void measure_waking_send(struct both *b, int cpu, int cpu_other, double c
 	double sleeping;
 	int fd[2];
 
-	tcp_pair(fd);
+	if (!tcp_pair(fd))
+		die("a TCP connection");
 	pair_run(b, send_waking, recv_sleeping, cpu, cpu_other, fd);
 	sleeping = sample_median(&b->one) - clock;
 	cost_print(stdout, COST_SEND_WAKES, 0, sleeping > awake ? sleeping - awake : 0);

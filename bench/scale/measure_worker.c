@@ -22,6 +22,7 @@
 #include "port.h"
 #include "region.h"
 #include "sample.h"
+#include "tcp_pair.h"
 
 /* For its turn and what makes one: then the linker leaves the other in its archive. */
 #include "../../daemon/worker.c"
@@ -174,30 +175,12 @@ static void attach(struct host *h, uint32_t slots)
 	command(h, &cmd);
 }
 
-static void tcp_pair(int fd[2])
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-	socklen_t len = sizeof(a);
-
-	fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0 || fd[0] < 0 || bind(listener, (struct sockaddr *)&a, len) < 0 ||
-	    listen(listener, 1) < 0 || getsockname(listener, (struct sockaddr *)&a, &len) < 0 ||
-	    connect(fd[0], (struct sockaddr *)&a, len) < 0)
-		die("no TCP connection");
-	fd[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	close(listener);
-	for (int i = 0; i < 2; i++)
-		if (setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
-		    fcntl(fd[i], F_SETFL, O_NONBLOCK) < 0)
-			die("no TCP connection");
-}
-
 static void set_up(struct host h[2], uint32_t slots)
 {
 	int fd[2];
 
-	tcp_pair(fd);
+	if (!tcp_pair(fd))
+		die("no TCP connection");
 	for (uint32_t i = 0; i < 2; i++) {
 		h[i].w = make_worker(&h[i], slots);
 		h[i].addr = (struct address){

@@ -10,6 +10,7 @@
 
 #include "../ncd_test.h"
 #include "ncd/copy_abi.h"
+#include "ncd/huge_page.h"
 #include "ncd/ring.h"
 #include "region.h"
 
@@ -62,6 +63,7 @@ static void the_size_is_sealed(void **state)
 	(void)state;
 	assert_int_equal(region_map_create("test", 5000, &m), 0);
 	assert_int_equal(m.bytes, 8192);
+	assert_int_equal((uintptr_t)m.base % HUGE_PAGE, 0);
 	assert_int_equal(ftruncate(m.fd, 0), -1);
 	assert_int_equal(errno, EPERM);
 	assert_int_equal(ftruncate(m.fd, 1 << 20), -1);
