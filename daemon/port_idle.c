@@ -106,6 +106,16 @@ void flow_warm_end(struct worker *w, struct flow *f)
 
 /* ---- giving back ---- */
 
+/*
+ * All of the ring before, if nothing in it is unread: the application leaves it only with the next
+ * byte, which will be in the ring that it has by then.
+ */
+static void rx_prev_cool(struct flow *f)
+{
+	if (f->rx_prev.base && f->rx_head == stream_rx_contiguous(f->stream))
+		ring_pages_drop(f->rx_prev.base, 0, f->rx_prev.bytes);
+}
+
 /* One piece of the rx ring. True: there are more. */
 static bool rx_cool(struct flow *f)
 {
@@ -114,8 +124,10 @@ static bool rx_cool(struct flow *f)
 	uint32_t at = (uint32_t)(f->rx_head - stream_rx_base(f->stream)) & (f->rx_bytes - 1);
 
 	/* What comes from now on may be where all is given back already. */
-	if (f->rx_cooled == 0)
+	if (f->rx_cooled == 0) {
 		f->rx_cold = f->rx_head;
+		rx_prev_cool(f);
+	}
 	if (to > f->rx_bytes)
 		to = f->rx_bytes;
 	ring_pages_free(f->rx.base, f->rx_bytes, at, unread, f->rx_cooled, to);

@@ -75,6 +75,36 @@ static void an_idle_rx_ring_gives_back_its_pages(void **state)
 	stop(r);
 }
 
+/* The application leaves it only when there is something to read in the next. */
+static void so_does_one_that_was_exchanged_when_all_was_read(void **state)
+{
+	struct rig *r = start(state);
+	uint32_t b = rig_connect(r, 3, 80);
+	struct rig_host *h = &r->host[1];
+	struct slot_shm *t = &h->slot[b];
+	struct rig_ring old;
+	uint64_t head = 0;
+
+	rig_until(r, ({
+			  (void)app_write(&r->host[0], 3, 3, head + RIG_RING);
+			  head = app_read(h, b, 3);
+			  h->rx[b].bytes > RIG_RING;
+		  }));
+	old = h->rx[b];
+	assert_in_range(old.bytes, 4 * NCD_IDLE_BYTES, MOST / 2);
+	rig_until(r, ({
+			  (void)app_write(&r->host[0], 3, 3, head + old.bytes);
+			  atomic_load(&t->rx_tail) == head + old.bytes;
+		  }));
+	assert_true(pages(&old) == old.bytes / NCD_PAGE);
+	atomic_store(&t->rx_head, head + old.bytes);
+	app_kick(h, b);
+	rig_until(r, atomic_load(&t->rx_given) != atomic_load(&t->rx_taken));
+	rig_until(r, pages(&old) <= FEW);
+	transfer(r, 3, b, 8 << 20);
+	stop(r);
+}
+
 static void what_is_unread_stays(void **state)
 {
 	struct rig *r = start(state);
@@ -272,6 +302,7 @@ int main(void)
 	static int epoll = 1;
 	const struct CMUnitTest tests[] = {
 		EACH(an_idle_rx_ring_gives_back_its_pages),
+		EACH(so_does_one_that_was_exchanged_when_all_was_read),
 		EACH(what_is_unread_stays),
 		EACH(what_was_read_without_a_word_counts),
 		EACH(what_was_read_without_a_word_gives_credit),
