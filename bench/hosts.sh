@@ -12,7 +12,7 @@ me=$(basename "$0")
 bin=$(cd "$OUT" 2>/dev/null && pwd) || { echo "$me: no $OUT: run make first" >&2; exit 1; }
 a=127.0.0.1 b=127.0.0.2 core_a='' core_b='' daemon_conf='' channels_conf='' ncd_by=()
 least=3 # channels of a host that is connected
-pairs=5 seconds=2 # of a comparison
+pairs=5 seconds=2 server_host=b # of a comparison: its client is at host a
 
 # usage - the head of the script, but for its first line.
 usage() {
@@ -153,8 +153,8 @@ compare() {
 	shift
 	echo "  $via: $*" >&2
 	timeout 600 "$bin/ncd-perf" compare "$@" --via "tcp,$via" --pairs "$pairs" --seconds "$seconds" \
-		--client-socket "$dir/a.sock" --server-socket "$dir/b.sock" \
-		--client-addr "$a" --server-addr "$b" --json >"$dir/json" 2>"$dir/perf.log" ||
+		--client-socket "$dir/a.sock" --server-socket "$dir/$server_host.sock" \
+		--client-addr "$a" --server-addr "${!server_host}" --json >"$dir/json" 2>"$dir/perf.log" ||
 		fail "ncd-perf compare $* --via tcp,$via failed"
 }
 # field METRIC FIELD - out of the JSON of the last comparison.

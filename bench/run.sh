@@ -91,6 +91,18 @@ connections() {
 	compare ncd connect --flows 32 --threads 8 "${pin[@]}"
 	line "the same, 8 threads each side" msgs_per_s ncd '>=' - 8
 }
+# Both applications at host a, wherever the kernel puts them.
+same_host() {
+	local server_host=a
+	compare ncd stream --size 131072
+	line "same host: one stream, 128 KiB writes" bytes_per_s ncd '>=' - 4
+	compare ncd-zc stream --size 131072
+	line "the same, zero copy" bytes_per_s ncd-zc '>=' - 4
+	compare ncd rpc --flows 1
+	line "same host: 64-byte round trips, 1 flow" p50_us ncd '<=' - 0.3
+	compare ncd rpc --flows 64
+	line "64 flows" msgs_per_s ncd '>=' - -
+}
 # CPU time of all threads of process $1, in ns.
 cpu_ns() { cat /proc/"$1"/task/*/schedstat | awk '{ n += $1 } END { printf "%d", n }'; }
 idle() {
@@ -120,6 +132,7 @@ start_hosts
 	streams
 	round_trips
 	connections
+	same_host
 	cat <<-T
 
 		Application threads in the 128 KiB stream, client and server, of a core: ncd $apps_ncd (goal 15 %), ncd-zc $apps_zc (goal 3 %).
