@@ -1,5 +1,5 @@
 #!/bin/bash
-# pages.sh - streams that moved bulk and are idle give back the pages of their rings.
+# pages.sh - the pages of rings that bulk goes through: huge ones, and given back by idle streams.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
 
 idle=$'[buffers]\nidle_seconds = 1'
@@ -19,10 +19,10 @@ ring_kib() {
 rings_below() { [ "$(ring_kib "$1")" -lt "$2" ]; }
 said() { [ "$(grep -c "$2" "$dir/$1.out")" -eq "$3" ]; }
 
-# pages [LINES] - of the config.
-pages() {
-	local server client round
-	both "$idle${1:+$'\n'$1}"
+# move LINES - of the config. Leaves the two programs that have moved something in $server and
+# $client; with a line to $orders they do it again.
+move() {
+	both "$1"
 	mkfifo "$dir/orders"
 	exec {orders}<>"$dir/orders"
 	(on there "$sockets" server "${address[there]}" $nr 1 $bytes >"$dir/server.out" 2>"$dir/server.log") &
@@ -34,6 +34,11 @@ pages() {
 	jobs_of_case+=("$client")
 	expect 60 said client ready 1
 	expect 60 said server ready 1
+}
+# pages [LINES] - of the config.
+pages() {
+	local server client round
+	move "$idle${1:+$'\n'$1}"
 	for round in 1 2; do
 		say "moved: $(ring_kib here) KiB here, $(ring_kib there) KiB there"
 		expect 30 rings_below here $((nr * 64))
@@ -55,6 +60,21 @@ case_pages() { # quick
 case_pages_copied() { # quick
 	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
 	pages $'[workers]\ncores = 0\ncopy_cores = 1'
+}
+
+# gathered PID - it has huge pages of rings.
+gathered() { [ "$(sed -n 's/^ShmemPmdMapped: *\([0-9]*\) kB/\1/p' "/proc/$1/smaps_rollup")" -gt 0 ]; }
+case_huge_pages() {
+	local server client
+	[ -e /sys/kernel/mm/transparent_hugepage/hpage_pmd_size ] || skip "the kernel has no huge pages"
+	move $'[buffers]\nidle_seconds = 0\nhuge_pages = auto'
+	say "huge pages: $(grep ShmemPmdMapped /proc/{$client,$server}/smaps_rollup)"
+	gathered "$server" || gathered "$client" || fail "none has been gathered"
+}
+case_huge_pages_off() {
+	local server client
+	move $'[buffers]\nidle_seconds = 0\nhuge_pages = off'
+	! gathered "$server" && ! gathered "$client" || fail "some have been gathered"
 }
 
 run_case "$@"
