@@ -11,9 +11,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "ncd/huge_page.h"
+
 #define ORDERS 15 /* 4 KiB << 14 = NCD_RING_MAX */
 #define NONE   UINT32_MAX
+#define HUGE   9 /* the order of a huge page */
 _Static_assert((uint64_t)NCD_RING_MIN << (ORDERS - 1) == NCD_RING_MAX, "orders cover all rings");
+_Static_assert((uint64_t)NCD_RING_MIN << HUGE == HUGE_PAGE, "a huge page is a block");
 
 enum block_state { BLOCK_INSIDE = 0, BLOCK_FREE, BLOCK_USED };
 
@@ -188,6 +192,19 @@ static void join_all(struct arena *a)
 	a->split = false;
 }
 
+/*
+ * Block @i may be a huge page, and is to become small rings. Of those one may be discarded while
+ * bytes are on their way out of it: of a huge page the kernel would make that part zeros, in place.
+ * True: it is gone.
+ */
+static bool huge_page_drop(const struct arena *a, uint32_t i)
+{
+	const struct segment *s = &a->segment[segment_of(a, i)];
+
+	return madvise(s->base + (uint64_t)(i - s->first) * NCD_RING_MIN, HUGE_PAGE, MADV_REMOVE) ==
+	       0;
+}
+
 int arena_take(struct arena *a, uint32_t bytes, struct arena_block *ret_block)
 {
 	uint32_t order = bytes_order(bytes), k = order;
@@ -207,6 +224,8 @@ int arena_take(struct arena *a, uint32_t bytes, struct arena_block *ret_block)
 	touched = a->block[i].touched;
 	list_remove(a, i);
 	while (k > order) {
+		if (k == HUGE && touched)
+			touched = !huge_page_drop(a, i);
 		k--;
 		list_push(a, i + (1u << k), k, touched);
 	}
@@ -259,7 +278,8 @@ void arena_give(struct arena *a, struct arena_block *block)
 
 void arena_discard(const struct arena_block *block)
 {
-	/* Cannot fail for pages of a memfd; others are not sent from. */
+	/* Cannot fail for pages of a memfd; others are not sent from. It is no part of a huge page:
+	 * see huge_page_drop(). */
 	(void)madvise(block->base, block->bytes, MADV_REMOVE);
 }
 

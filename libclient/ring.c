@@ -16,10 +16,6 @@
 #include "ncclient.h"
 #include "sock.h"
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25 /* not in the headers of Debian 12 */
-#endif
-
 /*
  * The daemon orders who had a ring's memory and who has it next (TAKEN and SQ_CLOSE, then STATE and
  * GIVEN). ThreadSanitizer sees only this process, and is told.
@@ -32,19 +28,6 @@
 #define RING_LEFT(s) ((void)(s))
 #define RING_HAD(s)  ((void)(s))
 #endif
-
-/*
- * Its small pages, and those it has not yet, become huge ones: the kernel spends less on each byte.
- * What is in them stays, and the daemon may write there meanwhile. Costs up to some ms, once. A
- * kernel that cannot, or has no such page now, leaves them small (madvise(2), Linux 6.1).
- */
-static void gather_pages(uint8_t *base, uint32_t bytes)
-{
-	for (uint32_t at = 0; at < bytes; at += HUGE_PAGE)
-		/* Relaxed: only so that there is a page; a mere hole is not gathered. */
-		(void)atomic_load_explicit((_Atomic uint8_t *)(base + at), memory_order_relaxed);
-	(void)madvise(base, bytes, MADV_COLLAPSE);
-}
 
 /* A ring's place in its segment, checked. */
 static int ring_place(struct nc_sock *s, uint32_t segment_nr, uint64_t off, uint32_t bytes,
@@ -60,8 +43,9 @@ static int ring_place(struct nc_sock *s, uint32_t segment_nr, uint64_t off, uint
 		return -EPROTO;
 	RING_HAD(s);
 	*ret_base = seg->base + off;
-	if (seg->huge && bytes >= HUGE_PAGE)
-		gather_pages(*ret_base, bytes);
+	/* A shared socket's stream may be moved away meanwhile, and the place be another ring's. */
+	if (seg->huge && bytes >= HUGE_PAGE && !flag_get(&s->shared))
+		huge_page_gather(*ret_base, bytes);
 	return 0;
 }
 

@@ -3,8 +3,9 @@
  * ring_pages.h - gives pages of a ring back to the kernel where they hold no byte of its stream.
  *
  * The next byte that is written there finds a new page. What is on its way out of an old one, by
- * sendfile(2), stays what it was. Who reads a page that is gone reads zeros, as he would read the
- * stream's next bytes: it is no place that he may look at.
+ * sendfile(2), may become zeros (ncd/huge_page.h): the peer has these bytes, or they would be in
+ * use, and ignores them. Who reads a page that is gone reads zeros, as he would read the stream's
+ * next bytes: it is no place that he may look at.
  *
  * Ownership: the ring stays what it is; none of its bytes in use is touched.
  * Threading: who writes the ring, and while he does not: with the locks held that he writes under.

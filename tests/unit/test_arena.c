@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ncd/huge_page.h"
+
 #include "../ncd_test.h"
 #include "arena.h"
 #include "region.h"
@@ -142,24 +144,19 @@ static void trimmed_blocks_lose_their_pages(void **state)
 }
 
 /* Pages that are on their way elsewhere keep what was in them; the ring gets others. */
-static void discarded_blocks_read_as_zeros(void **state)
+static void discard_under_way(struct arena *a, const struct region_map *m)
 {
-	struct arena *a = arena_create(4u << 20);
-	struct region_map m;
 	struct arena_block b;
 	uint8_t in[4096];
 	int on_the_way[2];
 	loff_t off;
 
-	(void)state;
-	assert_int_equal(region_map_create("test", 4u << 20, &m), 0);
-	assert_int_equal(arena_add(a, 1, m.base, m.bytes, m.fd + 1), 0);
 	assert_int_equal(arena_take(a, 64u << 10, &b), 0);
-	assert_int_equal(b.file, m.fd + 1);
+	assert_int_equal(b.file, m->fd + 1);
 	memset(b.base, 1, b.bytes);
 	off = (loff_t)b.off;
 	assert_int_equal(pipe(on_the_way), 0);
-	assert_int_equal(splice(m.fd, &off, on_the_way[1], NULL, sizeof(in), 0), sizeof(in));
+	assert_int_equal(splice(m->fd, &off, on_the_way[1], NULL, sizeof(in), 0), sizeof(in));
 	arena_discard(&b);
 	memset(b.base, 2, 1);
 	assert_int_equal(b.base[1], 0);
@@ -169,6 +166,37 @@ static void discarded_blocks_read_as_zeros(void **state)
 	close(on_the_way[0]);
 	close(on_the_way[1]);
 	arena_give(a, &b);
+}
+
+static void discarded_blocks_read_as_zeros(void **state)
+{
+	struct arena *a = arena_create(4u << 20);
+	struct region_map m;
+
+	(void)state;
+	assert_int_equal(region_map_create("test", 4u << 20, &m), 0);
+	assert_int_equal(arena_add(a, 1, m.base, m.bytes, m.fd + 1), 0);
+	discard_under_way(a, &m);
+	arena_destroy(a);
+	region_unmap(&m);
+}
+
+/* The library may have gathered a large ring; then it is another's, in parts. */
+static void so_do_parts_of_what_was_huge_pages(void **state)
+{
+	struct arena *a = arena_create(4u << 20);
+	struct region_map m;
+	struct arena_block b;
+
+	(void)state;
+	assert_int_equal(region_map_create("test", 4u << 20, &m), 0);
+	assert_int_equal(arena_add(a, 1, m.base, m.bytes, m.fd + 1), 0);
+	assert_int_equal(arena_take(a, 4u << 20, &b), 0);
+	memset(b.base, 1, b.bytes);
+	/* Where the kernel cannot, this is the test before it. */
+	huge_page_gather(b.base, b.bytes);
+	arena_give(a, &b);
+	discard_under_way(a, &m);
 	arena_destroy(a);
 	region_unmap(&m);
 }
@@ -182,6 +210,7 @@ int main(void)
 		cmocka_unit_test(a_random_history_never_overlaps),
 		cmocka_unit_test(trimmed_blocks_lose_their_pages),
 		cmocka_unit_test(discarded_blocks_read_as_zeros),
+		cmocka_unit_test(so_do_parts_of_what_was_huge_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
