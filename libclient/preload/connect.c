@@ -144,11 +144,15 @@ static int connect_begin(struct file *f, int fd, int nc, const struct sockaddr *
 static int connect_whole(struct file *f, int nc, const struct sockaddr *addr, socklen_t len,
 			 bool nonblock)
 {
-	int ret = connect_briefly(nc, addr, len), pollfd;
+	/* With --require nobody else is asked, and only the program's SO_SNDTIMEO limits it. */
+	int ret = way_required() && !nonblock ? nc_connect(nc, addr, len)
+					      : connect_briefly(nc, addr, len);
+	bool begun = nonblock || ret == -EINPROGRESS;
+	int pollfd;
 
 	if (ret == 0 && nonblock)
 		(void)connect_outcome(nc, 0); /* not told yet */
-	if (ret < 0)
+	if (ret < 0 && ret != -EINPROGRESS)
 		return ret;
 	pollfd = pollfd_of(nc);
 	if (pollfd < 0)
@@ -158,7 +162,7 @@ static int connect_whole(struct file *f, int nc, const struct sockaddr *addr, so
 	if (ret < 0)
 		return ret;
 	way_say("connect", addr, len, NULL);
-	return nonblock ? -EINPROGRESS : 0;
+	return begun ? -EINPROGRESS : 0;
 }
 
 static int connect_new(struct file *f, int fd, const struct sockaddr *addr, socklen_t len,

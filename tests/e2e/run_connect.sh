@@ -125,5 +125,31 @@ print("well")' "${address[there]}" >"$dir/client.log" 2>&1 </dev/null) ||
 	grep -q 'kernel TCP: the peer does not answer' "$dir/client.log" || fail "ncd was not asked"
 	kill -CONT "${pid_of[there]}"
 }
+# The same with --require: nobody else is asked, however long it takes.
+case_run_connect_required() { # quick
+	needs python3
+	both
+	background there server "${ncd_run[@]}" "${python[@]}" "$many_ports_server" "${address[there]}" 8200
+	expect 10 grep -q ready "$dir/server.log"
+	kill -STOP "${pid_of[there]}"
+	background here client "${ncd_run[@]}" --require "${python[@]}" '
+import errno, socket, struct, sys
+def connected(limit):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", limit, 0))
+    return s, s.connect_ex((sys.argv[1], 8200))
+s, r = connected(1)
+assert r == errno.EINPROGRESS, r
+print("waiting", flush=True)
+t, r = connected(0)
+assert r == 0, r
+for s in s, t:
+    s.sendall(b"x")
+    assert s.recv(1) == b"x"
+print("well")' "${address[there]}"
+	expect 20 grep -qx waiting "$dir/client.log"
+	kill -CONT "${pid_of[there]}"
+	expect 20 grep -qx well "$dir/client.log"
+}
 
 run_case "$@"
