@@ -163,7 +163,7 @@ static bool check(struct side *s, const uint8_t *buf, uint32_t n)
 	}
 	for (uint32_t i = 0; i < n; i++)
 		if (buf[i] != byte_at(&s->plan, !s->me, s->in + i)) {
-			say(s, "a wrong byte", 0);
+			say(s, buf[i] ? "a wrong byte" : "a wrong byte, 0", 0);
 			return false;
 		}
 	return true;
@@ -437,7 +437,8 @@ static void *client_thread(void *arg)
 		}
 		r = api(connect, s.fd, (struct sockaddr *)&soak.addr, sizeof(soak.addr));
 		if (r < 0) { /* as it must while there is no channel */
-			atomic_fetch_add(&soak.refused, 1);
+			if (atomic_fetch_add(&soak.refused, 1) == 0)
+				printf("connect: %s\n", strerror(-r));
 			(void)api(close, s.fd); /* never used */
 			continue;
 		}
