@@ -3,6 +3,7 @@
  * main.c - ncd: arguments, then the daemon, in the foreground.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -96,6 +97,18 @@ static int run(struct config *config, bool named)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Where one of 0, 1 and 2 is closed, a socket of ncd's would be there, and its log go into it. */
+static void standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		(void)close(fd); /* one more than was needed */
+}
+
 int main(int argc, char **argv)
 {
 	char error[CONFIG_ERROR_BYTES] = "";
@@ -104,6 +117,7 @@ int main(int argc, char **argv)
 	const char *file;
 	struct log log;
 
+	standard_descriptors();
 	if (!arguments_parse(argc, argv, &args)) {
 		(void)fputs(USAGE, stderr);
 		return 2;

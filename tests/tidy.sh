@@ -76,6 +76,11 @@ for f in "${all[@]}"; do
 		echo "$f:1: a name that says nothing"
 		bad=1
 		;;
+	*.orig | *.rej | *~)
+		[ ! -f "$f" ] && continue
+		echo "$f:1: what patch(1), a merge or an editor left behind"
+		bad=1
+		;;
 	esac
 done
 

@@ -2,12 +2,15 @@
 /*
  * ncd-cat - netcat over virtual sockets: stdin to the stream, the stream to stdout, both at once.
  */
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "cat.h"
 
@@ -27,6 +30,17 @@ static void usage(FILE *to)
 	fputs("usage: ncd-cat [-46qv] [-s ADDRESS] [-w SECONDS] HOST PORT\n"
 	      "       ncd-cat -l [-46qv] [-s ADDRESS] [-w SECONDS] PORT\n",
 	      to);
+}
+
+/* getaddrinfo(3) takes 99999 for 34463. Names are left to it. */
+static bool port_right(const char *port)
+{
+	size_t digits = strspn(port, "0123456789");
+
+	if (port[digits] || (digits < 10 && strtol(port, NULL, 10) <= UINT16_MAX))
+		return true;
+	say("%s: must be a port, at most 65535", port);
+	return false;
 }
 
 static bool parse(int argc, char **argv, struct options *opt)
@@ -76,7 +90,22 @@ static bool parse(int argc, char **argv, struct options *opt)
 		return false;
 	opt->host = opt->listen ? NULL : argv[optind];
 	opt->port = argv[argc - 1];
-	return true;
+	return port_right(opt->port);
+}
+
+/*
+ * Where one of 0, 1 and 2 is closed, what is opened next would be there, and be read from or
+ * written to. Something takes its place of which that fails.
+ */
+static void standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_PATH);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
 }
 
 int main(int argc, char **argv)
@@ -84,6 +113,7 @@ int main(int argc, char **argv)
 	struct options opt = { .family = AF_UNSPEC };
 	int s;
 
+	standard_descriptors();
 	if (!parse(argc, argv, &opt)) {
 		usage(stderr);
 		return EXIT_USAGE;

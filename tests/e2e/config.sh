@@ -125,6 +125,32 @@ case_check_and_print() { # quick
 	done
 }
 
+# Who closes them at start must not find a socket of its own there, and log into it.
+case_standard_descriptors_closed() { # quick
+	local fd
+	config here
+	config there
+	ncd_by=(bash -c 'exec "$@" <&- >&- 2>&-' closed)
+	start here
+	ncd_by=()
+	start there
+	connected
+	for fd in 0 1 2; do
+		[ "$(readlink "/proc/${pid_of[here]}/fd/$fd")" = /dev/null ] || fail "descriptor $fd"
+	done
+	random_file 100000 part
+	transfer here there 7001 part
+	# An ncd-cat without says so, and sends nothing of the library's.
+	listen there 7002 got
+	(on here bash -c 'exec "$@" <&-' closed "$OUT/ncd-cat" -q "${address[there]}" 7002 \
+		>/dev/null 2>"$dir/closed.log") &
+	ends 10 $!
+	[ $? -eq 1 ] || fail "without standard input: the status is not 1"
+	grep -q 'standard input: Bad file descriptor' "$dir/closed.log" || fail "without standard input"
+	ends 10 "$listener"
+	[ ! -s "$dir/got" ] || fail "something was sent"
+}
+
 daemon_number() { ask "$1" summary | grep -o "\"$2\":[0-9]*" | head -n 1 | cut -d: -f2; }
 has_number() { [ "$(daemon_number "$1" "$2")" -ge "$3" ]; }
 hup() { kill -HUP "${pid_of[$1]}"; }

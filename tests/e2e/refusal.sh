@@ -39,6 +39,21 @@ case_errors_of_connect() { # quick
 	start here
 }
 
+case_ports_that_are_none() { # quick
+	local none
+	config here
+	start here
+	for none in 65536 99999 4294967376 18446744073709551696; do
+		on here "$OUT/ncd-cat" "${address[here]}" "$none" </dev/null >"$dir/port.log" 2>&1 &
+		ends 10 $!
+		[ $? -eq 2 ] || fail "to port $none: the status is not 2"
+		grep -qF "$none: must be a port" "$dir/port.log" || fail "to port $none"
+		on here "$OUT/ncd-cat" -w 1 -l "$none" </dev/null >"$dir/port.log" 2>&1 &
+		ends 10 $!
+		[ $? -eq 2 ] || fail "at port $none: the status is not 2"
+	done
+}
+
 # The peer's host cannot be reached at all, or the way to it is missing.
 case_peer_unreachable() {
 	[ -n "$namespaces" ] || skip "needs root and namespaces of its own"
