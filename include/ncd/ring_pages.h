@@ -31,8 +31,8 @@ static inline void ring_pages_drop(uint8_t *base, uint64_t from, uint64_t to)
 
 /*
  * Of the ring of @bytes at @base, which has @used bytes from place @at on: all pages among the
- * places [from, to) that have none of them. A syscall or two; 0.1 ms for each MiB there is. An empty
- * ring goes as a whole: the kernel need not split a huge page, which can fail.
+ * places [from, to) that have none of them. A syscall or two; 0.1 ms for each MiB there is. An
+ * empty ring goes as a whole: the kernel need not split a huge page, which can fail.
  */
 static inline void ring_pages_free(uint8_t *base, uint32_t bytes, uint32_t at, uint64_t used,
 				   uint64_t from, uint64_t to)

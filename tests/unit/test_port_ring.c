@@ -10,32 +10,9 @@
 
 #define MOST (1u << 20)
 
-static struct rig *start(void **state)
-{
-	struct rig *r = malloc(sizeof(*r));
-
-	rig_start(r, *state ? IO_EPOLL : IO_URING, 50);
-	assert_int_equal(app_listen(r, 1, 80, 64), 0);
-	return r;
-}
-
-static void stop(struct rig *r)
-{
-	rig_stop(r);
-	free(r);
-}
-
-static void transfer(struct rig *r, uint32_t a, uint32_t b, uint64_t to)
-{
-	rig_until(r, ({
-			  (void)app_write(&r->host[0], a, a, to);
-			  app_read(&r->host[1], b, a) == to;
-		  }));
-}
-
 static void bulk_grows_both_rings_in_two_steps(void **state)
 {
-	struct rig *r = start(state);
+	struct rig *r = rig_of(state);
 	uint32_t b = rig_connect(r, 3, 80);
 	struct slot_shm *s = &r->host[0].slot[3], *t = &r->host[1].slot[b];
 
@@ -43,7 +20,7 @@ static void bulk_grows_both_rings_in_two_steps(void **state)
 	assert_int_equal(t->rx_bytes, RIG_RING);
 	assert_int_equal(atomic_load(&s->tx_most), MOST);
 	assert_int_equal(atomic_load(&t->rx_most), MOST);
-	transfer(r, 3, b, 8 << 20);
+	rig_transfer(r, 3, b, 8 << 20);
 	assert_int_equal(r->host[0].tx[3].bytes, MOST);
 	assert_int_equal(r->host[1].rx[b].bytes, MOST);
 	assert_int_equal(atomic_load(&s->tx_taken), 2);
@@ -51,16 +28,16 @@ static void bulk_grows_both_rings_in_two_steps(void **state)
 	/* The other direction was idle. */
 	assert_int_equal(atomic_load(&s->rx_given), 0);
 	assert_int_equal(atomic_load(&t->tx_given), 0);
-	stop(r);
+	rig_free(r);
 }
 
 static void small_messages_leave_rings_small(void **state)
 {
-	struct rig *r = start(state);
+	struct rig *r = rig_of(state);
 	uint32_t b = rig_connect(r, 3, 80);
 
 	for (uint64_t i = 1; i <= 2000; i++) {
-		transfer(r, 3, b, i * 64);
+		rig_transfer(r, 3, b, i * 64);
 		(void)app_write(&r->host[1], b, b, i * 64);
 		rig_until(r, app_read(&r->host[0], 3, b) == i * 64);
 	}
@@ -70,12 +47,12 @@ static void small_messages_leave_rings_small(void **state)
 		assert_int_equal(atomic_load(&s->tx_given), 0);
 		assert_int_equal(atomic_load(&s->rx_given), 0);
 	}
-	stop(r);
+	rig_free(r);
 }
 
 static void a_wanted_size_is_the_most(void **state)
 {
-	struct rig *r = start(state);
+	struct rig *r = rig_of(state);
 	int b = -EAGAIN;
 
 	app_open(&r->host[0], 3, r->host[1].addr, 80, 100000);
@@ -83,26 +60,26 @@ static void a_wanted_size_is_the_most(void **state)
 	rig_until(r, (b = app_accept(&r->host[1])) >= 0);
 	assert_int_equal(r->host[0].slot[3].tx_bytes, RIG_RING);
 	assert_int_equal(atomic_load(&r->host[0].slot[3].tx_most), 131072);
-	transfer(r, 3, (uint32_t)b, 2 << 20);
+	rig_transfer(r, 3, (uint32_t)b, 2 << 20);
 	assert_int_equal(r->host[0].tx[3].bytes, 131072);
-	stop(r);
+	rig_free(r);
 }
 
 static void who_sends_to_a_peer_that_does_not_read_grows_too(void **state)
 {
-	struct rig *r = start(state);
+	struct rig *r = rig_of(state);
 	uint32_t b = rig_connect(r, 3, 80);
 
 	/* All of the largest tx ring, and the peer's first rx ring. */
 	rig_until(r, app_write(&r->host[0], 3, 3, 8 << 20) == MOST + RIG_RING);
 	assert_int_equal(atomic_load(&r->host[1].slot[b].rx_given), 0);
-	transfer(r, 3, b, 8 << 20);
-	stop(r);
+	rig_transfer(r, 3, b, 8 << 20);
+	rig_free(r);
 }
 
 static void who_waits_for_room_is_told_of_a_larger_ring(void **state)
 {
-	struct rig *r = start(state);
+	struct rig *r = rig_of(state);
 	struct rig_host *h = &r->host[0];
 	uint64_t word;
 
@@ -111,12 +88,12 @@ static void who_waits_for_room_is_told_of_a_larger_ring(void **state)
 	assert_int_equal(app_write(h, 3, 3, 8 << 20), RIG_RING);
 	rig_until(r, ring_pop(&h->cq, &word) == 0);
 	assert_true(word == cq_word(3, EV_OUT));
-	stop(r);
+	rig_free(r);
 }
 
 static void rx_want_is_answered(void **state)
 {
-	struct rig *r = start(state);
+	struct rig *r = rig_of(state);
 	uint32_t b = rig_connect(r, 3, 80);
 	struct rig_host *h = &r->host[1];
 	struct slot_shm *t = &h->slot[b];
@@ -141,15 +118,15 @@ static void rx_want_is_answered(void **state)
 	app_kick(h, b);
 	rig_until(r, atomic_load(&t->rx_most) == 512 << 10);
 	rig_until(r, ring_pop(&h->cq, &word) == 0);
-	transfer(r, 3, b, 8 << 20);
+	rig_transfer(r, 3, b, 8 << 20);
 	assert_int_equal(h->rx[b].bytes, MOST);
 	assert_int_equal(atomic_load(&t->rx_most), MOST);
-	stop(r);
+	rig_free(r);
 }
 
 static void streams_that_cannot_grow_go_on(void **state)
 {
-	struct rig *r = start(state);
+	struct rig *r = rig_of(state);
 	uint64_t got[12] = { 0 };
 	uint32_t b[12], done = 0;
 
@@ -166,12 +143,12 @@ static void streams_that_cannot_grow_go_on(void **state)
 			  done == 12;
 		  }));
 	assert_int_equal(r->host[0].bad + r->host[1].bad, 0);
-	stop(r);
+	rig_free(r);
 }
 
 static void growth_leaves_room_for_others(void **state)
 {
-	struct rig *r = start(state);
+	struct rig *r = rig_of(state);
 	uint64_t bytes = 0, got[48] = { 0 };
 	uint32_t b[48], done = 0;
 
@@ -192,17 +169,17 @@ static void growth_leaves_room_for_others(void **state)
 	assert_in_range(bytes, 16 << 20, 40 << 20);
 	(void)rig_connect(r, 100, 80);
 	assert_int_equal(r->host[0].slot[100].tx_bytes, RIG_RING);
-	stop(r);
+	rig_free(r);
 }
 
 static void old_rings_and_new_go_back(void **state)
 {
-	struct rig *r = start(state);
+	struct rig *r = rig_of(state);
 	uint32_t b[4];
 
 	for (uint32_t i = 0; i < 4; i++) {
 		b[i] = rig_connect(r, i, 80);
-		transfer(r, i, b[i], (4 << 20) >> (2 * i));
+		rig_transfer(r, i, b[i], (4 << 20) >> (2 * i));
 	}
 	/* One with a ring given and not taken, one after the other's end. */
 	(void)rig_connect(r, 5, 80);
@@ -218,13 +195,13 @@ static void old_rings_and_new_go_back(void **state)
 	rig_remove_client(r, 1);
 	for (int i = 0; i < 2; i++)
 		assert_true(arena_used(r->host[i].port->arena) == 0);
-	stop(r);
+	rig_free(r);
 }
 
 static void lies_about_rings_end_the_attachment(void **state)
 {
 	for (int lie = 0; lie < 4; lie++) {
-		struct rig *r = start(state);
+		struct rig *r = rig_of(state);
 		uint32_t b = rig_connect(r, 3, 80);
 		struct rig_host *h = &r->host[lie < 2 ? 0 : 1];
 		struct slot_shm *s = lie < 2 ? &h->slot[3] : &h->slot[b];
@@ -262,26 +239,23 @@ static void lies_about_rings_end_the_attachment(void **state)
 		}
 		assert_int_equal(r->host[lie < 2 ? 1 : 0].bad, 0);
 		rig_remove_client(r, lie < 2 ? 0 : 1);
-		stop(r);
+		rig_free(r);
 	}
 }
 
-#define EACH(test) cmocka_unit_test(test), { #test "_epoll", test, NULL, NULL, &epoll }
-
 int main(void)
 {
-	static int epoll = 1;
 	const struct CMUnitTest tests[] = {
-		EACH(bulk_grows_both_rings_in_two_steps),
-		EACH(small_messages_leave_rings_small),
-		EACH(a_wanted_size_is_the_most),
-		EACH(who_sends_to_a_peer_that_does_not_read_grows_too),
-		EACH(who_waits_for_room_is_told_of_a_larger_ring),
-		EACH(rx_want_is_answered),
-		EACH(streams_that_cannot_grow_go_on),
-		EACH(growth_leaves_room_for_others),
-		EACH(old_rings_and_new_go_back),
-		EACH(lies_about_rings_end_the_attachment),
+		RIG_BOTH(bulk_grows_both_rings_in_two_steps),
+		RIG_BOTH(small_messages_leave_rings_small),
+		RIG_BOTH(a_wanted_size_is_the_most),
+		RIG_BOTH(who_sends_to_a_peer_that_does_not_read_grows_too),
+		RIG_BOTH(who_waits_for_room_is_told_of_a_larger_ring),
+		RIG_BOTH(rx_want_is_answered),
+		RIG_BOTH(streams_that_cannot_grow_go_on),
+		RIG_BOTH(growth_leaves_room_for_others),
+		RIG_BOTH(old_rings_and_new_go_back),
+		RIG_BOTH(lies_about_rings_end_the_attachment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

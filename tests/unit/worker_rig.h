@@ -587,4 +587,25 @@ static inline uint32_t rig_connect(struct rig *r, uint32_t slot, uint16_t port)
 	return (uint32_t)accepted;
 }
 
+/* Moves the bytes of host 0's slot @a, which seeds them, to host 1's @b, up to offset @to. */
+static inline void rig_transfer(struct rig *r, uint32_t a, uint32_t b, uint64_t to)
+{
+	rig_until(r, ({
+			  (void)app_write(&r->host[0], a, a, to);
+			  app_read(&r->host[1], b, a) == to;
+		  }));
+}
+
+/* A rig of its own for a test, whose @state says whether it is for epoll; host 1 listens at 80. */
+static inline struct rig *rig_of(void **state)
+{
+	struct rig *r = rig_new(*state ? IO_EPOLL : IO_URING, 50);
+
+	assert_int_equal(app_listen(r, 1, 80, 64), 0);
+	return r;
+}
+
+/* A test, with io_uring and with epoll. */
+#define RIG_BOTH(test) cmocka_unit_test(test), { #test "_epoll", test, NULL, NULL, &(int){ 1 } }
+
 #endif /* NCD_WORKER_RIG_H */
