@@ -212,7 +212,8 @@ static void ports_gone(struct worker *w)
 uint32_t ports_reclaim(struct worker *w)
 {
 	struct flow **at = &w->reclaim;
-	uint32_t did = ports_retire(w) + ports_pass(w) + ports_take(w) + ports_left(w);
+	uint32_t did = offers_late(w) + ports_retire(w) + ports_pass(w) + ports_take(w) +
+		       ports_left(w);
 
 	for (uint32_t nr = 0; *at && nr < RECLAIM_A_TURN; nr++) {
 		struct flow *f = *at;

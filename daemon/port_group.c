@@ -5,9 +5,13 @@
  * They are a group because each has shown the same title (ncd/ctl_proto.h), as processes that
  * forked from the one that made the listening socket, or because all have SO_REUSEPORT and one
  * user. With kernel sockets the former would share one queue; here each has its own, in its own
- * region. So a stream goes to a member that waits, else to one that has waited before, and what is
- * in the queue of a member that is busy, or goes, is moved to one that waits (port_pass.c). One
- * that never waits, as the parent of such processes, gets nothing while others do.
+ * region. So a stream goes to a member that waits with an empty queue. While there is none, all go
+ * to the queue of one that has waited before: of whoever waits or looks first then, be it that one
+ * or not, the oldest is (port_pass.c). One that never waits, as the parent of such processes, gets
+ * nothing while others do.
+ *
+ * Who was given a stream because it waited may have woken for something else, and be busy with it,
+ * or be stopped: what it does not take at once is for others that wait.
  *
  * The members are a ring; the engine knows one of them.
  */
@@ -15,7 +19,8 @@
 
 #include "port_state.h"
 
-#define SHARE_AT_ONCE 16u /* streams moved for one question; who still waits asks again */
+#define SHARE_AT_ONCE 16u      /* streams moved for one question; who still waits asks again */
+#define OFFER_NS      2000000u /* in which who waits takes a stream, if it runs */
 
 static bool group_alone(const struct listener *l)
 {
@@ -40,6 +45,20 @@ static uint32_t queued(struct listener *l)
 	return nr < 0 ? 0 : (uint32_t)nr;
 }
 
+static uint32_t head_of(const struct listener *l)
+{
+	/* Relaxed: whether it moves. */
+	return atomic_load_explicit(&l->accept.shm->head, memory_order_relaxed);
+}
+
+/* It has left a stream where it was for too long, and has not looked since. */
+static bool late(struct listener *l)
+{
+	if (l->late && head_of(l) != l->late_head)
+		l->late = false;
+	return l->late;
+}
+
 /* A thread of its application sleeps until a stream comes. */
 static bool waits(struct listener *l)
 {
@@ -53,9 +72,7 @@ static bool waits(struct listener *l)
 /* It has waited for streams before, or accepted one. */
 static bool active(struct listener *l)
 {
-	/* Relaxed: it stays true. */
-	if (!l->active &&
-	    (l->pollfd || atomic_load_explicit(&l->accept.shm->head, memory_order_relaxed) != 0))
+	if (!l->active && (l->pollfd || head_of(l) != 0))
 		l->active = true;
 	return l->active;
 }
@@ -110,6 +127,27 @@ int group_join(struct worker *w, struct listener *l)
 	return 0;
 }
 
+static void offer_end(struct worker *w, struct listener **at)
+{
+	struct listener *l = *at;
+
+	*at = l->offer_next;
+	if (w->offers_end == &l->offer_next)
+		w->offers_end = at;
+	l->offered = false;
+}
+
+static void offer_forget(struct worker *w, struct listener *l)
+{
+	struct listener **at = &w->offers;
+
+	if (!l->offered)
+		return;
+	while (*at != l)
+		at = &(*at)->offer_next;
+	offer_end(w, at);
+}
+
 struct listener *group_leave(struct worker *w, struct listener *l)
 {
 	struct listener *next = l->group_next;
@@ -122,6 +160,7 @@ struct listener *group_leave(struct worker *w, struct listener *l)
 			assert(ret == 0); /* in the place that was just given back */
 		}
 	}
+	offer_forget(w, l);
 	next->group_prev = l->group_prev;
 	l->group_prev->group_next = next;
 	l->group_next = l->group_prev = l;
@@ -129,14 +168,26 @@ struct listener *group_leave(struct worker *w, struct listener *l)
 	return next == l ? NULL : next;
 }
 
-/* 3: waits, with an empty queue; 2: waits or has waited; 1: never has; 0: has no room. */
+/* 3: waits, with an empty queue; 2: waits or has waited; 1: never has, or is late; 0: no room. */
 static int rank(struct worker *w, struct listener *l)
 {
 	if (l->port->bad || l->port->removed || !listener_has_room(w, l))
 		return 0;
+	if (late(l))
+		return 1;
 	if (waits(l))
 		return queued(l) == 0 ? 3 : 2;
 	return active(l) ? 2 : 1;
+}
+
+/* Of two of one rank: for those that would share a queue, what waits is in one, in its order. */
+static bool better(struct listener *l, struct listener *than)
+{
+	uint32_t nr = queued(l), than_nr = queued(than);
+
+	if (l->title != 0 && l->title == than->title && nr != than_nr)
+		return nr > than_nr;
+	return l->served < than->served;
 }
 
 struct listener *group_pick(struct worker *w, struct listener *member)
@@ -149,7 +200,7 @@ struct listener *group_pick(struct worker *w, struct listener *member)
 	do {
 		int r = rank(w, l);
 
-		if (r > best_rank || (r == best_rank && l->served < best->served)) {
+		if (r > best_rank || (r == best_rank && better(l, best))) {
 			best = l;
 			best_rank = r;
 		}
@@ -172,18 +223,22 @@ static struct listener *one_idle(struct worker *w, struct listener *member)
 	return best;
 }
 
-/* The one that has most in its queue beside what it is just being woken for; or NULL. */
+/* The one in whose queue the oldest stream is, beside what one is just being woken for; or NULL. */
 static struct listener *one_behind(struct listener *member)
 {
 	struct listener *l = member, *best = NULL;
-	uint32_t most = 0;
+	uint64_t oldest = UINT64_MAX;
 
 	do {
 		uint32_t nr = queued(l);
 
-		if (nr > most && (nr > 1 || !waits(l))) {
-			best = l;
-			most = nr;
+		if (nr > 1 || (nr == 1 && (late(l) || !waits(l)))) {
+			uint64_t arrived = listener_oldest(l);
+
+			if (!best || arrived < oldest) {
+				best = l;
+				oldest = arrived;
+			}
 		}
 		l = l->group_next;
 	} while (l != member);
@@ -241,6 +296,7 @@ void group_share(struct worker *w, struct listener *l)
 	struct listener *from;
 
 	l->active = true;
+	l->late = false;
 	if (group_alone(l)) {
 		elsewhere_clear(w, l);
 	} else if (queued(l) > 0) {
@@ -254,10 +310,64 @@ void group_share(struct worker *w, struct listener *l)
 	}
 }
 
+/* ---- what was given to who waits, and is not taken ---- */
+
+static bool others_active(struct listener *l)
+{
+	for (struct listener *m = l->group_next; m != l; m = m->group_next)
+		if (active(m))
+			return true;
+	return false;
+}
+
+static void offer_begin(struct worker *w, struct listener *l)
+{
+	if (l->offered || !others_active(l))
+		return;
+	l->offered = true;
+	l->offer_ns = w->now_ns + OFFER_NS;
+	l->offer_head = head_of(l);
+	l->offer_next = NULL;
+	*w->offers_end = l;
+	w->offers_end = &l->offer_next;
+}
+
+uint64_t offers_deadline(const struct worker *w)
+{
+	return w->offers ? w->offers->offer_ns : UINT64_MAX;
+}
+
+uint32_t offers_late(struct worker *w)
+{
+	struct listener *l;
+	uint32_t did = 0;
+
+	while ((l = w->offers) && l->offer_ns <= w->now_ns) {
+		offer_end(w, &w->offers);
+		if (queued(l) == 0)
+			continue;
+		if (head_of(l) != l->offer_head) { /* it runs, and has another by now */
+			offer_begin(w, l);
+			continue;
+		}
+		l->late = true;
+		l->late_head = head_of(l);
+		group_mark(w, l, elsewhere_set);
+		/* SHARE, daemon end. */
+		group_even(w, l);
+		did++;
+	}
+	return did;
+}
+
 void group_pushed(struct worker *w, struct listener *l)
 {
-	if (group_alone(l) || (queued(l) == 1 && waits(l)))
+	if (group_alone(l))
 		return;
+	if (queued(l) == 1 && waits(l) && !late(l)) {
+		offer_begin(w, l);
+		return;
+	}
 	group_mark(w, l, elsewhere_set);
 	/* SHARE, daemon end: one that began to wait before it could see that is seen here. */
 	group_even(w, l);

@@ -100,6 +100,8 @@ void listener_push(struct worker *w, struct listener *l, struct flow *f)
 	f->listener = l->number;
 	f->flags |= FLOW_ACCEPT;
 	f->accept_at = l->accept.own;
+	if (!f->arrived)
+		f->arrived = ++w->arrivals;
 	if (ring_push(&l->accept, f->slot) < 0) {
 		/* There was room a moment ago: the application has moved its index back. */
 		port_bad(w, l->port, "accept queue's head is impossible");

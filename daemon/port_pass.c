@@ -28,8 +28,8 @@ static bool untouched(const struct flow *f)
 	       !f->cookie && f->tx_tail == 0 && f->rx_head == 0;
 }
 
-/* The stream at @index of the queue, taken out of it; or NULL: it is the application's. */
-static struct flow *queue_claim(struct listener *l, uint32_t index)
+/* The stream at @index of the queue; or NULL: it is the application's. */
+static struct flow *queue_look(const struct listener *l, uint32_t index)
 {
 	struct port *p = l->port;
 	/* Relaxed: our own word, unless the application took it, or lies. */
@@ -37,10 +37,29 @@ static struct flow *queue_claim(struct listener *l, uint32_t index)
 					     memory_order_relaxed);
 	struct flow *f = word < p->layout.slots ? p->slot[word].flow : NULL;
 
-	if (!f || f->listener != l->number || !(f->flags & FLOW_ACCEPT) || f->accept_at != index ||
-	    !untouched(f))
-		return NULL;
-	if (ring_claim(&l->accept, index) != word)
+	return f && f->listener == l->number && f->flags & FLOW_ACCEPT && f->accept_at == index &&
+			       untouched(f)
+		       ? f
+		       : NULL;
+}
+
+uint64_t listener_oldest(struct listener *l)
+{
+	for (int nr = listener_waiting(l); nr > 0; nr--) {
+		struct flow *f = queue_look(l, l->accept.own - (uint32_t)nr);
+
+		if (f)
+			return f->arrived;
+	}
+	return UINT64_MAX;
+}
+
+/* The same, taken out of the queue. */
+static struct flow *queue_claim(struct listener *l, uint32_t index)
+{
+	struct flow *f = queue_look(l, index);
+
+	if (!f || ring_claim(&l->accept, index) != f->slot)
 		return NULL;
 	f->flags &= ~FLOW_ACCEPT;
 	flow_detach(f);

@@ -95,6 +95,7 @@ struct flow {
 	uint64_t until_ns;     /* and how long */
 	uint32_t listener;
 	uint32_t accept_at;
+	uint64_t arrived;    /* number of its first accept queue entry, in the order of arrival */
 	uint64_t cookie;     /* shared: of its descriptor; 0: it is not */
 	struct moved *moved; /* slots that it has left, by flow_next */
 };
@@ -136,6 +137,14 @@ struct listener {
 	uint64_t group;       /* number of its group */
 	uint64_t served;      /* worker.served when it last got a stream */
 	struct listener *group_next, *group_prev; /* itself, if it is alone */
+	/* In worker.offers: it was given a stream because it waited. When, and where the head of
+	 * the queue was then. */
+	bool offered;
+	uint32_t offer_head;
+	uint64_t offer_ns;
+	struct listener *offer_next;
+	bool late;          /* it did not take it, nor has looked at its queue since */
+	uint32_t late_head;
 	struct listener *dirty_next;
 };
 
@@ -291,6 +300,9 @@ struct listener *group_leave(struct worker *w, struct listener *l);
 struct listener *group_pick(struct worker *w, struct listener *member);
 /* Streams were put in the queue of @l, this turn. */
 void group_pushed(struct worker *w, struct listener *l);
+/* What was given to members that waited, and is not taken, goes to others. */
+uint32_t offers_late(struct worker *w);
+uint64_t offers_deadline(const struct worker *w);
 /* SQ_SHARE. */
 void group_share(struct worker *w, struct listener *l);
 
@@ -311,6 +323,8 @@ void flow_moved_end(struct worker *w, struct flow *f);
 uint32_t ports_left(struct worker *w);
 
 /* port_pass.c: accept queues of one group */
+/* Number of the stream that has been longest in the queue of @l; UINT64_MAX: there is none. */
+uint64_t listener_oldest(struct listener *l);
 /* The oldest stream in the queue of @from goes to @to, perhaps later. False: there is none. */
 bool listener_pass(struct worker *w, struct listener *from, struct listener *to);
 /* @l has left its group, of which @member is one: its queue goes to them. */

@@ -104,6 +104,7 @@ static int worker_set_up(struct worker *w)
 	w->trim_ns = w->warm_ns = UINT64_MAX;
 	w->passing_end = &w->passing;
 	w->held_end = &w->held;
+	w->offers_end = &w->offers;
 	if (w->cfg.stats) {
 		w->cfg.stats->cpu = (uint32_t)w->cfg.cpu;
 		(void)snprintf(w->cfg.stats->backend, sizeof(w->cfg.stats->backend), "%s",

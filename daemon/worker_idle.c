@@ -38,6 +38,9 @@ static uint64_t sleep_ns(const struct worker *w)
 	at = held_deadline(w);
 	if (deadline > at)
 		deadline = at;
+	at = offers_deadline(w);
+	if (deadline > at)
+		deadline = at;
 	if (deadline > w->trim_ns)
 		deadline = w->trim_ns;
 	if (deadline > w->warm_ns)

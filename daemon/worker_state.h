@@ -85,6 +85,8 @@ struct worker {
 	struct flow *retire;   /* with old rings, perhaps still lent */
 	struct flow *passing, **passing_end; /* on the way to another accept queue */
 	struct flow *held, **held_end;     /* until somebody listens there */
+	struct listener *offers, **offers_end; /* given streams because they waited */
+	uint64_t arrivals;                     /* streams that were put in accept queues */
 	uint64_t served;       /* streams given to groups */
 	uint64_t groups;       /* made so far */
 	struct flow *touched;  /* statistics to be written */

@@ -179,6 +179,7 @@ int sock_fetch(struct nc_sock *s, struct lock *held)
 {
 	int ret = 0;
 
+	lock_held_begin(); /* a handler does not close it */
 	/* CLOSING, sleeper's end: counted, the socket stays what it is while no lock is held. */
 	atomic_fetch_add_explicit(&s->sleepers, 1, memory_order_seq_cst);
 	lock_release(held);
@@ -199,6 +200,7 @@ int sock_fetch(struct nc_sock *s, struct lock *held)
 		ret = -EBADF;
 	/* CLOSING, sleeper's end. */
 	atomic_fetch_sub_explicit(&s->sleepers, 1, memory_order_seq_cst);
+	lock_held_end(); /* @held is */
 	return ret;
 }
 

@@ -9,19 +9,36 @@
 
 #include "sock.h"
 
+/* What this thread sleeps for. A handler that closes it leaves NULL, and has counted us out. */
+static _Thread_local _Atomic(struct nc_sock *) asleep __attribute__((tls_model("initial-exec")));
+
+static bool is_asleep(const struct nc_sock *s)
+{
+	/* Relaxed: of this thread. */
+	return atomic_load_explicit(&asleep, memory_order_relaxed) == s;
+}
+
 /* Sleeps on *seq, which a closer leaves alone while we are counted. @held is free meanwhile. */
 static int sleep_counted(struct nc_sock *s, struct lock *held, _Atomic uint32_t *seq,
 			 uint32_t value, uint64_t until_ns)
 {
+	/* Relaxed, both: of this thread. A handler's sleep is within another. */
+	struct nc_sock *outer = atomic_exchange_explicit(&asleep, s, memory_order_relaxed);
+	struct attachment *att = s->att;
 	int ret = 0;
 
 	/* CLOSING, sleeper's end: before the lock is free, so that the closer counts us. */
 	atomic_fetch_add_explicit(&s->sleepers, 1, memory_order_seq_cst);
 	lock_release(held);
 	/* CLOSING, sleeper's end; DEAD, looking end. */
-	if (!atomic_load_explicit(&s->closing, memory_order_seq_cst) && !attachment_dead(s->att))
+	if (is_asleep(s) && !atomic_load_explicit(&s->closing, memory_order_seq_cst) &&
+	    !attachment_dead(att))
 		ret = futex_wait_shared(seq, value, until_ns);
 	lock_take(held);
+	if (!is_asleep(s)) /* no socket of ours any more: it has been closed */
+		return -EBADF;
+	/* Relaxed: as above. */
+	atomic_store_explicit(&asleep, outer, memory_order_relaxed);
 	/* CLOSING, sleeper's end. */
 	if (atomic_load_explicit(&s->closing, memory_order_seq_cst))
 		ret = -EBADF;
@@ -69,6 +86,14 @@ void sock_wake_sleepers(struct nc_sock *s)
 	/* Relaxed: set by a call that has returned before, or nobody sleeps yet. */
 	_Atomic uint32_t *seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
 
+	if (is_asleep(s)) {
+		/* Relaxed: of this thread. */
+		atomic_store_explicit(&asleep, NULL, memory_order_relaxed);
+		/* NOTIFY, as the daemon's end: moved, so that we do not go back to sleep. */
+		atomic_fetch_add_explicit(seq, 1, memory_order_release);
+		/* CLOSING, sleeper's end. */
+		atomic_fetch_sub_explicit(&s->sleepers, 1, memory_order_seq_cst);
+	}
 	/*
 	 * The word is the daemon's, so it is not moved: a thread that looked before we set
 	 * `closing` and is not asleep yet is woken in a later round.

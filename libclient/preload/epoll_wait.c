@@ -257,8 +257,10 @@ static int set_wait(struct set *set, struct sleep *s, struct epoll_event *events
 			n = take(set, cq, s->epfd, events, max, never_sleeps(s));
 			pass_on(set, cq);
 		}
-		if (n != 0 || over || (cq && never_sleeps(s)))
+		if (n != 0 || over || (cq && never_sleeps(s))) {
+			listeners_tell(&l, listener_ask);
 			return n;
+		}
 		sleep_begin(s);
 		listeners_tell(&l, listener_wait_begin);
 		n = (cq && !cq_dead(cq) ? sleep_once : sleep_bare)(set, cq, s, again, events, max,

@@ -197,10 +197,18 @@ static void file_put(struct file *f)
 	table_release(&old);
 }
 
+static void file_end_later(struct lock_later *l)
+{
+	file_end((struct file *)(void *)((char *)l - offsetof(struct file, later)));
+}
+
 void file_end(struct file *f)
 {
 	int nc;
 
+	f->later.run = file_end_later;
+	if (lock_put_off(&f->later))
+		return; /* we are in a handler */
 	if (file_pending(f))
 		pending_drop(f);
 	nc = file_nc(f);
@@ -336,7 +344,8 @@ static void fork_child(void)
 	struct lock none = { 0 };
 	int dead[2];
 
-	self.lock = none;
+	lock_forget_later();
+	lock_release(&self.lock);
 	/* Relaxed: this is the only thread. */
 	atomic_store_explicit(&self.owner, getpid(), memory_order_relaxed);
 	if (real()->socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, dead) < 0)

@@ -95,6 +95,7 @@ struct file {
 	struct file_option *option; /* oldest first */
 	struct file_watch *watch;
 	struct file *next_free; /* table lock */
+	struct lock_later later; /* its end, put off */
 };
 
 /* Process-wide, as descriptors are. */
@@ -160,7 +161,8 @@ static inline ssize_t file_result(const struct file *f, ssize_t ret)
 		return -1;
 	}
 	if (ret == -EBADF && file_kind(f) != FILE_VIRTUAL) {
-		errno = EAGAIN; /* as above: it is the kernel's now */
+		/* Closed meanwhile; or as above: it is the kernel's now. */
+		errno = file_kind(f) == FILE_FREE ? EBADF : EAGAIN;
 		return -1;
 	}
 	/* A connection of the parent, in a forked child. */

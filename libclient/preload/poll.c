@@ -207,8 +207,7 @@ static int polls_wait(struct polls *p)
 		if (!sleeps && p->virtuals == p->nfds)
 			return ready;
 		kernel_fill(p, sleeps);
-		if (sleeps)
-			listeners_tell(p, listener_wait_begin);
+		listeners_tell(p, sleeps ? listener_wait_begin : listener_ask);
 		ret = real()->ppoll(p->all, p->nfds + p->seconds, left(p, sleeps, &ts), p->mask);
 		if (sleeps) {
 			int err = errno;

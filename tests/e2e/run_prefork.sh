@@ -158,37 +158,44 @@ case_run_nginx_upgrade() { # quick
 	expect 5 empty there
 }
 
-# Threads at an epoll in several children.
+# Threads at an epoll in several children; and children that accept one by one, which a handler tells
+# to end: it closes the socket, wherever the child is.
 case_run_apache() {
 	needs apache2
 	needs python3
-	local server
+	local server mpm i
 	both
 	mkdir "$dir/www"
 	printf "what Apache serves" >"$dir/www/file"
-	cat >"$dir/apache.conf" <<-C
-		ServerRoot /usr/lib/apache2
-		LoadModule mpm_event_module modules/mod_mpm_event.so
-		LoadModule authz_core_module modules/mod_authz_core.so
-		ServerName test
-		DefaultRuntimeDir $dir
-		PidFile $dir/apache.pid
-		Listen ${address[there]}:8020
-		DocumentRoot $dir/www
-		ErrorLog $dir/apache.log
-		User #$([ "$(id -u)" -ne 0 ] && id -u || echo 33)
-		Group #$([ "$(id -u)" -ne 0 ] && id -g || echo 33)
-	C
-	# It ends its process group, which is not to be ours.
-	background there server setsid "${ncd_run[@]}" apache2 -f "$dir/apache.conf" -DFOREGROUND
-	server=$job
-	expect 10 tcp_listens there 8020
-	both_kinds 8020 2 8 "what Apache serves"
-	pause .5
-	kill -USR1 "$server" # reads its configuration, and has new children
-	both_well
-	gone_or_zombie "$server" && fail "Apache has ended"
-	end_job "$server"
+	for mpm in event prefork; do
+		cat >"$dir/apache.conf" <<-C
+			ServerRoot /usr/lib/apache2
+			LoadModule mpm_${mpm}_module modules/mod_mpm_$mpm.so
+			LoadModule authz_core_module modules/mod_authz_core.so
+			ServerName test
+			DefaultRuntimeDir $dir
+			PidFile $dir/apache.pid
+			Listen ${address[there]}:8020
+			DocumentRoot $dir/www
+			ErrorLog $dir/apache.log
+			User #$([ "$(id -u)" -ne 0 ] && id -u || echo 33)
+			Group #$([ "$(id -u)" -ne 0 ] && id -g || echo 33)
+		C
+		: >"$dir/apache.log"
+		# It ends its process group, which is not to be ours.
+		background there server setsid "${ncd_run[@]}" apache2 -f "$dir/apache.conf" -DFOREGROUND
+		server=$job
+		expect 10 said apache 'resuming normal operations' 1
+		both_kinds 8020 3 8 "what Apache serves"
+		for i in 1 2 3; do
+			pause .5
+			kill -USR1 "$server" # reads its configuration, and has new children
+			expect 10 said apache 'resuming normal operations' $((i + 1))
+		done
+		both_well
+		gone_or_zombie "$server" && fail "Apache ($mpm) has ended"
+		end_job "$server"
+	done
 	expect 5 empty there
 }
 

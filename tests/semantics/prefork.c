@@ -276,6 +276,138 @@ static void prefork_busy_child_is_killed(void)
 	child_ended(child);
 }
 
+/* Sees a client, and is busy with something else. */
+static pid_t child_that_only_polls(int l)
+{
+	struct pollfd p = { .fd = l, .events = POLLIN };
+	pid_t child = fork();
+
+	if (child != 0)
+		return child;
+	(void)poll(&p, 1, -1);
+	for (;;)
+		(void)pause();
+}
+
+static void prefork_busy_beside_an_idle_one(void)
+{
+	uint16_t port;
+	int l = listener_open(&port);
+	pid_t busy = child_that_only_polls(l), idle = child_of(l, 6, serves_one);
+
+	fact("served %d", served(port, 6));
+	child_ended(idle);
+	child_killed(busy);
+}
+
+static void prefork_who_has_polled_is_killed(void)
+{
+	uint16_t port;
+	int l = listener_open(&port), c[3], got = 0;
+	pid_t busy = child_that_only_polls(l), child;
+
+	for (int i = 0; i < 3; i++)
+		c[i] = client_open(port);
+	child_killed(busy);
+	child = child_of(l, 3, serves_one);
+	for (int i = 0; i < 3; i++)
+		got += recv(c[i], &(char){ 0 }, 1, 0) == 1;
+	fact("served %d", got);
+	child_ended(child);
+}
+
+/* A child that says on @to what each client sends first; a client it has to wait for keeps it. */
+static pid_t child_that_tells(int l, int to)
+{
+	pid_t child = fork();
+
+	if (child != 0)
+		return child;
+	for (;;) {
+		int s = accept(l, NULL, NULL);
+		char c;
+
+		if (send(s, "a", 1, 0) != 1 || recv(s, &c, 1, 0) != 1 || write(to, &c, 1) != 1)
+			_exit(1);
+		(void)close(s);
+	}
+}
+
+/* Clients come while all are busy: in which order are they served by who is free first? */
+static void prefork_order_of_arrival(void)
+{
+	char told[10] = "", a;
+	pid_t child[3];
+	uint16_t port;
+	int l = listener_open(&port), first[3], later[8], pipe_fd[2];
+
+	CALL(pipe(pipe_fd));
+	for (int i = 0; i < 3; i++) {
+		child[i] = child_that_tells(l, pipe_fd[1]);
+		first[i] = client_open(port);
+		CALL(recv(first[i], &a, 1, 0)); /* it has been accepted */
+	}
+	for (int i = 0; i < 8; i++) {
+		later[i] = client_open(port);
+		(void)send(later[i], &"12345678"[i], 1, 0);
+	}
+	(void)send(first[1], "0", 1, 0);
+	for (int i = 0; i < 9; i++)
+		(void)!read(pipe_fd[0], &told[i], 1);
+	fact("told %s", told);
+	for (int i = 0; i < 3; i++)
+		child_killed(child[i]);
+}
+
+static bool serves_by_epoll(int ep, int l)
+{
+	struct epoll_event e;
+	int s;
+
+	if (epoll_wait(ep, &e, 1, WAIT_MS) != 1)
+		return false;
+	s = accept4(l, NULL, NULL, SOCK_NONBLOCK);
+	return s < 0 ? errno == EAGAIN : serve(s); /* another was faster */
+}
+
+static pid_t child_with_an_epoll(int l)
+{
+	pid_t child = fork();
+	struct epoll_event e = { .events = EPOLLIN };
+	int ep;
+
+	if (child != 0)
+		return child;
+	ep = epoll_create1(0);
+	if (epoll_ctl(ep, EPOLL_CTL_ADD, l, &e) < 0)
+		_exit(2);
+	while (serves_by_epoll(ep, l))
+		;
+	_exit(1);
+}
+
+static void prefork_epolls_of_several_children(void)
+{
+	uint16_t port;
+	int l = listener_open(&port), got = 0, c[4];
+	pid_t child[3];
+
+	set_nonblocking(l, true);
+	for (int i = 0; i < 3; i++)
+		child[i] = child_with_an_epoll(l);
+	for (int i = 0; i < 40; i++) {
+		for (int k = 0; k < 4; k++)
+			c[k] = client_open(port);
+		for (int k = 0; k < 4; k++) {
+			got += recv(c[k], &(char){ 0 }, 1, 0) == 1;
+			(void)close(c[k]);
+		}
+	}
+	fact("served %d", got);
+	for (int i = 0; i < 3; i++)
+		child_killed(child[i]);
+}
+
 const struct sem_case cases_prefork[] = {
 	CASE(prefork_many_clients_of_two_children),
 	CASE(prefork_parent_closes_its_listener),
@@ -288,5 +420,9 @@ const struct sem_case cases_prefork[] = {
 	CASE(prefork_grandchild_accepts),
 	CASE(prefork_parent_accepts_when_the_child_has_gone),
 	CASE(prefork_busy_child_is_killed),
+	CASE(prefork_busy_beside_an_idle_one),
+	CASE(prefork_who_has_polled_is_killed),
+	CASE(prefork_order_of_arrival),
+	CASE(prefork_epolls_of_several_children),
 	CASES_END,
 };

@@ -225,6 +225,59 @@ static void the_queue_of_a_busy_one_goes_to_one_that_waits(void **state)
 	finish(g, 2, g->child[1], slot[1]);
 }
 
+static void who_asks_first_has_the_oldest(void **state)
+{
+	struct group *g = *state;
+	uint32_t slot[7], turn[] = { 0, 1, 1, 0, 1, 0 };
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(listen_as(g, g->child[i], TITLE, 16), 0);
+		begin_to_wait(g->child[i]);
+		open_and_send(g, 1);
+		finish(g, 1, g->child[i], accept_and_read(g, g->child[i], 1));
+		stop_waiting(g->child[i]);
+	}
+	for (uint32_t i = 1; i <= 6; i++)
+		open_and_send(g, i);
+	for (uint32_t i = 1; i <= 6; i++) {
+		struct rig_host *h = g->child[turn[i - 1]];
+
+		begin_to_wait(h);
+		slot[i] = accept_and_read(g, h, i);
+		stop_waiting(h);
+	}
+	for (uint32_t i = 1; i <= 6; i++)
+		finish(g, i, g->child[turn[i - 1]], slot[i]);
+}
+
+/* Both wait; who is given a stream is stopped, or busy with something else. */
+static void what_is_not_taken_goes_to_another_that_waits(void **state)
+{
+	struct group *g = *state;
+	struct rig_host *late, *other;
+	uint32_t tail;
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(listen_as(g, g->child[i], TITLE, 16), 0);
+		begin_to_wait(g->child[i]);
+	}
+	open_and_send(g, 1);
+	late = g->child[atomic_load(&g->child[1]->accept.shm->tail) != 0];
+	other = g->child[late == g->child[0]];
+	finish(g, 1, other, accept_and_read(g, other, 1));
+	/* No more for it, until it looks. */
+	tail = atomic_load(&late->accept.shm->tail);
+	for (uint32_t i = 2; i <= 4; i++) {
+		open_and_send(g, i);
+		finish(g, i, other, accept_and_read(g, other, i));
+	}
+	assert_int_equal(atomic_load(&late->accept.shm->tail), tail);
+	assert_int_equal(app_accept(late), -EAGAIN);
+	stop_waiting(other);
+	open_and_send(g, 5);
+	finish(g, 5, late, accept_and_read(g, late, 5));
+}
+
 static void what_is_accepted_is_not_taken_away(void **state)
 {
 	struct group *g = *state;
@@ -540,6 +593,8 @@ int main(void)
 		T(what_came_before_the_first_child_waits_for_it),
 		T(who_waits_gets_it_and_the_parent_nothing),
 		T(the_queue_of_a_busy_one_goes_to_one_that_waits),
+		T(who_asks_first_has_the_oldest),
+		T(what_is_not_taken_goes_to_another_that_waits),
 		T(what_is_accepted_is_not_taken_away),
 		T(what_its_application_has_touched_is_not_taken_away),
 		T(the_queue_of_a_dead_one_goes_to_another),
