@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "file.h"
+#include "pending.h"
 
 static inline void rights_each(struct msghdr *msg, void (*visit)(int fd))
 {
@@ -33,10 +34,15 @@ static inline void rights_each(struct msghdr *msg, void (*visit)(int fd))
 	}
 }
 
+/* Whoever gets one that is still being connected could not learn which way it went. */
 static inline void rights_send(int fd)
 {
 	struct file *f = file_virtual(fd);
 
+	if (f && file_pending(f)) {
+		pending_await(f);
+		f = file_virtual(fd);
+	}
 	if (f)
 		file_send(f, fd);
 }

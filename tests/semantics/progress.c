@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sem.h"
@@ -290,6 +292,86 @@ static void progress_refused_by_all(void)
 	fact_ready(p.fd);
 }
 
+/* The message of @fd alone, over @over. */
+static ssize_t pass(int over, int *fd, ssize_t (*call)(int, struct msghdr *))
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
+				.cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS } };
+	char byte = 'd';
+	struct iovec v = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &v,
+			    .msg_iovlen = 1,
+			    .msg_control = &control,
+			    .msg_controllen = sizeof(control) };
+	ssize_t n;
+
+	memcpy(CMSG_DATA(&control.head), fd, sizeof(int));
+	n = call(over, &m);
+	memcpy(fd, CMSG_DATA(&control.head), sizeof(int));
+	return n;
+}
+
+static ssize_t pass_there(int over, struct msghdr *m)
+{
+	return sendmsg(over, m, 0);
+}
+
+static ssize_t pass_here(int over, struct msghdr *m)
+{
+	return recvmsg(over, m, 0);
+}
+
+static void child_goes_on(int over, const struct sockaddr_in *to)
+{
+	struct sockaddr_in peer = { 0 };
+	socklen_t len = sizeof(peer);
+	int fd = -1;
+	char go;
+
+	(void)pass(over, &fd, pass_here);
+	(void)!read(over, &go, 1);
+	wait_for(fd, POLLOUT);
+	CALL(option(fd, SOL_SOCKET, SO_ERROR));
+	CALL(getpeername(fd, (struct sockaddr *)&peer, &len));
+	fact("family %d, the peer's %d", peer.sin_family, peer.sin_port == to->sin_port);
+	CALL(send(fd, "child", 5, 0));
+	(void)fflush(stdout);
+	_exit(0);
+}
+
+/* dante's danted: one process connects, another goes on. */
+static void progress_passed_to_a_child(void)
+{
+	struct sockaddr_in to;
+	struct pair p = pair_listening(&to);
+	int u[2], fd = p.fd;
+	char buf[16];
+	ssize_t n;
+	pid_t child;
+
+	(void)!socketpair(AF_UNIX, SOCK_STREAM, 0, u);
+	(void)fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		(void)close(p.fd);
+		child_goes_on(u[1], &to);
+	}
+	set_nonblocking(p.fd, true);
+	CALL(begin(p.fd, &to));
+	CALL(pass(u[0], &fd, pass_there));
+	(void)fflush(stdout);
+	(void)close(p.fd);
+	(void)!write(u[0], "", 1); /* what it says comes behind what we have said */
+	(void)waitpid(child, NULL, 0);
+	CALL(far_accept(&p));
+	n = far_recv(&p, buf, sizeof(buf));
+	fact_bytes("there", n, buf);
+}
+
 #define MANY 60
 
 /* As a load generator does. */
@@ -335,6 +417,7 @@ const struct sem_case cases_progress[] = {
 	FAR_CASE(progress_made_blocking),
 	FAR_CASE(progress_given_up),
 	FAR_CASE(progress_refused_by_all),
+	FAR_CASE(progress_passed_to_a_child),
 	FAR_CASE(progress_many_at_once),
 	CASES_END,
 };
