@@ -168,8 +168,10 @@ static int flags_get(struct file *f, int fd)
 	return (flags & ~O_NONBLOCK) | (file_nonblock(f) ? O_NONBLOCK : 0);
 }
 
-static void nonblock_set(struct file *f, bool nonblock)
+static void nonblock_set(struct file *f, int fd, bool nonblock)
 {
+	if (file_kind(f) == FILE_LISTENER)
+		listener_show(fd, nonblock);
 	/* Relaxed: a lone fact. */
 	atomic_store_explicit(&f->nonblock, nonblock, memory_order_relaxed);
 	if (file_kind(f) == FILE_VIRTUAL && file_nc(f) >= 0)
@@ -181,7 +183,7 @@ static int flags_set_ours(struct file *f, int fd, int flags)
 	int ret = real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 
 	if (ret == 0)
-		nonblock_set(f, (flags & O_NONBLOCK) != 0);
+		nonblock_set(f, fd, (flags & O_NONBLOCK) != 0);
 	return ret;
 }
 
@@ -268,7 +270,7 @@ static int ioctl_ours(struct file *f, int fd, unsigned long request, void *arg)
 	if (request == FIONBIO && pending_decided(f, fd, *(int *)arg != 0))
 		return real()->ioctl(fd, request, arg);
 	if (request == FIONBIO && (kind == FILE_VIRTUAL || kind == FILE_LISTENER)) {
-		nonblock_set(f, *(int *)arg != 0);
+		nonblock_set(f, fd, *(int *)arg != 0);
 		return 0;
 	}
 	if (kind != FILE_VIRTUAL || !file_virtual(fd))

@@ -265,6 +265,8 @@ int file_open_accepted(int nc, struct file *from, int flags);
 
 /* This process is about to wait at LISTENER @f, named by @fd. */
 void listener_use(struct file *f, int fd);
+/* What the program thinks of O_NONBLOCK at @fd, a listener's, for all who have it. */
+void listener_show(int fd, bool nonblock);
 /* In a forked child: its virtual one is its parent's. */
 void listener_forget(struct file *f);
 /* A KERNEL file, which listens already, becomes a LISTENER that nobody has waited at. */

@@ -22,6 +22,7 @@
 #include "real.h"
 #include "way.h"
 
+#define BLOCKS   SIGRTMAX /* with F_SETSIG: see listener_show */
 #define RETRY_NS 1000000000u /* a daemon that went away is looked for so often */
 
 union address {
@@ -66,6 +67,16 @@ static bool any_but_ipv4(int fd, const union address *local)
 	       real()->getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only;
 }
 
+/*
+ * The kernel's socket never blocks, for all processes that have it; what the programs think, so
+ * that the next one learns it, is in the signal of SIGIO, which means nothing without O_ASYNC.
+ * Before the flag itself is set.
+ */
+void listener_show(int fd, bool nonblock)
+{
+	(void)real()->fcntl(fd, F_SETSIG, nonblock ? 0 : BLOCKS);
+}
+
 /* Gives the LISTENER a virtual one. With `lock` held. */
 static int listener_attach(struct file *f, int fd)
 {
@@ -87,6 +98,7 @@ static int listener_attach(struct file *f, int fd)
 	way_say("listen", &local.sa, len, nc < 0 ? strerrordesc_np(-nc) : NULL);
 	if (nc < 0)
 		return nc;
+	listener_show(fd, file_nonblock(f));
 	/* It has flags. */
 	(void)real()->fcntl(fd, F_SETFL, real()->fcntl(fd, F_GETFL) | O_NONBLOCK);
 	pollfd = pollfd_unwatched(nc);
@@ -194,8 +206,10 @@ static void listener_retry(struct file *f, int fd)
 
 static void nonblock_learn(struct file *f, int fd)
 {
+	bool never = (real()->fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
+
 	/* Relaxed: KIND orders it. */
-	atomic_store_explicit(&f->nonblock, (real()->fcntl(fd, F_GETFL) & O_NONBLOCK) != 0,
+	atomic_store_explicit(&f->nonblock, never && real()->fcntl(fd, F_GETSIG) != BLOCKS,
 			      memory_order_relaxed);
 }
 

@@ -227,7 +227,7 @@ while True:
 	expect 5 empty there
 }
 
-# Programs that get a bound socket, by exec and in a message, and let it listen.
+# Programs that get a bound socket, by exec and in a message, and let it listen, one after the other.
 bound='
 import socket, subprocess, sys
 l = socket.socket()
@@ -237,6 +237,7 @@ import socket, sys
 via = socket.socket(fileno=int(sys.argv[1]))
 l = via if sys.argv[2] == "socket" else socket.socket(fileno=socket.recv_fds(via, 1, 1)[1][0])
 l.listen(64)
+print("listening", flush=True)
 while True:
     c, _ = l.accept()
     with c:
@@ -244,9 +245,12 @@ while True:
         c.sendall(b"served by who listens")
 """
 here, there = socket.socketpair()
-ps = [subprocess.Popen([sys.executable, "-c", serve, str(s.fileno()), what], pass_fds=[s.fileno()])
-      for s, what in ((l, "socket"), (there, "message"))]
 socket.send_fds(here, [b"x"], [l.fileno()])
+ps = []
+for s, what in ((l, "socket"), (there, "message")):
+    ps.append(subprocess.Popen([sys.executable, "-c", serve, str(s.fileno()), what],
+                               pass_fds=[s.fileno()], stdout=subprocess.PIPE))
+    ps[-1].stdout.readline()
 for p in ps: p.wait()
 '
 case_run_listen_in_children() { # quick
