@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,8 +19,7 @@
 	"  -c FILE  read FILE (default " CONFIG_DEFAULT_FILE ", which may be absent)\n" \
 	"  -t       check the file and leave\n"                                         \
 	"  -T       print the configuration as understood and leave\n"                  \
-	"  -V       print the version and leave\n"                                      \
-	"  -h       print this and leave\n"                                             \
+	"  -V, --version, -h, --help\n"                                                 \
 	"ncd stays in the foreground. See ncd(8), ncd.conf(5).\n"
 
 struct arguments {
@@ -30,10 +30,15 @@ struct arguments {
 /* True, or false after a line on stderr. */
 static bool arguments_parse(int argc, char **argv, struct arguments *ret_args)
 {
+	static const struct option longs[] = {
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
 	struct arguments a = { .file = NULL };
 	int option;
 
-	while ((option = getopt(argc, argv, "c:tTVh")) != -1) {
+	while ((option = getopt_long(argc, argv, "c:tTVh", longs, NULL)) != -1) {
 		if (option == 'c')
 			a.file = optarg;
 		else if (option == 't')

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ncclient.h"
+
 #include "cat.h"
 
 void say(const char *fmt, ...)
@@ -28,7 +30,8 @@ void say(const char *fmt, ...)
 static void usage(FILE *to)
 {
 	fputs("usage: ncd-cat [-46qv] [-s ADDRESS] [-w SECONDS] HOST PORT\n"
-	      "       ncd-cat -l [-46qv] [-s ADDRESS] [-w SECONDS] PORT\n",
+	      "       ncd-cat -l [-46qv] [-s ADDRESS] [-w SECONDS] PORT\n"
+	      "       ncd-cat -V, --version | -h, --help\n",
 	      to);
 }
 
@@ -45,11 +48,16 @@ static bool port_right(const char *port)
 
 static bool parse(int argc, char **argv, struct options *opt)
 {
+	static const struct option longs[] = {
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
 	char *end;
 	long wait_s;
 	int c;
 
-	while ((c = getopt(argc, argv, "46lqs:vw:Nh")) != -1) {
+	while ((c = getopt_long(argc, argv, "46lqs:vw:NhV", longs, NULL)) != -1) {
 		switch (c) {
 		case '4':
 			opt->family = AF_INET;
@@ -81,6 +89,9 @@ static bool parse(int argc, char **argv, struct options *opt)
 			break; /* always so; other netcats need it */
 		case 'h':
 			usage(stdout);
+			exit(EXIT_DONE);
+		case 'V':
+			printf("ncd-cat %s\n", nc_version());
 			exit(EXIT_DONE);
 		default:
 			return false;
