@@ -159,6 +159,11 @@ struct engine {
 	struct engine_counters counters;
 };
 
+static inline size_t client_count(const struct engine_config *cfg)
+{
+	return cfg->clients > 0 ? cfg->clients : 1;
+}
+
 /* sched.c: who sends next, on what. */
 
 /* @s has something to say (or may have): queues it on the channel the policy picks. */
@@ -194,6 +199,9 @@ bool channel_drain_tick(const struct engine *e, struct channel *c);
 /* @c, which is clean, is down: its streams go on as they are. */
 void channel_drain_forget(struct engine *e, const struct channel *c);
 
+/* engine_peer.c: the streams to a peer end; @unsaid: also those of which it has never heard. */
+void peer_end_streams(struct engine *e, uint32_t index, int error, bool unsaid);
+
 /* peer_load.c: are the channels to a peer too few, or too many? */
 void peer_channel_moved(struct engine *e, struct channel *c, uint64_t bytes);
 void peer_load_tick(struct engine *e);
@@ -222,7 +230,7 @@ uint64_t channel_hold(const struct engine *e, const struct channel *c, const str
 /* How far credit may go: not past a payload that is still being placed. */
 uint64_t channel_credit_cap(const struct engine *e, const struct stream *s, uint64_t limit);
 
-/* stream_app.c: pieces that both sides of a stream's life need. */
+/* stream_life.c */
 struct stream *stream_alloc(struct engine *e, uint32_t peer);
 struct stream *stream_by_id(const struct engine *e, uint32_t peer, uint64_t id);
 void stream_event(struct engine *e, struct stream *s, uint32_t events);
@@ -234,14 +242,21 @@ void stream_finish_if_done(struct engine *e, struct stream *s);
 void stream_progress(struct engine *e, struct stream *s);
 void stream_ack_disarm(struct engine *e, struct stream *s);
 void stream_ack_arm(struct engine *e, struct stream *s, uint64_t now_ns);
+/* Given up after orphan_ns from now, if nothing moves. */
+void stream_orphan_arm(struct engine *e, struct stream *s, uint64_t now_ns);
 /* RESET until RESET_ACK; the peer's id is known. */
 void stream_reset_say(struct engine *e, struct stream *s);
 /* Begins to reset. */
 void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error, uint64_t now_ns);
-/* Credit or ack have moved so far that the peer must hear of it. */
-void stream_credit_check(struct engine *e, struct stream *s, uint64_t now_ns);
+/* stream_open.c */
 /* The first rings: credit is given from here. */
 void stream_open_window(struct stream *s);
+/* The OPEN waits no longer. */
+void stream_undefer(struct engine *e, struct stream *s);
+/* stream_app.c */
+/* Credit or ack have moved so far that the peer must hear of it. */
+void stream_credit_check(struct engine *e, struct stream *s, uint64_t now_ns);
+/* stream_peer.c */
 int wire_error_to_errno(uint32_t wire_error, bool connected);
 
 #endif /* NCD_CORE_ENGINE_STATE_H */
