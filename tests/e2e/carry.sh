@@ -51,3 +51,5 @@ case_carry_off() {
 	flow_ends
 	is here channels carried_sent 0 || fail "bytes were carried"
 }
+
+run_case "$@"
