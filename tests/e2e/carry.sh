@@ -6,7 +6,7 @@
 
 two_workers() { # [LINES]
 	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
-	channels=6 both $'[scheduler]\ncarry = auto\n[workers]\ncores = 0,1\n'"${1:-}"
+	channels=6 both $'[scheduler]\ncarry = '"${carry:-auto}"$'\n[workers]\ncores = 0,1\n'"${1:-}"
 	channels=6 connected
 }
 # carried HOST NAME BYTES - channels of HOST have carried more than so many for others' streams.
@@ -44,8 +44,26 @@ case_carry_channels_cut() {
 	expect_empty 10
 	is there summary frame_errors 0 || fail "a frame was wrong"
 }
+# The sender dies while others send for it: its memory is given back, and the hosts go on.
+case_carry_application_killed() {
+	local i pid
+	two_workers
+	for i in 1 2 3; do
+		on there "$OUT/ncd-cat" -q -l $((7100 + i)) </dev/null >/dev/null 2>&1 &
+		expect 10 listens there $((7100 + i))
+		on here "$OUT/ncd-cat" -q "${address[there]}" $((7100 + i)) </dev/zero >/dev/null 2>&1 &
+		expect 60 carried here sent $((i * 3000000))
+		pid=$(ask here clients | grep -o '"clients":.*' | grep -o '"pid":[0-9]*' | head -n 1 | cut -d: -f2)
+		kill -KILL "$pid" || fail "the sender has ended by itself"
+		expect_empty 20
+	done
+	flow_begins 3000000
+	more_arrives 10000000
+	flow_ends
+	expect_empty 10
+}
 case_carry_off() {
-	two_workers $'[scheduler]\ncarry = off'
+	carry=off two_workers
 	flow_begins 3000000
 	more_arrives 100000000
 	flow_ends
