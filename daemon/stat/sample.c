@@ -16,13 +16,31 @@
 /* An entry changes its names rarely: this many tries see it whole. */
 #define ENTRY_TRIES 100
 
+/* It is no process any more, or one that has ended and waits for its parent to hear of it. */
+static bool ended(uint32_t pid)
+{
+	char path[32], state = 0;
+	FILE *f;
+
+	if (pid == 0 || (kill((pid_t)pid, 0) < 0 && errno == ESRCH))
+		return true;
+	(void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false; /* it is there, as far as is known */
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	(void)fclose(f); /* only read */
+	return state == 'Z' || state == 'X';
+}
+
 static enum health health_of(const struct stats_head *h, uint64_t now_ns)
 {
 	uint64_t beat = counter(&h->heartbeat_ns);
 
 	if (strcmp(h->state, "stopped") == 0)
 		return HEALTH_STOPPED;
-	if (h->pid == 0 || (kill((pid_t)h->pid, 0) < 0 && errno == ESRCH))
+	if (ended(h->pid))
 		return HEALTH_DEAD;
 	return now_ns > beat && now_ns - beat > HANGING_NS ? HEALTH_HANGING : HEALTH_RUNNING;
 }

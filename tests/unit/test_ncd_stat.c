@@ -349,8 +349,12 @@ static void a_dead_daemon_is_called_dead(void **state)
 	if (pid == 0)
 		_exit(0);
 	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	f->page.head.pid = (uint32_t)pid;
+	/* It has ended, and its parent has not asked. */
+	assert_int_equal(waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
+	shows(f, "", 3);
+	assert_says(f, "DEAD");
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	shows(f, "", 3);
 	assert_says(f, "DEAD");
 	shows(f, "channels", 3);
