@@ -35,6 +35,13 @@ move() {
 	expect 60 said client ready 1
 	expect 60 said server ready 1
 }
+# The two end.
+moved() {
+	kill -TERM $server $client
+	wait $server $client
+	expect 10 empty here
+	expect 10 empty there
+}
 # pages [LINES] - of the config.
 pages() {
 	local server client round
@@ -48,10 +55,7 @@ pages() {
 		expect 60 said client again $round
 		expect 60 said server again $round
 	done
-	kill -TERM $server $client
-	wait $server $client
-	expect 10 empty here
-	expect 10 empty there
+	moved
 }
 
 case_pages() { # quick
@@ -70,11 +74,13 @@ case_huge_pages() {
 	move $'[buffers]\nidle_seconds = 0\nhuge_pages = auto'
 	say "huge pages: $(grep ShmemPmdMapped /proc/{$client,$server}/smaps_rollup)"
 	gathered "$server" || gathered "$client" || fail "none has been gathered"
+	moved
 }
 case_huge_pages_off() {
 	local server client
 	move $'[buffers]\nidle_seconds = 0\nhuge_pages = off'
 	! gathered "$server" && ! gathered "$client" || fail "some have been gathered"
+	moved
 }
 
 run_case "$@"

@@ -158,7 +158,7 @@ static void the_worker_leaves_a_tx_ring_and_tells(void **state)
 	had = pages(tx);
 	assert_true(had > MOST / NCD_PAGE / 2);
 	rig_until(r, told(r, 3, 8 << 20));
-	assert_true(port_idle_told(r->host[0].port) != before);
+	rig_until(r, port_idle_told(r->host[0].port) != before);
 	assert_int_equal(pages(tx), had);
 	rig_transfer(r, 3, b, 9 << 20);
 	rig_until(r, told(r, 3, 9 << 20));
