@@ -229,26 +229,11 @@ static void exec_beside_a_connection(void)
 static void pass_descriptor_over_a_unix_socket(void)
 {
 	struct ends e = ends_open();
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
-				.cmsg_level = SOL_SOCKET,
-				.cmsg_type = SCM_RIGHTS } };
-	char byte = 'd';
-	struct iovec v = { &byte, 1 };
-	struct msghdr m = { .msg_iov = &v,
-			    .msg_iovlen = 1,
-			    .msg_control = &control,
-			    .msg_controllen = sizeof(control) };
 	int u[2], got = -1;
 
 	CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, u));
-	memcpy(CMSG_DATA(&control.head), &e.c, sizeof(int));
-	CALL(sendmsg(u[0], &m, 0));
-	m.msg_controllen = sizeof(control);
-	CALL(recvmsg(u[1], &m, 0));
-	memcpy(&got, CMSG_DATA(&control.head), sizeof(int));
+	CALL(rights_send(u[0], e.c));
+	CALL(rights_receive(u[1], &got));
 	fact("new number %d", got >= 0 && got != e.c);
 	CALL(close(e.c));
 	CALL(send(got, "x", 1, 0));

@@ -292,39 +292,6 @@ static void progress_refused_by_all(void)
 	fact_ready(p.fd);
 }
 
-/* The message of @fd alone, over @over. */
-static ssize_t pass(int over, int *fd, ssize_t (*call)(int, struct msghdr *))
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
-				.cmsg_level = SOL_SOCKET,
-				.cmsg_type = SCM_RIGHTS } };
-	char byte = 'd';
-	struct iovec v = { &byte, 1 };
-	struct msghdr m = { .msg_iov = &v,
-			    .msg_iovlen = 1,
-			    .msg_control = &control,
-			    .msg_controllen = sizeof(control) };
-	ssize_t n;
-
-	memcpy(CMSG_DATA(&control.head), fd, sizeof(int));
-	n = call(over, &m);
-	memcpy(fd, CMSG_DATA(&control.head), sizeof(int));
-	return n;
-}
-
-static ssize_t pass_there(int over, struct msghdr *m)
-{
-	return sendmsg(over, m, 0);
-}
-
-static ssize_t pass_here(int over, struct msghdr *m)
-{
-	return recvmsg(over, m, 0);
-}
-
 static void child_goes_on(int over, const struct sockaddr_in *to)
 {
 	struct sockaddr_in peer = { 0 };
@@ -332,7 +299,7 @@ static void child_goes_on(int over, const struct sockaddr_in *to)
 	int fd = -1;
 	char go;
 
-	(void)pass(over, &fd, pass_here);
+	(void)rights_receive(over, &fd);
 	(void)!read(over, &go, 1);
 	wait_for(fd, POLLOUT);
 	CALL(option(fd, SOL_SOCKET, SO_ERROR));
@@ -348,7 +315,7 @@ static void progress_passed_to_a_child(void)
 {
 	struct sockaddr_in to;
 	struct pair p = pair_listening(&to);
-	int u[2], fd = p.fd;
+	int u[2];
 	char buf[16];
 	ssize_t n;
 	pid_t child;
@@ -362,7 +329,7 @@ static void progress_passed_to_a_child(void)
 	}
 	set_nonblocking(p.fd, true);
 	CALL(begin(p.fd, &to));
-	CALL(pass(u[0], &fd, pass_there));
+	CALL(rights_send(u[0], p.fd));
 	(void)fflush(stdout);
 	(void)close(p.fd);
 	(void)!write(u[0], "", 1); /* what it says comes behind what we have said */

@@ -111,6 +111,9 @@ struct ends ends_open(void);
 /* No memory is there; the compiler does not know. */
 void *bad_pointer(void);
 void set_nonblocking(int fd, bool on);
+/* A message over the Unix socket @over that holds @fd alone; as sendmsg(2) and recvmsg(2). */
+ssize_t rights_send(int over, int fd);
+ssize_t rights_receive(int over, int *ret_fd);
 int option(int s, int level, int name);
 int set_option(int s, int level, int name, int value);
 /* Sends until EAGAIN; returns how many bytes. The socket must not block. */
