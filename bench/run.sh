@@ -124,7 +124,7 @@ start_hosts
 {
 	measured
 	cat <<-T
-		Kernel TCP: cubic; channels of ncd: $(sysctl -n net.ipv4.tcp_congestion_control 2>/dev/null || echo unknown), the default here. $pairs pairs of $seconds s for each line.$note
+		Kernel TCP: cubic; channels of ncd: as they are by default, cubic for bulk. $pairs pairs of $seconds s for each line.$note
 
 		| workload | metric | via | kernel TCP | ncd | median ratio | min .. max | winner | goal of this stage | goal |
 		|---|---|---|---|---|---|---|---|---|---|

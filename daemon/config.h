@@ -90,6 +90,7 @@ struct config {
 	uint32_t port, latency, throughput, channels_max;
 	char congestion[16]; /* TCP_CA_NAME_MAX; "": the system's */
 	char latency_congestion[16], throughput_congestion[16]; /* "": as congestion */
+	char system_congestion[16]; /* what a new socket has: no key */
 	uint32_t zerocopy;   /* large payloads are sent from the rings' pages */
 	uint32_t ping_seconds, timeout_seconds;
 	uint32_t backoff_min_ms, backoff_max_ms;

@@ -203,10 +203,22 @@ static int congestion_try(const struct config *c, const char *key, const char *n
 	return 0;
 }
 
-static int resolve_congestion(const struct config *c, char error[CONFIG_ERROR_BYTES])
+static void system_congestion(char name[16])
+{
+	socklen_t bytes = 16;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &bytes) < 0)
+		name[0] = '\0'; /* not known: left as it is */
+	if (fd >= 0)
+		(void)close(fd); /* nothing was written */
+}
+
+static int resolve_congestion(struct config *c, char error[CONFIG_ERROR_BYTES])
 {
 	int r = congestion_try(c, "congestion", c->congestion, error);
 
+	system_congestion(c->system_congestion);
 	if (r == 0)
 		r = congestion_try(c, "latency_congestion", c->latency_congestion, error);
 	if (r == 0)

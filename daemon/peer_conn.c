@@ -22,6 +22,7 @@
 #define LATENCY_LOWAT_BYTES    (16 << 10) /* unsent bytes in the kernel: what decides late */
 #define THROUGHPUT_LOWAT_BYTES (512 << 10)
 #define KEEPALIVE_PROBES       3
+#define BULK_CONGESTION        "cubic" /* queues are what the budget sees to, without timers */
 
 struct peer_conn *conn_create(struct peers *ps, struct peer_entry *entry, int fd)
 {
@@ -77,6 +78,19 @@ void conn_fail(struct peer_conn *conn, int error)
 		entry_dial_failed(entry, pl, error);
 }
 
+void conn_congestion(const struct config *cfg, int fd, enum stream_class class)
+{
+	const char *name =
+		class == CLASS_LATENCY ? cfg->latency_congestion : cfg->throughput_congestion;
+
+	if (name[0] == '\0')
+		name = cfg->congestion;
+	if (name[0] == '\0')
+		name = class == CLASS_THROUGHPUT ? BULK_CONGESTION : cfg->system_congestion;
+	if (name[0] != '\0')
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name));
+}
+
 /* Options of a channel; none of them is worth failing for. */
 static void conn_options(const struct peer_conn *conn, enum stream_class class)
 {
@@ -99,20 +113,14 @@ static void conn_options(const struct peer_conn *conn, enum stream_class class)
 		{ SOL_SOCKET, SO_KEEPALIVE, &on },
 		{ SOL_SOCKET, SO_PRIORITY, &priority },
 	};
-	const char *congestion =
-		class == CLASS_LATENCY ? cfg->latency_congestion : cfg->throughput_congestion;
 	size_t i;
 
-	if (congestion[0] == '\0')
-		congestion = cfg->congestion;
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		(void)setsockopt(conn->fd, options[i].level, options[i].name, options[i].value,
 				 sizeof(int));
 	if (class == CLASS_LATENCY)
 		channel_receive_bound(conn->fd);
-	if (congestion[0])
-		(void)setsockopt(conn->fd, IPPROTO_TCP, TCP_CONGESTION, congestion,
-				 (socklen_t)strlen(congestion));
+	conn_congestion(cfg, conn->fd, class);
 }
 
 static struct stats_channel *conn_stats(const struct peer_conn *conn)

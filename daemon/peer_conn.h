@@ -72,6 +72,12 @@ bool conn_await(struct peer_conn *conn, short what, event_callback_fn heard);
 void conn_fail(struct peer_conn *conn, int error);
 /* Both hellos are said, conn->place is UP: the worker takes over. */
 void conn_up(struct peer_conn *conn, enum peer_verdict verdict);
+/*
+ * Gives @fd the congestion control of @class. Best before it connects or listens (accepted sockets
+ * inherit it): one that bbr has begun on keeps bbr's pacing, whatever it is given later. Failing
+ * leaves it with the system's.
+ */
+void conn_congestion(const struct config *cfg, int fd, enum stream_class class);
 /* Has the worker drop a connection that is UP; closes and frees any other. */
 void conn_drop(struct peer_conn *conn);
 /* The worker has let go of it. */

@@ -50,8 +50,12 @@ static int source_choose(const struct peers *ps, const struct address *to, uint1
 	return 0;
 }
 
-/* A socket that connects to @to from an address by which the peer knows us. fd or -errno. */
-static int dial_socket(const struct peers *ps, const struct address *to, uint16_t port)
+/*
+ * A socket for a channel of @class that connects to @to from an address by which the peer knows us.
+ * fd or -errno.
+ */
+static int dial_socket(const struct peers *ps, const struct address *to, uint16_t port,
+		       enum stream_class class)
 {
 	struct sockaddr_storage sa;
 	struct address source;
@@ -68,6 +72,7 @@ static int dial_socket(const struct peers *ps, const struct address *to, uint16_
 		return -errno;
 	/* So that the local port need only be free towards this peer; without it: less room. */
 	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	conn_congestion(ps->config, fd, class);
 	if (bind(fd, (const struct sockaddr *)&sa, bytes) < 0)
 		goto err_close;
 	bytes = endpoint_to_sockaddr(to, port, &sa);
@@ -104,7 +109,7 @@ void conn_dial(struct peer_entry *entry, struct place *pl)
 		entry->config.addresses.address[entry->cursor % entry->config.addresses.nr];
 	uint16_t port = (uint16_t)entry->config.port;
 	struct peer_conn *conn;
-	int fd = dial_socket(ps, &to, port);
+	int fd = dial_socket(ps, &to, port, pl->class);
 
 	stats_count(&ps->stats->head->dials);
 	if (fd < 0) {

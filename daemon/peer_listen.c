@@ -62,10 +62,10 @@ static void peers_acceptable(int listen_fd, short what, void *ctx)
 	}
 }
 
-static int listener_open(const struct address *addr, uint16_t port)
+static int listener_open(const struct config *cfg, const struct address *addr)
 {
 	struct sockaddr_storage sa;
-	socklen_t bytes = endpoint_to_sockaddr(addr, port, &sa);
+	socklen_t bytes = endpoint_to_sockaddr(addr, (uint16_t)cfg->port, &sa);
 	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	const int on = 1;
 	int r;
@@ -76,6 +76,8 @@ static int listener_open(const struct address *addr, uint16_t port)
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (sa.ss_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	/* Of which class a connection is, its hello says; bulk is who suffers from pacing. */
+	conn_congestion(cfg, fd, CLASS_THROUGHPUT);
 	if (bind(fd, (const struct sockaddr *)&sa, bytes) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
 		return fd;
 	r = -errno;
@@ -92,7 +94,7 @@ int peers_listen(struct peers *ps, char error[CONFIG_ERROR_BYTES])
 	ps->resume_event = event_new(ps->base, -1, 0, peers_resume, ps);
 	for (i = 0; i < cfg->addresses.nr; i++) {
 		const struct address *addr = &cfg->addresses.address[i];
-		int fd = listener_open(addr, (uint16_t)cfg->port);
+		int fd = listener_open(cfg, addr);
 
 		endpoint_format(addr, (uint16_t)cfg->port, where);
 		if (fd == -EADDRINUSE) {

@@ -125,6 +125,36 @@ case_check_and_print() { # quick
 	done
 }
 
+# congestion_is HOST NAME - of all its channels, sorted.
+congestion_is() {
+	local seen
+	seen=$(on "$1" ss -Htin state established "( dport = :$port or sport = :$port )" |
+		grep -oE ' (reno|cubic|bbr) ' | sort | xargs)
+	[ "$seen" = "$2" ] || ! say "$1 has $seen" >"$dir/congestion"
+}
+case_congestion_of_each_class() { # quick
+	local h
+	[ -n "$namespaces" ] || skip "needs root, for the system's congestion control"
+	for h in here there; do
+		(on $h sh -c 'echo reno >/proc/sys/net/ipv4/tcp_congestion_control') ||
+			skip "cannot choose the system's congestion control"
+	done
+	(on here sysctl -n net.ipv4.tcp_allowed_congestion_control | grep -q cubic) ||
+		skip "the kernel has no cubic"
+	both # one of latency, two of throughput
+	congestion_is here 'cubic cubic reno' || fail "$(cat "$dir/congestion")"
+	congestion_is there 'cubic cubic reno' || fail "$(cat "$dir/congestion")"
+	stop here
+	stop there
+	config here $'[channels]\ncongestion = reno'
+	config there $'[channels]\nlatency_congestion = cubic\nthroughput_congestion = reno'
+	start here
+	start there
+	connected
+	congestion_is here 'reno reno reno' || fail "$(cat "$dir/congestion")"
+	congestion_is there 'cubic reno reno' || fail "$(cat "$dir/congestion")"
+}
+
 # Who closes them at start must not find a socket of its own there, and log into it.
 case_standard_descriptors_closed() { # quick
 	local fd
