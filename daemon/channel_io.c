@@ -138,6 +138,7 @@ int channel_io_add(struct worker *w, struct link *link)
 	w->chan_free = c->next;
 	c->link = link;
 	c->dying = false;
+	c->urgent = 0;
 	c->budget = (struct budget){ .bytes = 0 };
 	link->channel = c->channel;
 	link->io = &c->io;
@@ -171,6 +172,16 @@ void channel_io_dead(struct worker *w, struct channel *c)
 		die(w, cio);
 }
 
+/* Something has gone or come on @c. */
+static void note_activity(struct worker *w, struct channel_io *c)
+{
+	uint64_t urgent = engine_channel_counters(c->channel)->frames_urgent;
+
+	if (c->io.rank == 0 && urgent != c->urgent)
+		w->latency_ns = w->now_ns;
+	c->urgent = urgent;
+}
+
 /* The kernel has taken @n bytes (or failed). False if that was the end. */
 static bool sent(struct worker *w, struct channel_io *c, int n)
 {
@@ -178,8 +189,10 @@ static bool sent(struct worker *w, struct channel_io *c, int n)
 		die(w, c);
 		return false;
 	}
-	if (n > 0)
+	if (n > 0) {
 		engine_sent(w->engine, c->channel, (size_t)n, w->now_ns);
+		note_activity(w, c);
+	}
 	return true;
 }
 
@@ -192,6 +205,7 @@ static bool received(struct worker *w, struct channel_io *c, int n)
 		die(w, c);
 		return false;
 	}
+	note_activity(w, c);
 	return true;
 }
 
@@ -206,12 +220,6 @@ static int64_t turn_bytes(const struct worker *w, uint32_t rank)
 	if (rank == 0)
 		return LATENCY_A_TURN;
 	return latency_active(w) ? BULK_BESIDE : BULK_A_TURN;
-}
-
-static void note_activity(struct worker *w, uint32_t rank, uint32_t did)
-{
-	if (rank == 0 && did > 0)
-		w->latency_ns = w->now_ns;
 }
 
 /* A large piece of a file is not sent at once where others would wait for it. */
@@ -274,7 +282,6 @@ uint32_t channel_io_send(struct worker *w, uint32_t rank)
 			break;
 	}
 	w->send_first[rank] = left > 0 ? NULL : c;
-	note_activity(w, rank, did);
 	return did;
 }
 
@@ -338,7 +345,6 @@ uint32_t channel_io_receive(struct worker *w, uint32_t rank)
 		if (!again && l->queued)
 			again = l;
 	}
-	note_activity(w, rank, did);
 	return did;
 }
 

@@ -199,6 +199,7 @@ static int begin_frame(struct engine *e, struct channel *c, const uint8_t *heade
 	if (rx->frame.type == FRAME_HELLO)
 		return fail(c, "hello on a channel that is up");
 	c->counters.frames_received++;
+	c->counters.frames_urgent += frame_urgent(rx->frame.type);
 	e->counters.frames_received++;
 	rx->in_payload = true;
 	rx->done = 0;

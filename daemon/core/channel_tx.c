@@ -81,6 +81,7 @@ static void put_header(struct channel *c, const struct frame *f)
 {
 	frame_encode(f, put_own(&c->tx, WIRE_HEADER_BYTES));
 	c->counters.frames_sent++;
+	c->counters.frames_urgent += frame_urgent(f->type);
 }
 
 /* Ack and window of @s go with @f: nothing more is due for now. */

@@ -328,6 +328,7 @@ uint32_t engine_streams_free(const struct engine *e);
 
 struct channel_counters {
 	uint64_t bytes_sent, bytes_received, frames_sent, frames_received, rtt_ns;
+	uint64_t frames_urgent; /* of both: what somebody waits for, see frame_urgent() */
 	uint32_t queued_streams;
 };
 const struct channel_counters *engine_channel_counters(const struct channel *c);

@@ -8,6 +8,7 @@
 #ifndef NCD_CORE_FRAME_H
 #define NCD_CORE_FRAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ncd/wire.h"
@@ -30,6 +31,13 @@ struct open_info {
 	uint16_t source_port, destination_port;
 	uint8_t class;
 };
+
+/* Does an application wait for such a frame? Not for credit, most of which is that of bulk, and not
+ * for what channels say to each other. */
+static inline bool frame_urgent(uint8_t type)
+{
+	return type >= FRAME_OPEN && type <= FRAME_RESET && type != FRAME_CREDIT;
+}
 
 /* Writes the header of @f, with its CRC. */
 void frame_encode(const struct frame *f, uint8_t out[WIRE_HEADER_BYTES]);

@@ -222,6 +222,26 @@ static void a_ping_is_answered(void **state)
 	assert_true(f.offset == 4711);
 }
 
+static uint64_t urgent(const struct case_state *c)
+{
+	return engine_channel_counters(c->rig.wire[0].channel[0])->frames_urgent;
+}
+
+/* Or bulk would never be served in long turns: its credit comes on a latency channel. */
+static void credit_and_pings_are_not_urgent(void **state)
+{
+	struct case_state *c = *state;
+	uint64_t before = urgent(c);
+
+	assert_int_equal(give(c, (struct frame){ .type = FRAME_CREDIT, .stream = c->id }), 0);
+	assert_int_equal(give(c, (struct frame){ .type = FRAME_PING, .offset = 7 }), 0);
+	assert_int_equal(answer(c).type, FRAME_PONG);
+	assert_int_equal(urgent(c), before);
+	assert_int_equal(give(c, (struct frame){ .type = FRAME_DATA, .stream = c->id, .length = 1 }),
+			 0);
+	assert_int_equal(urgent(c), before + 1);
+}
+
 static void questions_without_reading_answers_cost_the_channel(void **state)
 {
 	struct case_state *c = *state;
@@ -262,6 +282,7 @@ int main(void)
 		CASE(an_unknown_of_ours_ends_our_stream),
 		CASE(a_reset_is_answered_with_the_senders_id),
 		CASE(a_ping_is_answered),
+		CASE(credit_and_pings_are_not_urgent),
 		CASE(questions_without_reading_answers_cost_the_channel),
 		CASE(an_accept_for_what_was_accepted_here_costs_the_channel),
 	};
