@@ -13,6 +13,7 @@
 #define SO_BUF_LOCK 72
 #endif
 
+#define RECEIVE_ROOM  (4u << 20)
 #define RECEIVE_LEAST (256u << 10)
 #define RECEIVE_MOST  (4u << 20) /* beyond: as the kernel has it */
 #define RECEIVE_RATE  1250u      /* bytes a microsecond: 10 Gbit/s */
@@ -48,6 +49,19 @@ void channel_budget_take(struct budget *b, int fd, uint64_t now_ns)
 	};
 	if (budget_update(b, &s, now_ns))
 		budget_enforce(b->bytes, fd);
+}
+
+void channel_receive_room(int fd)
+{
+	int half = RECEIVE_ROOM / 2, locks = 0; /* the kernel doubles it, as below */
+
+	/* Where it would not be the kernel's to grow again, its own beginning is better. */
+	if (setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks)) < 0)
+		return;
+	/* Without the right to more: as much as net.core.rmem_max allows. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half));
+	(void)setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks));
 }
 
 void channel_receive_bound(int fd)

@@ -3,7 +3,7 @@
  * channel_budget.h - keeps what lies below a throughput channel within its budget, and what lies
  * unread in the kernel below a latency channel within bounds.
  *
- * Threading: the channel's worker; channel_receive_bound: whoever has the connection. None blocks.
+ * Threading: the channel's worker; channel_receive_*: whoever has the connection. None blocks.
  */
 #ifndef NCD_CHANNEL_BUDGET_H
 #define NCD_CHANNEL_BUDGET_H
@@ -19,5 +19,12 @@ void channel_budget_take(struct budget *b, int fd, uint64_t now_ns);
  * holds what a worker reads in many milliseconds.
  */
 void channel_receive_bound(int fd);
+
+/*
+ * The window of @fd, a throughput channel, begins at 4 MiB and may grow. The kernel begins at 128
+ * KiB and grows with what is read in a round trip, which is little if it is read at once: sender
+ * and receiver would wait for each other.
+ */
+void channel_receive_room(int fd);
 
 #endif /* NCD_CHANNEL_BUDGET_H */

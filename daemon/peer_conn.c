@@ -120,6 +120,8 @@ static void conn_options(const struct peer_conn *conn, enum stream_class class)
 				 sizeof(int));
 	if (class == CLASS_LATENCY)
 		channel_receive_bound(conn->fd);
+	else
+		channel_receive_room(conn->fd);
 	conn_congestion(cfg, conn->fd, class);
 }
 

@@ -237,8 +237,8 @@ static void credit_and_pings_are_not_urgent(void **state)
 	assert_int_equal(give(c, (struct frame){ .type = FRAME_PING, .offset = 7 }), 0);
 	assert_int_equal(answer(c).type, FRAME_PONG);
 	assert_int_equal(urgent(c), before);
-	assert_int_equal(give(c, (struct frame){ .type = FRAME_DATA, .stream = c->id, .length = 1 }),
-			 0);
+	assert_int_equal(give(c, (struct frame){ .type = FRAME_DATA, .stream = c->id,
+						 .length = 1 }), 0);
 	assert_int_equal(urgent(c), before + 1);
 }
 

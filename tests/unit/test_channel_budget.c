@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_channel_budget.c - Goal: a connection of a short round trip has a small window, and no other
- * socket is touched. Method: sockets of this machine, asked for their options.
+ * test_channel_budget.c - Goal: a latency channel of a short round trip has a small window, one of
+ * bulk a large one that may grow, and no other socket is touched. Method: sockets of this machine,
+ * asked for their options.
  */
 #include "worker_rig.h"
 
 #include "channel_budget.h"
+
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
 
 static int receive_buffer(int fd)
 {
@@ -28,6 +33,39 @@ static void a_short_round_trip_has_a_small_window(void **state)
 	close(fd[1]);
 }
 
+/* net.core.rmem_max */
+static int most_of_the_system(void)
+{
+	FILE *f = fopen("/proc/sys/net/core/rmem_max", "r");
+	int bytes = 0;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &bytes), 1);
+	fclose(f);
+	return bytes;
+}
+
+static void bulk_has_room_that_may_grow(void **state)
+{
+	int fd[2], before, after, locks = -1;
+	socklen_t len = sizeof(locks);
+
+	(void)state;
+	rig_tcp_pair(fd);
+	before = receive_buffer(fd[1]);
+	channel_receive_room(fd[1]);
+	after = receive_buffer(fd[1]);
+	if (getsockopt(fd[1], SOL_SOCKET, SO_BUF_LOCK, &locks, &len) < 0) {
+		assert_int_equal(after, before);
+	} else {
+		assert_int_equal(locks, 0);
+		if (after != 4 << 20)
+			assert_int_equal(after, 2 * most_of_the_system());
+	}
+	close(fd[0]);
+	close(fd[1]);
+}
+
 static void what_is_no_tcp_stays_as_it_is(void **state)
 {
 	int fd[2], before;
@@ -45,6 +83,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_short_round_trip_has_a_small_window),
+		cmocka_unit_test(bulk_has_room_that_may_grow),
 		cmocka_unit_test(what_is_no_tcp_stays_as_it_is),
 	};
 
