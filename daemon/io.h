@@ -39,6 +39,7 @@ struct io_link {
 	bool dropped;
 	bool readable, writable; /* io_epoll.c: no EAGAIN since the last edge */
 	bool drained;            /* io_uring.c: the last receive left nothing behind */
+	bool filled;             /* io_uring.c: it took as much as it was given room for */
 	int rx_result, tx_result;
 	struct io_link *next;
 	struct msghdr rx_msg, tx_msg;

@@ -5,14 +5,14 @@
  * A completion's user_data is the address of its link or watch, with what it was for in the low
  * bits.
  *
- * One receive may be held: the next of a link that has just brought little, as in a ping-pong. It
- * is tried with a plain recvmsg at each poll, and goes to the ring before the worker sleeps: a
- * receive that finds its bytes there costs the kernel half of one that waits in a poll list and is
- * woken.
+ * Behind a receive that was filled, and left more, the next is made at once: so a turn takes
+ * several large frames, and who reads them is woken once. One receive may be held: the next of a
+ * link that has just brought little, as in a ping-pong. It is tried with a plain recvmsg at each
+ * poll, and goes to the ring before the worker sleeps: a receive that finds its bytes there costs
+ * the kernel half of one that waits in a poll list and is woken.
  */
 #include <errno.h>
 #include <liburing.h>
-#include <poll.h>
 #include <poll.h>
 #include <stdlib.h>
 
@@ -106,10 +106,45 @@ static void recv_submit(struct uring *u, struct io_link *l)
 	u->urgent++;
 }
 
+/* Was the receive of @bytes as large as it could be? */
+static bool filled(const struct io_link *l, size_t bytes)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < l->rx_msg.msg_iovlen; i++)
+		room += l->rx_msg.msg_iov[i].iov_len;
+	return bytes == room;
+}
+
+/* Bytes, or -errno: -EAGAIN if there is nothing yet, -EPIPE at the end. */
+static int recv_now(struct uring *u, struct io_link *l)
+{
+	ssize_t n;
+
+	u->io.calls++;
+	n = recvmsg(l->fd, &l->rx_msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	/* A receive that was not filled has emptied the socket. */
+	l->filled = filled(l, (size_t)n);
+	l->drained = !l->filled;
+	return n == 0 ? -EPIPE : (int)n;
+}
+
 static int uring_recv(struct io *io, struct io_link *l)
 {
 	struct uring *u = uring_of(io);
 
+	if (l->filled && !l->drained) {
+		int n = recv_now(u, l);
+
+		if (n != -EAGAIN) {
+			l->rx_result = n;
+			return n;
+		}
+		l->filled = false;
+		l->drained = true;
+	}
 	l->rx = IO_LENT;
 	if (!u->held && l->drained && l->rx_result > 0 && l->rx_result <= SMALL_RECEIVE) {
 		u->held = l;
@@ -132,22 +167,15 @@ static void held_submit(struct uring *u)
 static void held_try(struct uring *u)
 {
 	struct io_link *l = u->held;
-	size_t room = 0;
-	ssize_t n;
+	int n = recv_now(u, l);
 
-	u->io.calls++;
-	n = recvmsg(l->fd, &l->rx_msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+	if (n == -EAGAIN) {
 		if (++u->tries == HOLD_TRIES)
 			held_submit(u);
 		return;
 	}
 	u->held = NULL;
-	for (size_t i = 0; i < l->rx_msg.msg_iovlen; i++)
-		room += l->rx_msg.msg_iov[i].iov_len;
-	/* A receive that was not filled has emptied the socket. */
-	l->drained = n < (ssize_t)room;
-	io_recv_done(&u->io, l, n < 0 ? -errno : (int)n);
+	io_recv_done(&u->io, l, n);
 }
 
 /* What io_uring sends of a file goes by a pipe and a kernel thread: the call itself is made here,
@@ -250,6 +278,7 @@ static void uring_reap(struct uring *u)
 		switch ((enum tag)(cqe->user_data & TAG_MASK)) {
 		case TAG_RECV:
 			l->drained = !(cqe->flags & IORING_CQE_F_SOCK_NONEMPTY);
+			l->filled = cqe->res > 0 && filled(l, (size_t)cqe->res);
 			io_recv_done(&u->io, l, uring_result(cqe));
 			break;
 		case TAG_SEND:

@@ -118,6 +118,36 @@ static void a_receive_waits_for_bytes_that_come_later(void **state)
 	bench_end(&b);
 }
 
+/* Whether the next is made at once or waits, nothing is lost, doubled or out of order. */
+static void what_a_filled_receive_has_left_follows(void **state)
+{
+	uint8_t out[300];
+	struct bench b;
+
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = (uint8_t)i;
+	bench_start(&b, state);
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(send(b.far, out, sizeof(out), 0), sizeof(out));
+		for (size_t at = 0; at < sizeof(out); at += 110) {
+			size_t left = sizeof(out) - at < 110 ? sizeof(out) - at : 110;
+
+			assert_int_equal(receive(&b), left);
+			assert_memory_equal(b.buf, out + at, 10);
+			assert_memory_equal(b.buf + 100, out + at + 10, left - 10);
+		}
+	}
+	assert_int_equal(send(b.far, out, 220, 0), 220);
+	assert_int_equal(receive(&b), 110);
+	assert_int_equal(receive(&b), 110);
+	assert_int_equal(io_recv(b.io, &b.link, b.iov, 2), 0);
+	close(b.far);
+	b.far = -1;
+	until_next(&b);
+	assert_int_equal(io_take_recv(&b.link), -EPIPE);
+	bench_end(&b);
+}
+
 /* A back end may expect the next of a ping-pong in a way of its own. */
 static void ping(struct bench *b)
 {
@@ -436,6 +466,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		EACH(bytes_are_scattered_over_the_vector),
 		EACH(a_receive_waits_for_bytes_that_come_later),
+		EACH(what_a_filled_receive_has_left_follows),
 		EACH(the_next_of_a_ping_pong_comes_by_poll_or_wait),
 		EACH(a_ping_pong_wakes_a_sleeper),
 		EACH(a_ping_pong_ends),
