@@ -181,6 +181,15 @@ static bool goes_by_file(const struct engine *e, const struct channel *c, const 
 	return s->tx.file && e->cfg.file_min && bytes >= e->cfg.file_min && c->peer != 0;
 }
 
+/*
+ * The ring fills, and more has come since the last question. As long as half of it is free there is
+ * no hurry: an answer by the application, or the delay of acknowledgements, brings it for nothing.
+ */
+static bool ack_is_wanted(const struct stream *s, uint64_t end)
+{
+	return end - s->tx_asked >= s->tx.bytes / 4 && end - s->tx_acked > s->tx.bytes / 2;
+}
+
 /* DATA with as much as deficit and frame allow, its FIN if the end is reached; or a FIN alone. */
 static void emit_data(struct engine *e, struct channel *c, struct stream *s)
 {
@@ -197,7 +206,7 @@ static void emit_data(struct engine *e, struct channel *c, struct stream *s)
 		f.flags = bytes > 0 ? FRAME_F_FIN : 0;
 		s->fin_sent = s->fin_said = true;
 	}
-	if (bytes > 0 && s->tx_next + bytes - s->tx_asked >= s->tx.bytes / 4) {
+	if (bytes > 0 && ack_is_wanted(s, s->tx_next + bytes)) {
 		f.flags |= FRAME_F_ACK;
 		s->tx_asked = s->tx_next + bytes;
 	}

@@ -105,6 +105,29 @@ static void credit_stops_the_sender_and_reading_lets_it_go_on(void **state)
 	assert_int_equal(r->host[1].rx.base[0], '2');
 }
 
+/* What host 1 sends by itself once host 0 has written @bytes and they have arrived. */
+static size_t answer_to(struct rig *r, struct stream *s, uint32_t bytes)
+{
+	assert_int_equal(rig_write(r, 0, s, bytes, 'm'), 0);
+	rig_send(r, 0, 0);
+	assert_int_equal(rig_deliver(r, 0, 0, SIZE_MAX), 0);
+	return rig_send(r, 0, 1);
+}
+
+static void an_acknowledgement_is_asked_for_when_the_ring_fills(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r);
+
+	/* Half the ring is free: whatever goes back next may bring it. */
+	assert_int_equal(answer_to(r, s, RIG_RING / 2), 0);
+	assert_true(stream_tx_acked(s) == 0);
+	assert_int_equal(answer_to(r, s, 1), WIRE_HEADER_BYTES);
+	assert_int_equal(answer_to(r, s, 1), 0); /* not again for so few */
+	assert_int_equal(rig_deliver(r, 0, 1, SIZE_MAX), 0);
+	assert_true(stream_tx_acked(s) == RIG_RING / 2 + 1);
+}
+
 static void half_close_leaves_the_other_direction_open(void **state)
 {
 	struct rig *r = *state;
@@ -733,6 +756,7 @@ int main(void)
 		CASE(a_stream_survives_delivery_byte_by_byte),
 		CASE(first_bytes_ride_with_the_open),
 		CASE(credit_stops_the_sender_and_reading_lets_it_go_on),
+		CASE(an_acknowledgement_is_asked_for_when_the_ring_fills),
 		CASE(half_close_leaves_the_other_direction_open),
 		CASE(nobody_listening_is_refused),
 		CASE(an_unknown_address_is_unreachable),
