@@ -44,11 +44,6 @@ static bool flow_is_warm(const struct flow *f)
 	       warm(f->rx_bytes, stream_rx_contiguous(f->stream), f->rx_cold);
 }
 
-static uint64_t flow_moved(const struct flow *f)
-{
-	return f->tx_tail + stream_rx_contiguous(f->stream);
-}
-
 /* A stream that has ended keeps its pages until it is closed. */
 static bool flow_may_cool(const struct flow *f)
 {

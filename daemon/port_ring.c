@@ -146,6 +146,7 @@ static void tx_taken(struct worker *w, struct flow *f)
 	int ret = engine_tx_exchange(w->engine, f->stream, &ring);
 
 	assert(ret == 0); /* it is larger than the one before */
+	flow_bulk_new(w, f->tx_bytes, f->tx_next.bytes);
 	f->tx_old = f->tx;
 	f->tx = f->tx_next;
 	f->tx_next = (struct arena_block){ 0 };
@@ -194,8 +195,12 @@ static int ring_larger(struct worker *w, struct flow *f, uint32_t bytes, uint32_
 {
 	struct port *p = f->port;
 	uint64_t size = (uint64_t)bytes * GROWTH;
-	uint32_t limit = ring_limit(p);
+	uint32_t limit = ring_limit(p), bulk = floor_power_of_two(bulk_ring_most(w, f));
 
+	if (bulk < want)
+		bulk = power_of_two(want);
+	if (limit > bulk)
+		limit = bulk;
 	if (size < want)
 		size = power_of_two(want);
 	if (size > most)
@@ -262,6 +267,7 @@ static int grow_rx(struct worker *w, struct flow *f, uint32_t want)
 		arena_give(f->port->arena, &block);
 		return ret;
 	}
+	flow_bulk_new(w, f->rx_bytes, block.bytes);
 	f->rx_prev = f->rx;
 	f->rx = block;
 	f->rx_bytes = block.bytes;

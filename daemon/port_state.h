@@ -82,6 +82,7 @@ struct flow {
 	 * it was last looked at. */
 	uint64_t tx_cold, rx_cold, warm_moved, warm_ns;
 	uint32_t rx_cooled;
+	uint64_t bulk_moved; /* flow_moved() when the streams that move bulk were last counted */
 	struct flow *warm_next, *warm_prev;
 	struct flow *retire_next;
 	struct flow *grow_next;
@@ -268,6 +269,18 @@ void memory_ask(struct worker *w, struct port *p, uint64_t bytes);
 /* Old rings go back to the arena once no channel names them. */
 uint32_t ports_retire(struct worker *w);
 bool ring_lent(const struct worker *w, const struct arena_block *b);
+
+/* port_bulk.c: streams that move bulk at the same time */
+/* Bytes so far, both ways. */
+uint64_t flow_moved(const struct flow *f);
+/* Of the streams touched since the last time: is @f bulk? Then bulk_counted(), behind the last. */
+void flow_bulk_count(struct worker *w, struct flow *f);
+void bulk_counted(struct worker *w);
+/* A ring of @before bytes has become one of @after. */
+void flow_bulk_new(struct worker *w, uint32_t before, uint32_t after);
+/* The largest ring, in bytes, not rounded: that each of @nr such streams is to have; that @f is. */
+uint64_t bulk_ring_share(uint64_t rtt_ns, uint32_t nr);
+uint64_t bulk_ring_most(const struct worker *w, const struct flow *f);
 
 /* port_idle.c: rings that hardly move give back their pages */
 /* @f was touched: it is looked at later, if there is anything to give back. */

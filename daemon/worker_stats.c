@@ -3,7 +3,8 @@
  * worker_stats.c - writes the worker's entries of the counter page (ncd/stats_abi.h).
  *
  * Every now and then, and before a sleep, never per message: the streams touched since the last
- * time are walked, a bounded number a turn. Those whose rings have got pages are noted by the way.
+ * time are walked, a bounded number a turn. Those whose rings have got pages are noted by the way,
+ * and those that move bulk counted.
  */
 #include <string.h>
 
@@ -98,9 +99,12 @@ void worker_sweep(struct worker *w)
 			continue; /* it ended meanwhile */
 		flow_write(w, f);
 		flow_warm(w, f);
+		flow_bulk_count(w, f);
 	}
 	if (w->touched) /* the rest a millisecond later */
 		w->sweep_ns -= STATS_EVERY_NS - 1000000;
+	else
+		bulk_counted(w);
 }
 
 void flow_stats_open(struct worker *w, struct flow *f)
