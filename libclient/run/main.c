@@ -13,11 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../environment.h"
 #include "ncclient.h"
 #include "unit.h"
 
 #define LIBRARY    "libncpreload.so"
-#define EXIT_WRONG 2   /* the command line */
+#define EXIT_WRONG 2   /* the command line, or the environment */
 #define EXIT_EXEC  126 /* as the shell's: found, but cannot be run; one more: not found */
 
 enum {
@@ -164,6 +165,16 @@ static void daemon_check(bool required)
 	fprintf(stderr, "ncd-run: %s: kernel TCP is used\n", why);
 }
 
+/* The program would say it too, and go on without. */
+static void environment_check(void)
+{
+	char why[ENVIRONMENT_WHY_BYTES];
+	struct environment env;
+
+	if (!environment_read(&env, why))
+		die(EXIT_WRONG, "%s", why);
+}
+
 /* What the command line wants beside what it puts into the environment. */
 struct wish {
 	bool required;
@@ -228,6 +239,7 @@ int main(int argc, char **argv)
 		return ret;
 	if (w.disable)
 		return unit_disable(w.disable);
+	environment_check();
 	library = library_find();
 	if (w.enable) {
 		ret = unit_enable(w.enable, library, variable);

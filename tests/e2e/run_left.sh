@@ -131,6 +131,23 @@ l = socket.create_server(('${address[here]}', 8102)); c = l.accept(); l.accept()
 	left here no_listener "${address[here]}:8102" || fail "the child's is not shown any more"
 }
 
+# What is wrong in the environment: ncd-run refuses it, the library alone says it once and goes on.
+case_run_environment() { # quick
+	local wrong status
+	for wrong in NCD_PORTS=http NCD_EXCLUDE=99999 NCD_CLASS=fast; do
+		(on here env $wrong "$OUT/ncd-run" true >"$dir/run.log" 2>&1)
+		status=$?
+		[ $status -eq 2 ] || fail "ncd-run, $wrong: status $status"
+		grep -qF "ncd-run: ${wrong%=*}: '${wrong#*=}' is wrong" "$dir/run.log" ||
+			fail "ncd-run, $wrong: it does not say so"
+		[ "$slow" -eq 1 ] || continue # a sanitizer must be loaded first
+		(on here env $wrong LD_PRELOAD="$OUT/libncpreload.so" \
+			"$(type -P true)" >"$dir/run.log" 2>&1) || fail "$wrong ends a program"
+		grep -qF "${wrong%=*}: '${wrong#*=}' is wrong" "$dir/run.log" ||
+			fail "the library, $wrong: it does not say so"
+	done
+}
+
 # --require: what ncd cannot carry fails, if a peer is meant.
 case_run_required() { # quick
 	needs python3
