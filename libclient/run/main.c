@@ -2,6 +2,7 @@
 /*
  * main.c - ncd-run: starts a program with libncpreload.so in front of the C library.
  */
+#include <elf.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -134,9 +135,32 @@ out:
 	return full;
 }
 
+/* A 64-bit ELF file that asks for no loader: nothing can be loaded into it. */
+static bool is_static(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	bool ret = false;
+	Elf64_Ehdr e;
+	Elf64_Phdr p;
+
+	if (!f)
+		return false;
+	if (fread(&e, sizeof(e), 1, f) != 1 || memcmp(e.e_ident, ELFMAG, SELFMAG) != 0 ||
+	    e.e_ident[EI_CLASS] != ELFCLASS64 || e.e_phentsize != sizeof(p) ||
+	    fseek(f, (long)e.e_phoff, SEEK_SET) < 0)
+		goto out;
+	for (int i = 0; i < e.e_phnum; i++)
+		if (fread(&p, sizeof(p), 1, f) != 1 || p.p_type == PT_INTERP)
+			goto out;
+	ret = true;
+out:
+	(void)fclose(f); /* only read */
+	return ret;
+}
+
 /* The loader drops what is preloaded into a program that gains rights: better said than found out.
  */
-static void program_check(const char *program)
+static void program_check(const char *program, bool required)
 {
 	char *path = program_find(program);
 	struct stat st;
@@ -146,6 +170,11 @@ static void program_check(const char *program)
 		    "%s: a set-uid or set-gid program cannot be carried: the system loads no "
 		    "library into it. Run it without ncd-run",
 		    path);
+	if (path && is_static(path)) {
+		if (required)
+			die(EXIT_EXEC, "%s: is linked statically: ncd cannot carry it", path);
+		fprintf(stderr, "ncd-run: %s: is linked statically: kernel TCP is used\n", path);
+	}
 	free(path);
 }
 
@@ -246,7 +275,7 @@ int main(int argc, char **argv)
 		free(library);
 		return ret;
 	}
-	program_check(argv[optind]);
+	program_check(argv[optind], w.required);
 	daemon_check(w.required);
 	env_prepend("LD_PRELOAD", library, ':');
 	free(library);

@@ -148,6 +148,22 @@ case_run_environment() { # quick
 	done
 }
 
+case_run_static() { # quick
+	local status
+	echo 'int main(void) { return 0; }' >"$dir/static.c"
+	"${CC:-cc}" -static -o "$dir/static" "$dir/static.c" 2>/dev/null || skip "no static C library"
+	(on here "$OUT/ncd-run" "$dir/static" 2>"$dir/run.log") || fail "it does not run"
+	grep -qF "$dir/static: is linked statically: kernel TCP is used" "$dir/run.log" ||
+		fail "it does not say so"
+	(on here "$OUT/ncd-run" --require "$dir/static" 2>"$dir/run.log")
+	status=$?
+	[ $status -eq 126 ] || fail "--require: status $status"
+	[ "$slow" -eq 1 ] || return 0 # a sanitizer must be loaded first
+	(on here "$OUT/ncd-run" "$(type -P true)" 2>"$dir/run.log") || fail "true does not run"
+	grep -q statically "$dir/run.log" && fail "true is called static"
+	return 0
+}
+
 # --require: what ncd cannot carry fails, if a peer is meant.
 case_run_required() { # quick
 	needs python3
