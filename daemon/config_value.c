@@ -260,6 +260,16 @@ static int ports_read(const char *text, struct config_ports *field, char why[CON
 	return r == 0 ? 0 : wrong(why, "has an item that is no port; separate them by commas");
 }
 
+static bool has_weight(const struct config_weights *w, uint64_t first, uint64_t last)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->nr; i++)
+		if (first <= w->range[i].last && last >= w->range[i].first)
+			return true;
+	return false;
+}
+
 /* PORTS:WEIGHT, each. */
 static int weights_read(const struct config_key *key, const char *text,
 			struct config_weights *field, char why[CONFIG_WHY_BYTES])
@@ -281,6 +291,8 @@ static int weights_read(const struct config_key *key, const char *text,
 				     "PORT-PORT:WEIGHT with a weight from %" PRIu64 " to %" PRIu64,
 				     item, colon ? ":" : "", colon ? colon + 1 : "", key->min,
 				     key->max);
+		if (has_weight(field, first, last))
+			return wrong(why, "'%s:%s' gives a port a second weight", item, colon + 1);
 		if (field->nr == CONFIG_RANGES_MAX)
 			return wrong(why, "has too many ranges; at most %d", CONFIG_RANGES_MAX);
 		field->range[field->nr].first = (uint16_t)first;

@@ -103,6 +103,8 @@ int stats_init(struct stats *s, const char *socket, const struct stats_shape *sh
 		r = -errno;
 		goto err_unlink;
 	}
+	/* Without it readers go by the pid. */
+	(void)fcntl(fd, F_OFD_SETLK, &(struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET });
 	memcpy(base, &head, sizeof(head));
 	r = left_init(s, shape->left);
 	if (r == 0 && rename(fresh, s->path) < 0)
@@ -111,7 +113,7 @@ int stats_init(struct stats *s, const char *socket, const struct stats_shape *sh
 		(void)munmap(base, head.bytes);
 		goto err_unlink;
 	}
-	(void)close(fd); /* the mapping stays */
+	(void)close(fd); /* the mapping stays, and the lock with it */
 	s->head = base;
 	s->shape = *shape;
 	stats_state(s, "running");

@@ -137,6 +137,13 @@ void page_close(struct page *pg)
 	*pg = (struct page){ .fd = -1 };
 }
 
+bool page_locked(const struct page *pg)
+{
+	struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+
+	return fcntl(pg->fd, F_OFD_GETLK, &l) == 0 && l.l_type == F_WRLCK;
+}
+
 uint64_t page_data(const struct page *pg, uint64_t off, uint64_t end, uint64_t *ret_end)
 {
 	off_t data, hole;

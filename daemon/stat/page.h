@@ -13,6 +13,7 @@
 #ifndef NCD_STAT_PAGE_H
 #define NCD_STAT_PAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,9 @@ int page_path(const char *socket, char *ret_path, size_t bytes);
  * this version (-EPROTO). */
 int page_open(const char *path, struct page *ret_page, char ret_why[PAGE_WHY_BYTES]);
 void page_close(struct page *pg);
+
+/* A process has the page's lock: its ncd lives, in whichever pid namespace. */
+bool page_locked(const struct page *pg);
 
 /* Copies @bytes (a multiple of 8) at offset @off, which must be inside the page, word by word. */
 void page_copy(const struct page *pg, uint64_t off, void *to, size_t bytes);

@@ -34,13 +34,14 @@ static bool ended(uint32_t pid)
 	return state == 'Z' || state == 'X';
 }
 
-static enum health health_of(const struct stats_head *h, uint64_t now_ns)
+static enum health health_of(const struct page *pg, uint64_t now_ns)
 {
+	const struct stats_head *h = &pg->head;
 	uint64_t beat = counter(&h->heartbeat_ns);
 
 	if (strcmp(h->state, "stopped") == 0)
 		return HEALTH_STOPPED;
-	if (ended(h->pid))
+	if (!page_locked(pg) && ended(h->pid))
 		return HEALTH_DEAD;
 	return now_ns > beat && now_ns - beat > HANGING_NS ? HEALTH_HANGING : HEALTH_RUNNING;
 }
@@ -155,7 +156,7 @@ int sample_take(const char *path, struct sample *ret_sample, char ret_why[PAGE_W
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail for this clock */
 	s.now_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 	s.head = pg.head;
-	s.health = health_of(&s.head, s.now_ns);
+	s.health = health_of(&pg, s.now_ns);
 	s.worker = calloc(s.head.worker_nr ? s.head.worker_nr : 1, sizeof(*s.worker));
 	s.copy = calloc(s.head.copy_nr ? s.head.copy_nr : 1, sizeof(*s.copy));
 	if (!s.worker || !s.copy) {

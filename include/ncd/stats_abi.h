@@ -7,6 +7,8 @@
  * Threading: each table entry has one writing thread, named below. Fields are relaxed atomics:
  *   a reader may see an entry half-updated, and checks `seq` (odd: being rewritten) around what
  *   must belong together (names, addresses).
+ * Life: while ncd lives it has a write lock on the file (F_OFD_SETLK), which readers in any pid
+ *   namespace see by F_OFD_GETLK. Without one, of an older ncd perhaps, `pid` tells.
  * Trust: readers check magic, version, sizes; the daemon never reads the file back.
  *
  *   | stats_head | stats_worker[] | stats_copy[] | stats_channel[] | stats_client[] |

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../environment.h"
 #include "../lock.h"
 #include "file.h"
 #include "ncclient.h"
@@ -22,18 +23,10 @@
 #define LEARNT_NR  64
 #define LEARNT_NS  5000000000u
 #define REFUSED_NS 1000000000u /* a server that is busy, or reloaded, is soon back */
-#define RANGES_MAX 64
-
-struct range {
-	uint16_t from, to;
-};
 
 struct wish {
-	bool off, required, verbose;
-	int class;
-	bool some_ports; /* NCD_PORTS is set */
-	uint32_t port_nr, exclude_nr;
-	struct range port[RANGES_MAX], exclude[RANGES_MAX];
+	bool required, verbose;
+	struct environment sockets;
 };
 
 struct learnt {
@@ -53,39 +46,6 @@ static struct wish wish;
 /* Global: why: as above. */
 static struct memory memory;
 
-/* "80" or "8000-8010". False: something else. */
-static bool range_parse(const char *text, struct range *ret_range)
-{
-	unsigned int from, to;
-	char rest;
-
-	if (sscanf(text, "%u-%u%c", &from, &to, &rest) != 2) {
-		if (sscanf(text, "%u%c", &from, &rest) != 1)
-			return false;
-		to = from;
-	}
-	if (from > to || to > UINT16_MAX)
-		return false;
-	*ret_range = (struct range){ (uint16_t)from, (uint16_t)to };
-	return true;
-}
-
-/* Ports go to @range; a name that is this program's answers true. */
-static bool list_parse(const char *list, struct range *range, uint32_t *nr)
-{
-	char copy[4096], *save = NULL, *item;
-	bool named = false;
-
-	(void)snprintf(copy, sizeof(copy), "%s", list); /* longer is not sensible */
-	for (item = strtok_r(copy, ", ", &save); item; item = strtok_r(NULL, ", ", &save)) {
-		if (*nr < RANGES_MAX && range_parse(item, &range[*nr]))
-			(*nr)++;
-		else if (strcmp(item, program_invocation_short_name) == 0)
-			named = true;
-	}
-	return named;
-}
-
 static bool env_set(const char *name)
 {
 	const char *value = getenv(name);
@@ -93,30 +53,30 @@ static bool env_set(const char *name)
 	return value && *value && strcmp(value, "0") != 0;
 }
 
+static void say(const char *line, int n)
+{
+	int err = errno;
+
+	if (n > 0)
+		(void)!real()->write(STDERR_FILENO, line, (size_t)n); /* nobody listens: so be it */
+	errno = err;
+}
+
 __attribute__((constructor)) static void wish_init(void)
 {
-	const char *class = getenv("NCD_CLASS");
-	const char *ports = getenv("NCD_PORTS");
-	const char *exclude = getenv("NCD_EXCLUDE");
+	char why[ENVIRONMENT_WHY_BYTES], line[ENVIRONMENT_WHY_BYTES + 128];
 
 	wish.required = env_set("NCD_REQUIRE");
 	wish.verbose = env_set("NCD_VERBOSE");
-	if (class && strcmp(class, "latency") == 0)
-		wish.class = NC_CLASS_LATENCY;
-	else if (class && strcmp(class, "throughput") == 0)
-		wish.class = NC_CLASS_THROUGHPUT;
-	if (ports && *ports) {
-		wish.some_ports = true;
-		(void)list_parse(ports, wish.port, &wish.port_nr); /* names mean nothing here */
-	}
-	if (exclude)
-		wish.off = list_parse(exclude, wish.exclude, &wish.exclude_nr);
+	if (!environment_read(&wish.sockets, why))
+		say(line, snprintf(line, sizeof(line), "ncd-run: %.48s[%d]: %s\n",
+				   program_invocation_short_name, getpid(), why));
 	adopt_listeners(); /* here, since they depend on the above */
 }
 
 bool way_off(void)
 {
-	return wish.off;
+	return wish.sockets.off;
 }
 
 bool way_required(void)
@@ -124,18 +84,10 @@ bool way_required(void)
 	return wish.required;
 }
 
-static bool in_ranges(const struct range *range, uint32_t nr, uint16_t port)
-{
-	for (uint32_t i = 0; i < nr; i++)
-		if (port >= range[i].from && port <= range[i].to)
-			return true;
-	return false;
-}
-
 bool way_port(uint16_t port)
 {
-	return !in_ranges(wish.exclude, wish.exclude_nr, port) &&
-	       (!wish.some_ports || in_ranges(wish.port, wish.port_nr, port));
+	return !environment_has_port(&wish.sockets.exclude, port) &&
+	       (!wish.sockets.some_ports || environment_has_port(&wish.sockets.ports, port));
 }
 
 /* 16 bytes and a port of @addr; false: neither IPv4 nor IPv6. */
@@ -189,7 +141,7 @@ bool way_try(const struct sockaddr *addr, socklen_t len, enum left_why *ret_why)
 	struct learnt a;
 
 	*ret_why = LEFT_FAMILY;
-	if (wish.off || !address_of(addr, len, &a))
+	if (wish.sockets.off || !address_of(addr, len, &a))
 		return false;
 	*ret_why = LEFT_PORT;
 	if (!way_port(a.port))
@@ -288,9 +240,9 @@ void way_learn(const struct sockaddr *addr, socklen_t len, int error, enum left_
 
 void way_apply_class(int nc)
 {
-	if (wish.class != NC_CLASS_AUTO)
-		(void)nc_setsockopt(nc, SOL_NC, NC_CLASS, &wish.class,
-				    sizeof(wish.class)); /* known to it */
+	if (wish.sockets.class != NC_CLASS_AUTO)
+		(void)nc_setsockopt(nc, SOL_NC, NC_CLASS, &wish.sockets.class,
+				    sizeof(wish.sockets.class)); /* known to it */
 }
 
 static void address_print(const struct sockaddr *addr, socklen_t len, char *to, size_t bytes)
@@ -309,15 +261,6 @@ static void address_print(const struct sockaddr *addr, socklen_t len, char *to, 
 	else
 		(void)inet_ntop(AF_INET6, a.addr, text, sizeof(text));       /* fits */
 	(void)snprintf(to, bytes, four ? "%s:%u" : "[%s]:%u", text, a.port); /* fits */
-}
-
-static void say(const char *line, int n)
-{
-	int err = errno;
-
-	if (n > 0)
-		(void)!real()->write(STDERR_FILENO, line, (size_t)n); /* nobody listens: so be it */
-	errno = err;
 }
 
 void way_say(const char *what, const struct sockaddr *addr, socklen_t len, const char *why)

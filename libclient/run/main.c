@@ -2,6 +2,7 @@
 /*
  * main.c - ncd-run: starts a program with libncpreload.so in front of the C library.
  */
+#include <elf.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -13,11 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../environment.h"
 #include "ncclient.h"
 #include "unit.h"
 
 #define LIBRARY    "libncpreload.so"
-#define EXIT_WRONG 2   /* the command line */
+#define EXIT_WRONG 2   /* the command line, or the environment */
 #define EXIT_EXEC  126 /* as the shell's: found, but cannot be run; one more: not found */
 
 enum {
@@ -133,9 +135,32 @@ out:
 	return full;
 }
 
+/* A 64-bit ELF file that asks for no loader: nothing can be loaded into it. */
+static bool is_static(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	bool ret = false;
+	Elf64_Ehdr e;
+	Elf64_Phdr p;
+
+	if (!f)
+		return false;
+	if (fread(&e, sizeof(e), 1, f) != 1 || memcmp(e.e_ident, ELFMAG, SELFMAG) != 0 ||
+	    e.e_ident[EI_CLASS] != ELFCLASS64 || e.e_phentsize != sizeof(p) ||
+	    fseek(f, (long)e.e_phoff, SEEK_SET) < 0)
+		goto out;
+	for (int i = 0; i < e.e_phnum; i++)
+		if (fread(&p, sizeof(p), 1, f) != 1 || p.p_type == PT_INTERP)
+			goto out;
+	ret = true;
+out:
+	(void)fclose(f); /* only read */
+	return ret;
+}
+
 /* The loader drops what is preloaded into a program that gains rights: better said than found out.
  */
-static void program_check(const char *program)
+static void program_check(const char *program, bool required)
 {
 	char *path = program_find(program);
 	struct stat st;
@@ -145,6 +170,11 @@ static void program_check(const char *program)
 		    "%s: a set-uid or set-gid program cannot be carried: the system loads no "
 		    "library into it. Run it without ncd-run",
 		    path);
+	if (path && is_static(path)) {
+		if (required)
+			die(EXIT_EXEC, "%s: is linked statically: ncd cannot carry it", path);
+		fprintf(stderr, "ncd-run: %s: is linked statically: kernel TCP is used\n", path);
+	}
 	free(path);
 }
 
@@ -162,6 +192,16 @@ static void daemon_check(bool required)
 	if (required)
 		die(EXIT_FAILURE, "%s", why);
 	fprintf(stderr, "ncd-run: %s: kernel TCP is used\n", why);
+}
+
+/* The program would say it too, and go on without. */
+static void environment_check(void)
+{
+	char why[ENVIRONMENT_WHY_BYTES];
+	struct environment env;
+
+	if (!environment_read(&env, why))
+		die(EXIT_WRONG, "%s", why);
 }
 
 /* What the command line wants beside what it puts into the environment. */
@@ -228,13 +268,14 @@ int main(int argc, char **argv)
 		return ret;
 	if (w.disable)
 		return unit_disable(w.disable);
+	environment_check();
 	library = library_find();
 	if (w.enable) {
 		ret = unit_enable(w.enable, library, variable);
 		free(library);
 		return ret;
 	}
-	program_check(argv[optind]);
+	program_check(argv[optind], w.required);
 	daemon_check(w.required);
 	env_prepend("LD_PRELOAD", library, ':');
 	free(library);

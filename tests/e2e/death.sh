@@ -18,6 +18,19 @@ is_beginning() {
 }
 reset_told() { grep -qE 'reset by peer|Broken pipe' "$dir/$1" || fail "$1 tells of no reset"; }
 
+# ncd-stat in a container: another process, or none, has ncd's pid there.
+case_stat_of_another_pid_namespace() { # quick
+	[ -n "$namespaces" ] || skip "needs root and namespaces of its own"
+	local stat=(unshare --pid --fork "$OUT/ncd-stat" --json)
+	config here
+	start here
+	(on here "${stat[@]}" >"$dir/stat.json") || fail "ncd-stat: status $?"
+	grep -q '"health":"running"' "$dir/stat.json" || fail "it is not called running"
+	kill_daemon here
+	(on here "${stat[@]}" >"$dir/stat.json") && fail "ncd is dead, and all is well"
+	grep -q '"health":"dead"' "$dir/stat.json" || fail "it is not called dead"
+}
+
 # The peer of a sender that is killed gets what was sent, then a reset.
 case_kill_sender() { # quick
 	both

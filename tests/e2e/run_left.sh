@@ -131,6 +131,39 @@ l = socket.create_server(('${address[here]}', 8102)); c = l.accept(); l.accept()
 	left here no_listener "${address[here]}:8102" || fail "the child's is not shown any more"
 }
 
+# What is wrong in the environment: ncd-run refuses it, the library alone says it once and goes on.
+case_run_environment() { # quick
+	local wrong status
+	for wrong in NCD_PORTS=http NCD_EXCLUDE=99999 NCD_CLASS=fast; do
+		(on here env $wrong "$OUT/ncd-run" true >"$dir/run.log" 2>&1)
+		status=$?
+		[ $status -eq 2 ] || fail "ncd-run, $wrong: status $status"
+		grep -qF "ncd-run: ${wrong%=*}: '${wrong#*=}' is wrong" "$dir/run.log" ||
+			fail "ncd-run, $wrong: it does not say so"
+		[ "$slow" -eq 1 ] || continue # a sanitizer must be loaded first
+		(on here env $wrong LD_PRELOAD="$OUT/libncpreload.so" \
+			"$(type -P true)" >"$dir/run.log" 2>&1) || fail "$wrong ends a program"
+		grep -qF "${wrong%=*}: '${wrong#*=}' is wrong" "$dir/run.log" ||
+			fail "the library, $wrong: it does not say so"
+	done
+}
+
+case_run_static() { # quick
+	local status
+	echo 'int main(void) { return 0; }' >"$dir/static.c"
+	"${CC:-cc}" -static -o "$dir/static" "$dir/static.c" 2>/dev/null || skip "no static C library"
+	(on here "$OUT/ncd-run" "$dir/static" 2>"$dir/run.log") || fail "it does not run"
+	grep -qF "$dir/static: is linked statically: kernel TCP is used" "$dir/run.log" ||
+		fail "it does not say so"
+	(on here "$OUT/ncd-run" --require "$dir/static" 2>"$dir/run.log")
+	status=$?
+	[ $status -eq 126 ] || fail "--require: status $status"
+	[ "$slow" -eq 1 ] || return 0 # a sanitizer must be loaded first
+	(on here "$OUT/ncd-run" "$(type -P true)" 2>"$dir/run.log") || fail "true does not run"
+	grep -q statically "$dir/run.log" && fail "true is called static"
+	return 0
+}
+
 # --require: what ncd cannot carry fails, if a peer is meant.
 case_run_required() { # quick
 	needs python3

@@ -158,6 +158,10 @@ static void mistakes_are_named_with_line_value_and_remedy(void **state)
 	bad("[scheduler]\nweights = 80\n", "'80' is no weight of a port");
 	bad("[scheduler]\nweights = 80:0\n", "'80:0' is no weight of a port");
 	bad("[scheduler]\nweights = 80-90:17\n", "with a weight from 1 to 16");
+	bad("[scheduler]\nweights = 80:2, 80:3\n",
+	    "t.conf:2: weights = 80:2, 80:3: '80:3' gives a port a second weight");
+	bad("[scheduler]\nweights = 70-80:2, 80-90:2\n", "'80-90:2' gives a port a second weight");
+	bad("[scheduler]\nweights = 80:2, 1-65535:1\n", "'1-65535:1' gives a port a second weight");
 	bad("[daemon]\nsocket =\n", "t.conf:2: socket is empty");
 	bad("[access]\nuser = 0123456789012345678901234567890123\n", "is too long");
 }

@@ -362,6 +362,30 @@ static void a_dead_daemon_is_called_dead(void **state)
 	assert_says(f, "is dead");
 }
 
+/* The pid says nothing in another pid namespace; the lock does. */
+static void a_daemon_that_has_its_lock_lives(void **state)
+{
+	struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct fixture *f = *state;
+	char path[PATH_MAX];
+	int fd;
+
+	f->page.head.pid = 0;
+	save(f);
+	path_in(f, "ncd.stats", path, sizeof(path));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &all), 0);
+	shows(f, "--json", 0);
+	assert_says(f, "\"health\":\"running\"");
+	f->page.head.heartbeat_ns = now_ns(CLOCK_MONOTONIC) - 30000000000u;
+	shows(f, "", 3);
+	assert_says(f, "HANGING");
+	assert_int_equal(close(fd), 0);
+	shows(f, "", 3);
+	assert_says(f, "DEAD");
+}
+
 static void a_hanging_daemon_is_called_hanging(void **state)
 {
 	struct fixture *f = *state;
@@ -502,6 +526,7 @@ int main(void)
 		TEST(names_cannot_drive_the_terminal),
 		TEST(interval_shows_rates_and_ends_at_count),
 		TEST(a_dead_daemon_is_called_dead),
+		TEST(a_daemon_that_has_its_lock_lives),
 		TEST(a_hanging_daemon_is_called_hanging),
 		TEST(a_stopped_daemon_is_called_stopped),
 		TEST(an_entry_being_rewritten_is_left_out),
