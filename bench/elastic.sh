@@ -59,9 +59,9 @@ line() {
 	now=$(date +%s%N)
 	bytes=$(sent)
 	awk -v t=$((now - began)) -v dt=$((now - last_ns)) -v bytes=$((bytes - last_bytes)) \
-		-v load="$1" -v up="$(channels up)" -v draining="$(channels draining)" 'BEGIN {
+		-v what="$1" -v up="$(channels up)" -v draining="$(channels draining)" 'BEGIN {
 			more = (draining > 0) ? " (+" draining " draining)" : ""
-			printf("| %.1f | %s | %.2f Gbit/s | %d%s | %s |\n", t / 1e9, load, bytes * 8 / dt,
+			printf("| %.1f | %s | %.2f Gbit/s | %d%s | %s |\n", t / 1e9, what, bytes * 8 / dt,
 				up, more, substr("################", 1, up)) }'
 	last_ns=$now last_bytes=$bytes
 }
