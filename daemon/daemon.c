@@ -146,6 +146,7 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 			.file_min = c->zerocopy ? FILE_MIN : 0,
 			.throughput = c->throughput,
 			.throughput_max = throughput_most(c),
+			.carry = c->carry && nr > 1,
 			.policy = (enum sched_policy)c->policy,
 			.seed = d->incarnation + index,
 			.ack_delay_ns = ACK_DELAY_NS,
@@ -220,6 +221,9 @@ static int start_workers(struct daemon *d, char error[CONFIG_ERROR_BYTES])
 	if (r < 0)
 		return r;
 	r = workers_init(&d->workers, d->base, daemon_event, d);
+	if (r < 0)
+		return fail(r, "cannot prepare the workers", error);
+	r = d->config->carry ? workers_carry(&d->workers, nr) : 0;
 	if (r < 0)
 		return fail(r, "cannot prepare the workers", error);
 	for (i = 0; i < nr; i++) {

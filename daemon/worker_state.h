@@ -16,6 +16,7 @@
 #include "ncd/limits.h"
 #include "ncd/ring.h"
 
+#include "carriers.h"
 #include "core/engine.h"
 #include "idle.h"
 #include "io.h"
@@ -101,6 +102,11 @@ struct worker {
 	uint32_t takes_nr;
 	uint32_t removed_ports;
 	uint32_t pending_ports; /* with completions that found no room */
+	struct io_watch carry_watch;
+	struct ring carry_in[NCD_WORKERS_MAX], carry_out[NCD_WORKERS_MAX]; /* by worker */
+	uint64_t carry_rings;    /* workers (bits) that have messages, and may sleep */
+	uint64_t carry_again_ns; /* nothing is given before */
+	uint32_t carry_next;     /* that was last thought of */
 	uint64_t latency_ns;   /* when a latency channel last had what an application waits for */
 	uint64_t sweep_ns;     /* of the last statistics */
 	uint64_t ports_ns;     /* of the last look for idle ports */

@@ -95,7 +95,7 @@ static void share_leave(struct channel_queue *q, struct share *h)
 	q->clients--;
 }
 
-static void channel_push(const struct engine *e, struct channel *c, struct stream *s)
+static void channel_push(struct engine *e, struct channel *c, struct stream *s)
 {
 	struct channel_queue *q = &c->tx.queue;
 	struct share *h = &q->of[s->client];
@@ -107,16 +107,18 @@ static void channel_push(const struct engine *e, struct channel *c, struct strea
 	stream_refill(e, c, s);
 	queue_push(&h->streams, s);
 	q->streams++;
+	e->carry.bulk_streams += c->class == CLASS_THROUGHPUT;
 	s->channel = c;
 }
 
-static void channel_remove(const struct engine *e, struct stream *s)
+static void channel_remove(struct engine *e, struct stream *s)
 {
 	struct channel_queue *q = &s->channel->tx.queue;
 	struct share *h = &q->of[s->client];
 
 	queue_remove(&h->streams, s);
 	q->streams--;
+	e->carry.bulk_streams -= s->channel->class == CLASS_THROUGHPUT;
 	if (h->streams.head == NULL) {
 		share_leave(q, h);
 		q->left = s->client;
@@ -285,7 +287,7 @@ static bool spreads(const struct stream *s)
 }
 
 /* The turn of @s on @c is over: it goes on where its share would be larger, if it is not here. */
-static void settle(const struct engine *e, struct channel *c, struct stream *s)
+static void settle(struct engine *e, struct channel *c, struct stream *s)
 {
 	struct channel *all[PEER_CHANNELS], *to;
 	uint32_t nr;
@@ -303,7 +305,7 @@ static void settle(const struct engine *e, struct channel *c, struct stream *s)
 	channel_push(e, to, s);
 }
 
-void sched_sent(const struct engine *e, struct channel *c, struct stream *s, uint32_t bytes)
+void sched_sent(struct engine *e, struct channel *c, struct stream *s, uint32_t bytes)
 {
 	struct channel_queue *q = &c->tx.queue;
 	struct share *h = &q->of[s->client];
@@ -347,8 +349,7 @@ bool sched_data_fits(const struct engine *e, const struct channel *c, const stru
 
 static bool idle(const struct channel *c)
 {
-	return c->tx.queue.head == NULL && c->tx.iov_first == c->tx.iov_nr &&
-	       c->tx.file_first == c->tx.file_nr;
+	return c->tx.queue.head == NULL && channel_tx_taken(c) && c->tx.orders == NULL;
 }
 
 uint32_t sched_spread(struct engine *e, struct channel *c)
