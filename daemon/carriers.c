@@ -19,14 +19,19 @@
 #define IDLE_NS    1000000u /* who has had nothing to do so lately has time */
 #define AGAIN_NS   10000000u /* after an order came back: its worker's channels have just gone */
 
+static size_t lines(size_t bytes)
+{
+	return (bytes + NCD_CACHE_LINE - 1) & ~(size_t)(NCD_CACHE_LINE - 1);
+}
+
 static size_t box_bytes(uint32_t nr)
 {
-	return (size_t)nr * nr * sizeof(struct carry_box);
+	return lines((size_t)nr * nr * sizeof(struct carry_box));
 }
 
 static size_t ring_stride(void)
 {
-	return (ring_bytes(CARRY_BOX) + NCD_CACHE_LINE - 1) & ~(size_t)(NCD_CACHE_LINE - 1);
+	return lines(ring_bytes(CARRY_BOX));
 }
 
 /* The rings lie behind the boxes. */
