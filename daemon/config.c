@@ -18,6 +18,7 @@
 
 /* inih cuts lines at 200 bytes, terminator included, without a word. */
 #define LINE_BYTES_MAX 198
+#define LINES_MAX      100000u
 
 struct config_reader {
 	FILE *stream;
@@ -115,7 +116,10 @@ static void reader_section(struct config_reader *r, const char *line)
 		reader_fail(r, r->line, "[%s] is not a section; see ncd.conf(5) for all", section);
 }
 
-/* As fgets(), for inih: counts lines, drops indentation (no continued lines), bounds the length. */
+/*
+ * As fgets(), for inih: counts lines, drops indentation (no continued lines), bounds the length.
+ * What is no text ends there: a device may have no end.
+ */
 static char *reader_line(char *out, int room, void *ctx)
 {
 	struct config_reader *r = ctx;
@@ -123,21 +127,27 @@ static char *reader_line(char *out, int room, void *ctx)
 	bool any = false;
 	int c;
 
+	if (r->line == LINES_MAX) {
+		reader_fail(r, r->line, "there are more lines behind it; is this the config?");
+		return NULL;
+	}
 	while ((c = getc(r->stream)) != EOF && c != '\n') {
 		any = true;
-		if (c == '\0')
-			reader_fail(r, r->line + 1,
-				    "a byte 0 is in the line; is this a text file?");
 		if (used == 0 && (c == ' ' || c == '\t'))
 			continue;
+		if (c == '\0') {
+			reader_fail(r, r->line + 1,
+				    "a byte 0 is in the line; is this a text file?");
+			return NULL;
+		}
 		if (used >= LINE_BYTES_MAX || used + 2 >= (uint32_t)room) {
 			reader_fail(r, r->line + 1,
 				    "the line is longer than %d characters; give a "
 				    "list in several lines of the same key",
 				    LINE_BYTES_MAX);
-			continue;
+			return NULL;
 		}
-		out[used++] = (char)(c == '\0' ? '?' : c);
+		out[used++] = (char)c;
 	}
 	if (c == EOF && !any)
 		return NULL;

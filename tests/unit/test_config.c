@@ -3,6 +3,7 @@
  * test_config.c - goal: each key is read, bounded, printed and reloaded; each mistake is one line
  * with file, line, value and remedy. Method: text in a temporary file, the message compared.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,6 +207,26 @@ static void a_byte_0_is_an_error(void **state)
 	fclose(stream);
 }
 
+static void what_has_no_end_is_refused(void **state)
+{
+	char error[CONFIG_ERROR_BYTES] = "";
+	struct config *c = NULL;
+	FILE *stream;
+
+	(void)state;
+	assert_int_equal(config_load("/dev/zero", true, &c, error), -EINVAL);
+	assert_non_null(strstr(error, "/dev/zero:1: a byte 0"));
+	stream = tmpfile();
+	assert_non_null(stream);
+	for (int i = 0; i < 200000; i++)
+		fputs("#\n", stream);
+	rewind(stream);
+	assert_int_equal(config_read(stream, "t.conf", &c, error), -EINVAL);
+	assert_non_null(strstr(error, "t.conf:100000: there are more lines behind it"));
+	assert_true(ftell(stream) < 300000);
+	fclose(stream);
+}
+
 static void too_many_peers_are_refused(void **state)
 {
 	char *text = malloc(300 * 64), error[CONFIG_ERROR_BYTES];
@@ -374,6 +395,7 @@ int main(void)
 		cmocka_unit_test(peers_are_checked_against_each_other),
 		cmocka_unit_test(a_long_line_is_an_error_and_not_cut),
 		cmocka_unit_test(a_byte_0_is_an_error),
+		cmocka_unit_test(what_has_no_end_is_refused),
 		cmocka_unit_test(too_many_peers_are_refused),
 		cmocka_unit_test(what_is_printed_reads_back_the_same),
 		cmocka_unit_test(the_sample_file_has_every_key_with_its_default),
