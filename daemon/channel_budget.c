@@ -64,16 +64,28 @@ void channel_receive_room(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks));
 }
 
-void channel_receive_bound(int fd)
+/* The shortest so far, in us; UINT32_MAX: not known. */
+static uint32_t round_trip_us(int fd)
 {
 	struct tcp_info info = { .tcpi_min_rtt = UINT32_MAX };
-	socklen_t info_bytes = sizeof(info);
-	uint64_t window;
+	socklen_t bytes = sizeof(info);
+
+	return getsockopt(fd, TCP_LEVEL, TCP_INFO, &info, &bytes) < 0 ? UINT32_MAX
+								      : info.tcpi_min_rtt;
+}
+
+uint64_t channel_round_trip_ns(int fd)
+{
+	uint32_t us = round_trip_us(fd);
+
+	return us == UINT32_MAX ? 0 : us * 1000ull;
+}
+
+void channel_receive_bound(int fd)
+{
+	uint64_t window = (uint64_t)round_trip_us(fd) * RECEIVE_RATE;
 	int bytes;
 
-	if (getsockopt(fd, TCP_LEVEL, TCP_INFO, &info, &info_bytes) < 0)
-		return;
-	window = (uint64_t)info.tcpi_min_rtt * RECEIVE_RATE;
 	if (window > RECEIVE_MOST)
 		return;
 	/* The kernel doubles it, for what it needs beside the bytes. */

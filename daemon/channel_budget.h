@@ -3,7 +3,8 @@
  * channel_budget.h - keeps what lies below a throughput channel within its budget, and what lies
  * unread in the kernel below a latency channel within bounds.
  *
- * Threading: the channel's worker; channel_receive_*: whoever has the connection. None blocks.
+ * Threading: channel_budget_take: the channel's worker; the others: whoever has the connection.
+ *   None blocks.
  */
 #ifndef NCD_CHANNEL_BUDGET_H
 #define NCD_CHANNEL_BUDGET_H
@@ -12,6 +13,9 @@
 
 /* Asks the kernel about @fd, and has it take as much as the budget allows and not more. */
 void channel_budget_take(struct budget *b, int fd, uint64_t now_ns);
+
+/* The shortest round trip of @fd so far, from the kernel; 0: not known. */
+uint64_t channel_round_trip_ns(int fd);
 
 /*
  * Bounds the window of @fd, a latency channel, to what 10 Gbit/s take at its round trip, at least

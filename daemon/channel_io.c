@@ -147,6 +147,9 @@ int channel_io_add(struct worker *w, struct link *link)
 	if (c->next)
 		c->next->prev = c;
 	w->active[rank] = c;
+	/* Pings, which tell better, only come when a channel is silent. */
+	if (w->rtt_ns[link->peer] == 0)
+		w->rtt_ns[link->peer] = channel_round_trip_ns(link->fd);
 	if (link->extra)
 		engine_channel_extra(w->engine, c->channel, w->now_ns);
 	io_again(w->io, &c->io); /* starts receiving */

@@ -29,6 +29,7 @@ static void a_short_round_trip_has_a_small_window(void **state)
 	rig_tcp_pair(fd);
 	channel_receive_bound(fd[1]);
 	assert_int_equal(receive_buffer(fd[1]), 2 * (256 << 10));
+	assert_in_range(channel_round_trip_ns(fd[0]), 1, 1000000000);
 	close(fd[0]);
 	close(fd[1]);
 }
@@ -75,6 +76,7 @@ static void what_is_no_tcp_stays_as_it_is(void **state)
 	before = receive_buffer(fd[0]);
 	channel_receive_bound(fd[0]);
 	assert_int_equal(receive_buffer(fd[0]), before);
+	assert_true(channel_round_trip_ns(fd[0]) == 0);
 	close(fd[0]);
 	close(fd[1]);
 }
