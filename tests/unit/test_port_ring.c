@@ -184,27 +184,6 @@ static void the_more_move_bulk_the_smaller_the_ring_of_each(void **state)
 	assert_in_range(bulk_ring_share(20000000, 64) * 64, 200000000, 300000000);
 }
 
-/* Once those that moved bulk beside it are counted no more. */
-static void one_grows_when_the_others_are_done(void **state)
-{
-	struct rig *r = rig_of(state);
-	uint64_t to = 0;
-	uint32_t b[40], last = 0;
-
-	for (uint32_t i = 0; i < 40; i++) {
-		b[i] = rig_connect(r, i, 80);
-		rig_transfer(r, i, b[i], 1 << 20);
-		if (r->host[0].tx[i].bytes < MOST)
-			last = i;
-	}
-	rig_until(r, ({
-			  to += 1 << 20;
-			  rig_transfer(r, last, b[last], to);
-			  r->host[0].tx[last].bytes == MOST;
-		  }));
-	rig_free(r);
-}
-
 static void old_rings_and_new_go_back(void **state)
 {
 	struct rig *r = rig_of(state);
@@ -288,7 +267,6 @@ int main(void)
 		RIG_BOTH(streams_that_cannot_grow_go_on),
 		RIG_BOTH(growth_leaves_room_for_others),
 		cmocka_unit_test(the_more_move_bulk_the_smaller_the_ring_of_each),
-		RIG_BOTH(one_grows_when_the_others_are_done),
 		RIG_BOTH(old_rings_and_new_go_back),
 		RIG_BOTH(lies_about_rings_end_the_attachment),
 	};
