@@ -102,6 +102,22 @@ case_stale_socket_is_replaced() {
 	[ ! -e "$dir/here.sock" ] || fail "the socket outlives its daemon"
 }
 
+# Who may read the lock could hold it, and keep the next ncd from starting.
+case_lock_is_nobody_elses() { # quick
+	[ -n "$namespaces" ] || skip "needs root, to become nobody"
+	local lock=$dir/here.sock.lock
+	config here
+	: >"$lock" # as of a release that let others read it
+	chmod 644 "$lock"
+	start here
+	setpriv --reuid=65534 --regid=65534 --clear-groups cat "$lock" >/dev/null 2>&1 &&
+		fail "nobody can open the lock: $(stat -c %A "$lock")"
+	stop here
+	rm "$lock"
+	start here
+	[ "$(stat -c %a "$lock")" = 600 ] || fail "a new lock has mode $(stat -c %a "$lock")"
+}
+
 # -T prints what -t accepts and -T prints the same of.
 case_check_and_print() { # quick
 	local option
