@@ -108,9 +108,10 @@ struct attachment {
 
 /*
  * Attaches to the daemon at @path. Returns 0, or a negative errno as ncclient.h lists them, with
- * one line for the user in @why. Blocks, at most some seconds.
+ * one line for the user in @why; -ETIMEDOUT: ncd does not answer. Blocks, for @limit_ms at each of
+ * two steps.
  */
-int attachment_create(const char *path, char *why, size_t why_bytes,
+int attachment_create(const char *path, uint32_t limit_ms, char *why, size_t why_bytes,
 		      struct attachment **ret_attachment);
 void attachment_get(struct attachment *att);
 void attachment_put(struct attachment *att);

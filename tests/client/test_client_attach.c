@@ -4,10 +4,12 @@
  * sleeps, attaching again, fork and exit.
  */
 #include <stdio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "client_test.h"
+#include "process.h"
 
 static int try_socket(void)
 {
@@ -63,6 +65,48 @@ static void faulty_handshakes_are_refused(void **state)
 			assert_non_null(strstr(why, "too many of everything"));
 		fake_stop(f);
 	}
+}
+
+/* A daemon that is hung: the kernel alone takes connections. */
+static int hung_listen(char path[64])
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	(void)snprintf(path, 64, "/tmp/ncd-hung.%d", (int)getpid());
+	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	setenv("NCD_SOCKET", path, 1);
+	return fd;
+}
+
+/* In a child, since a process that hurries does so for good. */
+static void hung_daemon_is_not_asked_again_by_who_can_do_without(void **state)
+{
+	char path[64];
+	int status, fd = hung_listen(path);
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		struct attachment *att;
+
+		process_hurry();
+		if (try_socket() != -ETIMEDOUT)
+			_exit(1);
+		(void)unlink(path);
+		if (try_socket() != -ETIMEDOUT) /* asked again, it would be -ENOENT */
+			_exit(2);
+		if (process_attach(&att) != -ENOENT) /* who has a stream there must ask */
+			_exit(3);
+		/* It has gone: that is another matter. */
+		_exit(try_socket() == -ENOENT ? 0 : 4);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	close(fd);
 }
 
 static void bad_arguments_do_not_attach(void **state)
@@ -211,6 +255,7 @@ int main(void)
 		cmocka_unit_test(no_daemon_says_which_socket),
 		cmocka_unit_test(path_too_long_is_refused),
 		cmocka_unit_test(faulty_handshakes_are_refused),
+		cmocka_unit_test(hung_daemon_is_not_asked_again_by_who_can_do_without),
 		cmocka_unit_test(bad_arguments_do_not_attach),
 		cmocka_unit_test_setup_teardown(daemon_death_wakes_all_sleepers, start, stop),
 		cmocka_unit_test_setup_teardown(
