@@ -177,4 +177,24 @@ case_limit_of_sockets() {
 	works
 }
 
+# A limit of file sizes counts for regions and for the log; beyond it the kernel sends SIGXFSZ.
+case_limit_of_file_size() { # quick
+	local blocks
+	config here
+	config there
+	start there
+	# Room for the counter page, and not for a region.
+	blocks=$(($(stat -c %s "$dir/there.stats") / 1024 + 64))
+	ncd_by=(bash -c 'ulimit -f "$0" && exec "$@"' "$blocks")
+	start here
+	ncd_by=()
+	connected
+	refused here 'no room for its region: File too large' "${address[there]}" 7001
+	serves here
+	stop here
+	start here
+	connected
+	works
+}
+
 run_case "$@"
