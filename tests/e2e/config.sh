@@ -197,6 +197,25 @@ case_standard_descriptors_closed() { # quick
 	[ ! -s "$dir/got" ] || fail "something was sent"
 }
 
+# Who should read the log is stopped, and the pipe to it full.
+case_log_is_not_read() { # quick
+	local log
+	mkfifo "$dir/log"
+	exec {log}<>"$dir/log"
+	dd if=/dev/zero of="$dir/log" oflag=nonblock bs=4k 2>/dev/null
+	config here
+	config there
+	ncd_by=(bash -c 'exec "$@" 2>"$0"' "$dir/log")
+	start here
+	ncd_by=()
+	start there
+	connected
+	random_file 100000 part
+	transfer here there 7001 part
+	stop here
+	exec {log}>&-
+}
+
 daemon_number() { ask "$1" summary | grep -o "\"$2\":[0-9]*" | head -n 1 | cut -d: -f2; }
 has_number() { [ "$(daemon_number "$1" "$2")" -ge "$3" ]; }
 hup() { kill -HUP "${pid_of[$1]}"; }
