@@ -212,7 +212,6 @@ static int segment_map(int fd, uint64_t bytes, uint32_t flags, struct segment *r
 	if (base == MAP_FAILED)
 		return -errno;
 	(void)madvise(base, bytes, MADV_DONTFORK); /* a child keeps none of it: it may not use it */
-	ret_segment->fd = fd;
 	ret_segment->bytes = bytes;
 	ret_segment->huge = flags & SEGMENT_HUGE;
 	/* SEGMENT, mapping end. */
@@ -334,8 +333,9 @@ static void attachment_destroy(struct attachment *att)
 		if (!att->segment[i].base)
 			continue;
 		(void)munmap(att->segment[i].base, att->segment[i].bytes);
-		close(att->segment[i].fd);
 	}
+	if (att->spare_fd >= 0)
+		close(att->spare_fd);
 	if (att->ctl_fd >= 0)
 		close(att->ctl_fd);
 	free(att);
@@ -367,7 +367,6 @@ static int attachment_fill(struct attachment *att, struct welcome *w)
 	ret = segment_map(w->fd[0], w->msg.segment_bytes, 0, &att->segment[0]);
 	if (ret < 0)
 		return ret;
-	w->fd[0] = -1;
 	memcpy(&att->layout, att->segment[0].base, sizeof(att->layout));
 	if (!layout_good(&att->layout, &w->msg) ||
 	    w->fd_nr != 1 + att->layout.workers + att->layout.copy_workers)
@@ -406,7 +405,7 @@ int attachment_create(const char *path, uint32_t limit_ms, char *why, size_t why
 	if (!att)
 		return -ENOMEM;
 	atomic_init(&att->refs, 1);
-	att->ctl_fd = -1;
+	att->ctl_fd = att->spare_fd = -1;
 	ret = control_connect(path, limit_ms, why, why_bytes, &att->ctl_fd);
 	if (ret < 0)
 		goto err_attachment;
@@ -424,6 +423,8 @@ int attachment_create(const char *path, uint32_t limit_ms, char *why, size_t why
 			strerror(-ret));
 		goto err_welcome;
 	}
+	close(w.fd[0]); /* mapped */
+	w.fd[0] = -1;
 	(void)setsockopt(att->ctl_fd, SOL_SOCKET, SO_RCVTIMEO, &none,
 			 sizeof(none)); /* watcher waits */
 	ret = watcher_start(att);
