@@ -52,7 +52,8 @@ static int lock_take(struct control_socket *cs, char error[CONFIG_ERROR_BYTES])
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s.lock", cs->path);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	/* Of nobody else: who can open it, if only to read, could hold it and keep ncd out. */
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return socket_fail(
 			path, -errno, "cannot be opened",
@@ -68,6 +69,8 @@ static int lock_take(struct control_socket *cs, char error[CONFIG_ERROR_BYTES])
 		(void)close(fd); /* only read */
 		return -EADDRINUSE;
 	}
+	/* A leftover of a release that let everybody read it; it is ours, or we are root. */
+	(void)fchmod(fd, 0600);
 	/* Only for the message above: if it cannot be written the message lacks a number. */
 	if (ftruncate(fd, 0) == 0)
 		(void)dprintf(fd, "%d\n", (int)getpid());

@@ -32,6 +32,7 @@ struct daemon {
 	struct event *second, *watchdog, *drain;
 	struct control_socket socket;
 	struct stats stats;
+	bool stats_lost; /* the log has said that readers do not see all of it */
 	struct workers workers;
 	struct copy_workers copy_workers;
 	struct peers peers;

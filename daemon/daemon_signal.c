@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "daemon.h"
 #include "notify.h"
+#include "stats_guard.h"
 
 #define DRAIN_LOOK_MS     100
 #define DRAIN_QUIET       2 /* looks without a stream: by then the last frames are out */
@@ -204,6 +205,17 @@ static void cores_look(struct daemon *d)
 			  &d->copy_moved[i], copy_worker_placed(d->copy_workers.worker[i]));
 }
 
+static void stats_look(struct daemon *d)
+{
+	if (stats_guard_lost() == 0 || d->stats_lost)
+		return;
+	d->stats_lost = true;
+	log_line(&d->log, LOG_LEVEL_WARNING,
+		 "%s: its file system is full, or it was cut: ncd-stat does not see all, until ncd "
+		 "is started again",
+		 d->stats.path);
+}
+
 static void daemon_second(int fd, short what, void *ctx)
 {
 	struct daemon *d = ctx;
@@ -215,6 +227,7 @@ static void daemon_second(int fd, short what, void *ctx)
 			      memory_order_relaxed);
 	control_second(&d->control);
 	cores_look(d);
+	stats_look(d);
 	daemon_status(d);
 }
 

@@ -5,6 +5,7 @@
 #include "log.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 
 #include "clock.h"
 
-#define LINE_BYTES 1024
+#define LINE_BYTES 1024 /* no more than PIPE_BUF: a pipe that polls writable takes it whole */
+#define WAIT_MS    10   /* ncd goes on though nobody reads its log */
 
 bool log_is_journal(int fd, const char *journal_stream)
 {
@@ -66,8 +68,9 @@ __attribute__((format(printf, 4, 0))) static void log_vline(const struct log *l,
 		if ((unsigned char)line[begin] < ' ' || line[begin] == 0x7f)
 			line[begin] = '?';
 	line[used++] = '\n';
-	/* There is nobody to tell that the log cannot be written. */
-	if (write(l->fd, line, used) < 0)
+	/* There is nobody to tell that the log is not read, or cannot be written. */
+	if (poll(&(struct pollfd){ .fd = l->fd, .events = POLLOUT }, 1, WAIT_MS) == 0 ||
+	    write(l->fd, line, used) < 0)
 		return;
 }
 

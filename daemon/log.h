@@ -27,7 +27,8 @@ struct log {
 	enum log_level level;
 };
 
-/* To @fd. Asks the environment whether that is the journal's. */
+/* To @fd; a line that would block for long is dropped. Asks the environment whether that is the
+ * journal's. */
 void log_init(struct log *l, int fd, enum log_level level);
 /* True if @journal_stream ("DEVICE:INODE" of systemd.exec(5), or NULL) names @fd. */
 bool log_is_journal(int fd, const char *journal_stream);

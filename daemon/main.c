@@ -89,8 +89,9 @@ static int run(struct config *config, bool named)
 	 * Where it cannot be set ncd is only larger.
 	 */
 	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
-	/* A peer or a client that goes away is an error of its call, not the end of ncd. */
-	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for SIGPIPE */
+	/* What goes away, or a limit of file sizes, is an error of a call, not the end of ncd. */
+	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for these two */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	r = daemon_start(d, config, named, error);
 	log = d->log;
 	if (r == 0)

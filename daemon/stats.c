@@ -16,6 +16,7 @@
 #include "ncd/limits.h"
 
 #include "clock.h"
+#include "stats_guard.h"
 
 void stats_path(const char *socket, char out[STATS_PATH_BYTES])
 {
@@ -94,7 +95,7 @@ int stats_init(struct stats *s, const char *socket, const struct stats_shape *sh
 		r = -errno;
 		goto err_unlink;
 	}
-	/* All but the sockets now, so that a full file system shows here and not as a SIGBUS. */
+	/* All but the sockets now, so that a full file system shows here; they are guarded. */
 	r = -posix_fallocate(fd, 0, (off_t)head.socket_off);
 	if (r < 0)
 		goto err_unlink;
@@ -114,7 +115,9 @@ int stats_init(struct stats *s, const char *socket, const struct stats_shape *sh
 		goto err_unlink;
 	}
 	(void)close(fd); /* the mapping stays, and the lock with it */
+	stats_guard_set(base, head.bytes);
 	s->head = base;
+	s->layout = head;
 	s->shape = *shape;
 	stats_state(s, "running");
 	return 0;
@@ -127,8 +130,10 @@ err_unlink:
 
 void stats_fini(struct stats *s)
 {
-	if (s->head)
-		(void)munmap(s->head, s->head->bytes);
+	if (s->head) {
+		stats_guard_set(NULL, 0);
+		(void)munmap(s->head, s->layout.bytes);
+	}
 	s->head = NULL;
 	free(s->left_free);
 	s->left_free = NULL;
@@ -155,21 +160,21 @@ static uint8_t *stats_at(struct stats *s, uint64_t off)
 
 struct stats_worker *stats_worker_entry(struct stats *s, uint32_t worker)
 {
-	void *table = stats_at(s, s->head->worker_off);
+	void *table = stats_at(s, s->layout.worker_off);
 
 	return (struct stats_worker *)table + worker;
 }
 
 struct stats_copy *stats_copy_entry(struct stats *s, uint32_t copy_worker)
 {
-	void *table = stats_at(s, s->head->copy_off);
+	void *table = stats_at(s, s->layout.copy_off);
 
 	return (struct stats_copy *)table + copy_worker;
 }
 
 struct stats_socket *stats_worker_sockets(struct stats *s, uint32_t worker)
 {
-	void *table = stats_at(s, s->head->socket_off);
+	void *table = stats_at(s, s->layout.socket_off);
 
 	return (struct stats_socket *)table + (uint64_t)worker * s->shape.streams;
 }
@@ -190,7 +195,7 @@ static bool entry_take(_Atomic uint32_t *use, _Atomic uint32_t *seq, void *entry
 
 struct stats_channel *stats_channel_take(struct stats *s)
 {
-	void *table = stats_at(s, s->head->channel_off);
+	void *table = stats_at(s, s->layout.channel_off);
 	struct stats_channel *e = table;
 	uint32_t i;
 
@@ -202,7 +207,7 @@ struct stats_channel *stats_channel_take(struct stats *s)
 
 struct stats_client *stats_client_take(struct stats *s)
 {
-	void *table = stats_at(s, s->head->client_off);
+	void *table = stats_at(s, s->layout.client_off);
 	struct stats_client *e = table;
 	uint32_t i;
 

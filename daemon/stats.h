@@ -27,6 +27,7 @@ struct stats_shape {
 
 struct stats {
 	struct stats_head *head;
+	struct stats_head layout; /* as it was made: the file may be cut */
 	struct stats_shape shape;
 	char path[STATS_PATH_BYTES];
 	uint32_t *left_free; /* indices of free entries, [left_free_nr] of them */

@@ -21,8 +21,6 @@
 #include "copy.h"
 #include "ncclient.h"
 
-#define HANDSHAKE_SECONDS 10
-
 /* What came with WELCOME. */
 struct welcome {
 	struct ctl_welcome msg;
@@ -41,10 +39,18 @@ __attribute__((format(printf, 3, 4))) static void explain(char *why, size_t byte
 	va_end(ap);
 }
 
-static int control_connect(const char *path, char *why, size_t why_bytes, int *ret_fd)
+/* What a hung ncd looks like. */
+static int unanswered(char *why, size_t why_bytes)
+{
+	explain(why, why_bytes, "ncd does not answer on its control socket");
+	return -ETIMEDOUT;
+}
+
+static int control_connect(const char *path, uint32_t limit_ms, char *why, size_t why_bytes,
+			   int *ret_fd)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	struct timeval limit = { .tv_sec = HANDSHAKE_SECONDS };
+	struct timeval limit = { .tv_sec = limit_ms / 1000, .tv_usec = limit_ms % 1000 * 1000 };
 	int fd, ret;
 
 	if (strlen(path) >= sizeof(sun.sun_path)) {
@@ -63,12 +69,14 @@ static int control_connect(const char *path, char *why, size_t why_bytes, int *r
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* as above */
 	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
 		ret = -errno;
+		close(fd);
+		if (ret == -EAGAIN) /* so many wait before us */
+			return unanswered(why, why_bytes);
 		explain(why, why_bytes, "%s: %s%s", path, strerror(-ret),
 			ret == -ENOENT || ret == -ECONNREFUSED
 				? ": is ncd running? (systemctl start ncd; NCD_SOCKET names "
 				  "another)"
 				: "");
-		close(fd);
 		return ret;
 	}
 	*ret_fd = fd;
@@ -128,9 +136,12 @@ static int welcome_receive(int fd, char *why, size_t why_bytes, struct welcome *
 	do
 		n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return unanswered(why, why_bytes);
 	if (n < 0) {
-		explain(why, why_bytes, "ncd does not answer on its control socket");
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		n = -errno;
+		explain(why, why_bytes, "the control socket of ncd: %s", strerror((int)-n));
+		return (int)n;
 	}
 	welcome_take_fds(&mh, w);
 	if (n == (ssize_t)sizeof(msg.refused) && msg.head.type == CTL_REFUSED) {
@@ -201,7 +212,6 @@ static int segment_map(int fd, uint64_t bytes, uint32_t flags, struct segment *r
 	if (base == MAP_FAILED)
 		return -errno;
 	(void)madvise(base, bytes, MADV_DONTFORK); /* a child keeps none of it: it may not use it */
-	ret_segment->fd = fd;
 	ret_segment->bytes = bytes;
 	ret_segment->huge = flags & SEGMENT_HUGE;
 	/* SEGMENT, mapping end. */
@@ -323,8 +333,9 @@ static void attachment_destroy(struct attachment *att)
 		if (!att->segment[i].base)
 			continue;
 		(void)munmap(att->segment[i].base, att->segment[i].bytes);
-		close(att->segment[i].fd);
 	}
+	if (att->spare_fd >= 0)
+		close(att->spare_fd);
 	if (att->ctl_fd >= 0)
 		close(att->ctl_fd);
 	free(att);
@@ -356,7 +367,6 @@ static int attachment_fill(struct attachment *att, struct welcome *w)
 	ret = segment_map(w->fd[0], w->msg.segment_bytes, 0, &att->segment[0]);
 	if (ret < 0)
 		return ret;
-	w->fd[0] = -1;
 	memcpy(&att->layout, att->segment[0].base, sizeof(att->layout));
 	if (!layout_good(&att->layout, &w->msg) ||
 	    w->fd_nr != 1 + att->layout.workers + att->layout.copy_workers)
@@ -384,7 +394,7 @@ static int attachment_fill(struct attachment *att, struct welcome *w)
 	return att->listener_owner ? cqs_init(att) : -ENOMEM;
 }
 
-int attachment_create(const char *path, char *why, size_t why_bytes,
+int attachment_create(const char *path, uint32_t limit_ms, char *why, size_t why_bytes,
 		      struct attachment **ret_attachment)
 {
 	struct attachment *att = calloc(1, sizeof(*att));
@@ -395,8 +405,8 @@ int attachment_create(const char *path, char *why, size_t why_bytes,
 	if (!att)
 		return -ENOMEM;
 	atomic_init(&att->refs, 1);
-	att->ctl_fd = -1;
-	ret = control_connect(path, why, why_bytes, &att->ctl_fd);
+	att->ctl_fd = att->spare_fd = -1;
+	ret = control_connect(path, limit_ms, why, why_bytes, &att->ctl_fd);
 	if (ret < 0)
 		goto err_attachment;
 	ret = hello_send(att->ctl_fd);
@@ -413,6 +423,8 @@ int attachment_create(const char *path, char *why, size_t why_bytes,
 			strerror(-ret));
 		goto err_welcome;
 	}
+	close(w.fd[0]); /* mapped */
+	w.fd[0] = -1;
 	(void)setsockopt(att->ctl_fd, SOL_SOCKET, SO_RCVTIMEO, &none,
 			 sizeof(none)); /* watcher waits */
 	ret = watcher_start(att);

@@ -77,7 +77,6 @@ struct segment {
 	_Atomic(uint8_t *) base; /* SEGMENT */
 	uint64_t bytes;
 	bool huge; /* its large rings are to be in huge pages */
-	int fd;
 };
 
 struct attachment {
@@ -85,6 +84,7 @@ struct attachment {
 	_Atomic bool dead;    /* DEAD */
 	_Atomic bool leaving; /* the daemon said so; new sockets attach elsewhere once it is gone */
 	int ctl_fd;
+	int spare_fd; /* watcher: given up to receive one when the program has no more; or -1 */
 	uint32_t default_worker;
 	uint32_t addr_nr;
 	uint8_t addr[8][16];
@@ -108,9 +108,10 @@ struct attachment {
 
 /*
  * Attaches to the daemon at @path. Returns 0, or a negative errno as ncclient.h lists them, with
- * one line for the user in @why. Blocks, at most some seconds.
+ * one line for the user in @why; -ETIMEDOUT: ncd does not answer. Blocks, for @limit_ms at each of
+ * two steps.
  */
-int attachment_create(const char *path, char *why, size_t why_bytes,
+int attachment_create(const char *path, uint32_t limit_ms, char *why, size_t why_bytes,
 		      struct attachment **ret_attachment);
 void attachment_get(struct attachment *att);
 void attachment_put(struct attachment *att);
@@ -120,7 +121,7 @@ struct attachment *attachment_nowhere(void);
 /* Base and size of ring memory @nr; waits for its arrival. -ECONNRESET, -EPROTO (absurd number). */
 int attachment_segment(struct attachment *att, uint32_t nr, struct segment **ret_segment);
 
-/* Watcher: maps segment @nr; @fd is the attachment's on success. -EPROTO, -ENOMEM. */
+/* Watcher: maps segment @nr from @fd, which stays the caller's. -EPROTO, -ENOMEM. */
 int attachment_segment_add(struct attachment *att, const struct ctl_segment *msg, int fd);
 
 /* Starts the thread that receives on the control socket. -EAGAIN, -ENOMEM. */

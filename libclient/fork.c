@@ -22,12 +22,11 @@ static void child_close_socket(struct nc_sock *s)
 static void child_close_attachment(struct attachment *att)
 {
 	close(att->ctl_fd);
+	if (att->spare_fd >= 0)
+		close(att->spare_fd);
 	for (uint64_t i = 0; i < att->port_nr; i++)
 		close(att->port[i].doorbell_fd);
 	copier_close_fds(att->copier);
-	for (uint32_t i = 0; i < NCD_SEGMENTS_MAX; i++)
-		if (att->segment[i].base)
-			close(att->segment[i].fd);
 	for (uint32_t i = 0; i < NCD_QP_NR; i++)
 		if (att->cq[i].fd >= 0) {
 			close(att->cq[i].fd);

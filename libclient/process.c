@@ -24,12 +24,18 @@
 #define CHUNKS        (NCD_SOCKETS_MAX / CHUNK_SOCKETS)
 #define DEFAULT_PATH  "/run/ncd/ncd.sock"
 
+#define ATTACH_MS 10000 /* a loaded machine may be slow */
+#define HURRY_MS  1500
+#define HUNG_NS   10000000000u /* by then systemd has killed it */
+
 struct process {
 	struct lock attach_lock;
 	struct attachment *current; /* attach_lock */
 	struct attachment *parents; /* of a forked child: what it must not use */
 	char why[192];              /* attach_lock: the last failure */
 	char path[108];             /* attach_lock: where it last attached */
+	uint64_t hung_until_ns;     /* attach_lock: ncd did not answer just now */
+	bool hurry;                 /* constant once the program runs */
 
 	struct lock table_lock;
 	struct nc_sock *free;
@@ -50,7 +56,26 @@ static const char *attach_path(void)
 	return self.path[0] ? self.path : DEFAULT_PATH;
 }
 
-int process_attach(struct attachment **ret_attachment)
+/* With the attach lock held. */
+static int attach_anew(bool hurry)
+{
+	const char *path = attach_path();
+	int ret;
+
+	if (hurry && clock_now_ns() < self.hung_until_ns)
+		return -ETIMEDOUT;
+	ret = attachment_create(path, hurry ? HURRY_MS : ATTACH_MS, self.why, sizeof(self.why),
+				&self.current);
+	self.hung_until_ns = ret == -ETIMEDOUT ? clock_now_ns() + HUNG_NS : 0;
+	if (ret < 0)
+		return ret;
+	left_join(self.current);
+	if (path != self.path)
+		(void)snprintf(self.path, sizeof(self.path), "%s", path); /* it fitted */
+	return 0;
+}
+
+static int attach(bool hurry, struct attachment **ret_attachment)
 {
 	int ret = 0;
 
@@ -60,15 +85,8 @@ int process_attach(struct attachment **ret_attachment)
 		attachment_put(self.current);
 		self.current = NULL;
 	}
-	if (!self.current) {
-		const char *path = attach_path();
-
-		ret = attachment_create(path, self.why, sizeof(self.why), &self.current);
-		if (ret == 0)
-			left_join(self.current);
-		if (ret == 0 && path != self.path)
-			(void)snprintf(self.path, sizeof(self.path), "%s", path); /* it fitted */
-	}
+	if (!self.current)
+		ret = attach_anew(hurry);
 	if (ret == 0) {
 		self.why[0] = '\0';
 		attachment_get(self.current);
@@ -76,6 +94,21 @@ int process_attach(struct attachment **ret_attachment)
 	}
 	lock_release(&self.attach_lock);
 	return ret;
+}
+
+int process_attach(struct attachment **ret_attachment)
+{
+	return attach(false, ret_attachment);
+}
+
+int process_attach_new(struct attachment **ret_attachment)
+{
+	return attach(self.hurry, ret_attachment);
+}
+
+void process_hurry(void)
+{
+	self.hurry = true;
 }
 
 size_t nc_attach_why(char *buf, size_t len)

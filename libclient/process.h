@@ -12,8 +12,13 @@
 #include "attach.h"
 
 /* The attachment in use, made if there is none or its daemon is gone; the caller gets a reference.
- * Errors as attachment_create. Blocks. */
+ * Errors as attachment_create. Blocks, for seconds if ncd does not answer. */
 int process_attach(struct attachment **ret_attachment);
+/* As process_attach, for who could do without after process_hurry. */
+int process_attach_new(struct attachment **ret_attachment);
+/* Kernel TCP is there instead: new sockets wait for an ncd that does not answer for a second or
+ * two, and then for some time not at all. Call it before any other thread runs. */
+void process_hurry(void);
 /* Watcher: @att is dead; moves and wakes what the threads of its sockets sleep on. */
 void process_wake_sockets(struct attachment *att);
 /* Calls @visit for every open socket, then @rest (or NULL), with the table lock held. */

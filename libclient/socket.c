@@ -24,7 +24,7 @@ int nc_socket(int domain, int type, int protocol)
 		return -EPROTOTYPE;
 	if (protocol != 0 && protocol != IPPROTO_TCP)
 		return -EPROTONOSUPPORT;
-	ret = process_attach(&att);
+	ret = process_attach_new(&att);
 	if (ret < 0)
 		return ret;
 	ret = sock_create(att, domain, &s);

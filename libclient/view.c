@@ -10,26 +10,19 @@
 #include "ncclient.h"
 #include "sock.h"
 
-/* Maps the ring of @bytes at @base, in segment @segment_nr, twice in a row. */
-static int view_map(struct nc_sock *s, uint32_t segment_nr, const uint8_t *base, uint32_t bytes,
-		    uint8_t **ret_view)
+/* Maps the ring of @bytes at @base twice in a row. */
+static int view_map(uint8_t *base, uint32_t bytes, uint8_t **ret_view)
 {
-	struct segment *seg;
 	uint8_t *view;
-	off_t off;
-	int ret;
 
-	ret = attachment_segment(s->att, segment_nr, &seg);
-	if (ret < 0)
-		return ret;
-	off = base - seg->base;
 	view = mmap(NULL, 2 * (size_t)bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		    -1, 0);
 	if (view == MAP_FAILED)
 		return -ENOMEM;
 	for (int i = 0; i < 2; i++) {
-		void *p = mmap(view + (size_t)i * bytes, bytes, PROT_READ | PROT_WRITE,
-			       MAP_SHARED | MAP_FIXED, seg->fd, off);
+		/* Of 0 bytes: a shared mapping gets a second place, and needs no descriptor. */
+		void *p = mremap(base, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
+				 view + (size_t)i * bytes);
 
 		if (p == MAP_FAILED) {
 			(void)munmap(view, 2 * (size_t)bytes);
@@ -43,14 +36,12 @@ static int view_map(struct nc_sock *s, uint32_t segment_nr, const uint8_t *base,
 
 static int tx_view(struct nc_sock *s)
 {
-	return s->tx.view ? 0
-			  : view_map(s, s->tx.segment, s->tx.base, tx_ring_bytes(s), &s->tx.view);
+	return s->tx.view ? 0 : view_map(s->tx.base, tx_ring_bytes(s), &s->tx.view);
 }
 
 static int rx_view(struct nc_sock *s)
 {
-	return s->rx.view ? 0
-			  : view_map(s, s->rx.segment, s->rx.base, s->rx.bytes, &s->rx.view);
+	return s->rx.view ? 0 : view_map(s->rx.base, s->rx.bytes, &s->rx.view);
 }
 
 ssize_t nc_reserve(int number, size_t len, void **ret_buf, int flags)

@@ -5,8 +5,12 @@
  *
  * It sleeps in recvmsg, with all signals blocked, and holds a reference to the attachment until the
  * daemon has gone. Then it marks the attachment dead and wakes whoever sleeps on any word of it.
+ *
+ * A program at its limit of descriptors loses no stream for that: one is kept in reserve for the
+ * memory that the daemon sends.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -19,12 +23,15 @@
 #include "sock.h"
 
 #define WATCHER_STACK_BYTES (256u << 10) /* it calls little; thread-local storage counts too */
+#define ROOM_PAUSE_MS       10
+#define ROOM_TRIES          1000
 
 /* One message; false when the connection is of no use any more. */
 static bool message_handle(struct attachment *att, const union ctl_message *msg, size_t bytes,
 			   int fd)
 {
 	bool fd_wanted = msg->head.type == CTL_SEGMENT || msg->head.type == CTL_REPLY;
+	bool mapped = false;
 
 	if (fd >= 0 && !fd_wanted) {
 		close(fd);
@@ -38,12 +45,12 @@ static bool message_handle(struct attachment *att, const union ctl_message *msg,
 			close(fd);
 		return bytes == sizeof(msg->reply);
 	case CTL_SEGMENT:
-		if (bytes == sizeof(msg->segment) && fd >= 0 &&
-		    attachment_segment_add(att, &msg->segment, fd) == 0)
-			return true;
-		if (fd >= 0)
-			close(fd);
-		return false;
+		if (fd < 0)
+			return false;
+		if (bytes == sizeof(msg->segment))
+			mapped = attachment_segment_add(att, &msg->segment, fd) == 0;
+		close(fd);
+		return mapped;
 	case CTL_LEAVING:
 		/* Relaxed: advice; nothing is ordered by it. */
 		atomic_store_explicit(&att->leaving, true, memory_order_relaxed);
@@ -54,6 +61,55 @@ static bool message_handle(struct attachment *att, const union ctl_message *msg,
 	default:
 		return false;
 	}
+}
+
+/* True if a descriptor came with what was received, and the program had no room for it. */
+static bool fd_lost(const struct msghdr *mh)
+{
+	return mh->msg_flags & MSG_CTRUNC && !CMSG_FIRSTHDR(mh);
+}
+
+/* Makes room for one; false: others take it all, or the daemon has gone. */
+static bool room_make(struct attachment *att, uint32_t tries)
+{
+	const struct timespec pause = { .tv_nsec = ROOM_PAUSE_MS * 1000000 };
+	struct pollfd end = { .fd = att->ctl_fd, .events = POLLRDHUP };
+	int spare = att->spare_fd;
+
+	if (spare < 0)
+		return tries < ROOM_TRIES && ppoll(&end, 1, &pause, NULL) == 0;
+	att->spare_fd = -1; /* first: the child of a fork closes it too */
+	close(spare);
+	return true;
+}
+
+/* Any descriptor that keeps nothing alive. */
+static void spare_keep(struct attachment *att)
+{
+	if (att->spare_fd < 0)
+		att->spare_fd = fcntl(att->port[0].doorbell_fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* recvmsg, but for a program that may have no room for the descriptor: then the message must not
+ * have left the queue. */
+static ssize_t message_wait(struct attachment *att, struct msghdr *mh)
+{
+	const size_t room = mh->msg_controllen;
+	uint32_t tries = 0;
+	char byte;
+	ssize_t n;
+
+	for (;;) {
+		mh->msg_controllen = room;
+		n = recvmsg(att->ctl_fd, mh, MSG_PEEK | MSG_CMSG_CLOEXEC);
+		if (n <= 0 || !fd_lost(mh))
+			break;
+		if (!room_make(att, tries++))
+			return 0;
+	}
+	if (n > 0)
+		(void)recv(att->ctl_fd, &byte, sizeof(byte), 0); /* it is there, and cut off */
+	return n;
 }
 
 /* Waits for one message and handles it; false at the end of the connection. */
@@ -67,7 +123,7 @@ static bool message_receive(struct attachment *att)
 			     .msg_control = control,
 			     .msg_controllen = sizeof(control) };
 	struct cmsghdr *c;
-	ssize_t n = recvmsg(att->ctl_fd, &mh, MSG_CMSG_CLOEXEC);
+	ssize_t n = message_wait(att, &mh);
 	int fd = -1;
 
 	if (n < 0)
@@ -89,7 +145,7 @@ static void *watcher_run(void *arg)
 	struct attachment *att = arg;
 
 	while (message_receive(att))
-		;
+		spare_keep(att);
 	/* DEAD, setting end. */
 	atomic_store_explicit(&att->dead, true, memory_order_seq_cst);
 	/* A message that broke ctl_proto.h ends here too: the daemon must see that we left. */
@@ -119,6 +175,7 @@ int watcher_start(struct attachment *att)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	attachment_get(att);
+	spare_keep(att);
 	ret = pthread_create(&thread, &attr, watcher_run, att);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);

@@ -172,8 +172,8 @@ static int connect_new(struct file *f, int fd, const struct sockaddr *addr, sock
 	int ret, flags = real()->fcntl(fd, F_GETFL);
 
 	if (nc < 0) {
-		/* Of the control socket: nobody listens there. */
-		*ret_why = nc == -ECONNREFUSED ? LEFT_NO_NCD : way_why(nc);
+		/* Of the control socket: nobody listens there, or answers. */
+		*ret_why = nc == -ECONNREFUSED || nc == -ETIMEDOUT ? LEFT_NO_NCD : way_why(nc);
 		return nc;
 	}
 	way_apply_class(nc);

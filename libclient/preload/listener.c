@@ -255,7 +255,7 @@ EXPORT int listen(int fd, int backlog)
 		return -1;
 	}
 	file_forget(f, fd);
-	kernel_listens(fd, ret == -ECONNREFUSED ? LEFT_NO_NCD : way_why(ret));
+	kernel_listens(fd, ret == -ECONNREFUSED || ret == -ETIMEDOUT ? LEFT_NO_NCD : way_why(ret));
 	return 0;
 }
 

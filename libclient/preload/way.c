@@ -16,6 +16,7 @@
 
 #include "../environment.h"
 #include "../lock.h"
+#include "../process.h"
 #include "file.h"
 #include "ncclient.h"
 #include "real.h"
@@ -68,6 +69,8 @@ __attribute__((constructor)) static void wish_init(void)
 
 	wish.required = env_set("NCD_REQUIRE");
 	wish.verbose = env_set("NCD_VERBOSE");
+	if (!wish.required)
+		process_hurry();
 	if (!environment_read(&wish.sockets, why))
 		say(line, snprintf(line, sizeof(line), "ncd-run: %.48s[%d]: %s\n",
 				   program_invocation_short_name, getpid(), why));

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../environment.h"
+#include "../process.h"
 #include "ncclient.h"
 #include "unit.h"
 
@@ -181,9 +182,12 @@ static void program_check(const char *program, bool required)
 /* One attempt to attach, here: the program would hear of it only at its first connection. */
 static void daemon_check(bool required)
 {
-	int s = nc_socket(AF_INET, SOCK_STREAM, 0);
 	char why[256];
+	int s;
 
+	if (!required)
+		process_hurry();
+	s = nc_socket(AF_INET, SOCK_STREAM, 0);
 	if (s >= 0) {
 		(void)nc_close(s); /* it was never used */
 		return;

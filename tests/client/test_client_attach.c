@@ -4,10 +4,13 @@
  * sleeps, attaching again, fork and exit.
  */
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "client_test.h"
+#include "process.h"
 
 static int try_socket(void)
 {
@@ -63,6 +66,77 @@ static void faulty_handshakes_are_refused(void **state)
 			assert_non_null(strstr(why, "too many of everything"));
 		fake_stop(f);
 	}
+}
+
+/* A daemon that is hung: the kernel alone takes connections. */
+static int hung_listen(char path[64])
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	(void)snprintf(path, 64, "/tmp/ncd-hung.%d", (int)getpid());
+	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	setenv("NCD_SOCKET", path, 1);
+	return fd;
+}
+
+/* In a child, since a process that hurries does so for good. */
+static void hung_daemon_is_not_asked_again_by_who_can_do_without(void **state)
+{
+	char path[64];
+	int status, fd = hung_listen(path);
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		struct attachment *att;
+
+		process_hurry();
+		if (try_socket() != -ETIMEDOUT)
+			_exit(1);
+		(void)unlink(path);
+		if (try_socket() != -ETIMEDOUT) /* asked again, it would be -ENOENT */
+			_exit(2);
+		if (process_attach(&att) != -ENOENT) /* who has a stream there must ask */
+			_exit(3);
+		/* It has gone: that is another matter. */
+		_exit(try_socket() == -ENOENT ? 0 : 4);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	close(fd);
+}
+
+/* The memory of its first stream comes when it has no descriptor left. */
+static void full_table_of_descriptors_ends_nothing(void **state)
+{
+	struct fake *f = *state;
+	int s = try_socket(), fd[256], nr = 0;
+	struct rlimit before, few;
+	struct fake_slot p;
+	struct call connect_call = { .run = run_connect, .s = s };
+	char byte;
+
+	assert_true(s >= 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = (struct rlimit){ .rlim_cur = 256, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while ((fd[nr] = dup(STDERR_FILENO)) >= 0)
+		nr++;
+	assert_true(nr > 0);
+	call_start(&connect_call);
+	p = fake_expect(f, SQ_OPEN);
+	fake_open(f, p);
+	assert_int_equal(call_end(&connect_call), 0);
+	assert_int_equal(fake_put(f, p, "x", 1), 1);
+	assert_int_equal(nc_recv(s, &byte, 1, 0), 1);
+	while (nr > 0)
+		assert_int_equal(close(fd[--nr]), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	closed(f, s);
 }
 
 static void bad_arguments_do_not_attach(void **state)
@@ -211,6 +285,9 @@ int main(void)
 		cmocka_unit_test(no_daemon_says_which_socket),
 		cmocka_unit_test(path_too_long_is_refused),
 		cmocka_unit_test(faulty_handshakes_are_refused),
+		cmocka_unit_test(hung_daemon_is_not_asked_again_by_who_can_do_without),
+		cmocka_unit_test_setup_teardown(full_table_of_descriptors_ends_nothing, start,
+						stop),
 		cmocka_unit_test(bad_arguments_do_not_attach),
 		cmocka_unit_test_setup_teardown(daemon_death_wakes_all_sleepers, start, stop),
 		cmocka_unit_test_setup_teardown(

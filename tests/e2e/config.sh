@@ -102,6 +102,22 @@ case_stale_socket_is_replaced() {
 	[ ! -e "$dir/here.sock" ] || fail "the socket outlives its daemon"
 }
 
+# Who may read the lock could hold it, and keep the next ncd from starting.
+case_lock_is_nobody_elses() { # quick
+	[ -n "$namespaces" ] || skip "needs root, to become nobody"
+	local lock=$dir/here.sock.lock
+	config here
+	: >"$lock" # as of a release that let others read it
+	chmod 644 "$lock"
+	start here
+	setpriv --reuid=65534 --regid=65534 --clear-groups cat "$lock" >/dev/null 2>&1 &&
+		fail "nobody can open the lock: $(stat -c %A "$lock")"
+	stop here
+	rm "$lock"
+	start here
+	[ "$(stat -c %a "$lock")" = 600 ] || fail "a new lock has mode $(stat -c %a "$lock")"
+}
+
 # -T prints what -t accepts and -T prints the same of.
 case_check_and_print() { # quick
 	local option
@@ -179,6 +195,25 @@ case_standard_descriptors_closed() { # quick
 	grep -q 'standard input: Bad file descriptor' "$dir/closed.log" || fail "without standard input"
 	ends 10 "$listener"
 	[ ! -s "$dir/got" ] || fail "something was sent"
+}
+
+# Who should read the log is stopped, and the pipe to it full.
+case_log_is_not_read() { # quick
+	local log
+	mkfifo "$dir/log"
+	exec {log}<>"$dir/log"
+	dd if=/dev/zero of="$dir/log" oflag=nonblock bs=4k 2>/dev/null
+	config here
+	config there
+	ncd_by=(bash -c 'exec "$@" 2>"$0"' "$dir/log")
+	start here
+	ncd_by=()
+	start there
+	connected
+	random_file 100000 part
+	transfer here there 7001 part
+	stop here
+	exec {log}>&-
 }
 
 daemon_number() { ask "$1" summary | grep -o "\"$2\":[0-9]*" | head -n 1 | cut -d: -f2; }

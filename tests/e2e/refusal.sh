@@ -177,4 +177,53 @@ case_limit_of_sockets() {
 	works
 }
 
+# A limit of file sizes counts for regions and for the log; beyond it the kernel sends SIGXFSZ.
+case_limit_of_file_size() { # quick
+	local blocks
+	config here
+	config there
+	start there
+	# Room for the counter page, and not for a region.
+	blocks=$(($(stat -c %s "$dir/there.stats") / 1024 + 64))
+	ncd_by=(bash -c 'ulimit -f "$0" && exec "$@"' "$blocks")
+	start here
+	ncd_by=()
+	connected
+	refused here 'no room for its region: File too large' "${address[there]}" 7001
+	serves here
+	stop here
+	start here
+	connected
+	works
+}
+
+# /run is full: nothing can be shown of new sockets, and that is all.
+case_no_room_for_counters() { # quick
+	[ -n "$namespaces" ] || skip "needs root, for a file system of its own"
+	local seed=$RANDOM server
+	config here
+	config there
+	start there
+	mkdir "$dir/run" && mount -t tmpfs -o size=16M tmpfs "$dir/run" || fail "cannot mount a tmpfs"
+	sed -i "s|^socket.*|socket = $dir/run/here.sock|" "$dir/here.conf"
+	ln -s run/here.sock "$dir/here.sock"
+	ln -s run/here.stats "$dir/here.stats"
+	start here
+	connected
+	dd if=/dev/zero of="$dir/run/fill" bs=4k 2>"$dir/fill.log" && fail "it does not become full"
+	(on there "$OUT/tests/e2e/soak" server "${address[there]}" 7001 32 >"$dir/server.log" 2>&1) &
+	server=$!
+	jobs_of_case+=("$server")
+	expect 10 grep -q serving "$dir/server.log"
+	say "seed $seed"
+	(on here "$OUT/tests/e2e/soak" client "${address[there]}" 7001 32 1 $seed >"$dir/client.log" 2>&1) &
+	ends 20 $! || fail "the client has found something"
+	kill -TERM $server
+	ends 10 $server || fail "the server has found something"
+	expect 5 grep -q 'here.stats: its file system is full' "$dir/here.log"
+	serves here
+	stop here
+	umount "$dir/run" || fail "umount"
+}
+
 run_case "$@"

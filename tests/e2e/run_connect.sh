@@ -152,4 +152,31 @@ print("well")' "${address[there]}"
 	expect 20 grep -qx well "$dir/client.log"
 }
 
+# An ncd that is hung costs a program a moment, not its connections.
+case_run_hung_daemon() { # quick
+	needs python3
+	local running
+	both
+	background there plain "${python[@]}" '
+import socket, sys
+ls = [socket.create_server((sys.argv[1], p)) for p in (8121, 8122)]
+for l in ls: l.accept()[0].sendall(b"hello")' "${address[there]}"
+	expect 10 tcp_listens there 8122
+	kill -STOP "${pid_of[here]}"
+	(on here "$OUT/ncd-run" "${python[@]}" '
+import socket, sys
+for p in (8121, 8122):
+    assert socket.create_connection((sys.argv[1], p)).recv(9) == b"hello"' \
+		"${address[there]}" >"$dir/hung.log" 2>&1) &
+	running=$!
+	until_true 15 gone_or_zombie $running || fail "it waits for an ncd that does not answer"
+	wait $running || fail "status $?"
+	[ "$(cat "$dir/hung.log")" = "ncd-run: ncd does not answer on its control socket: kernel TCP is used" ] ||
+		fail "said: $(cat "$dir/hung.log")"
+	(on here "$OUT/ncd-run" --require true >"$dir/hung.log" 2>&1) &
+	running=$!
+	kill -CONT "${pid_of[here]}"
+	ends 10 $running || fail "--require does not wait for an ncd that is late"
+}
+
 run_case "$@"
