@@ -127,10 +127,6 @@ static char *reader_line(char *out, int room, void *ctx)
 	bool any = false;
 	int c;
 
-	if (r->line == LINES_MAX) {
-		reader_fail(r, r->line, "there are more lines behind it; is this the config?");
-		return NULL;
-	}
 	while ((c = getc(r->stream)) != EOF && c != '\n') {
 		any = true;
 		if (used == 0 && (c == ' ' || c == '\t'))
@@ -151,6 +147,10 @@ static char *reader_line(char *out, int room, void *ctx)
 	}
 	if (c == EOF && !any)
 		return NULL;
+	if (r->line == LINES_MAX) {
+		reader_fail(r, r->line, "there are more lines behind it; is this the config?");
+		return NULL;
+	}
 	out[used] = '\0';
 	r->line++;
 	if (out[0] == '[')
