@@ -35,10 +35,27 @@ void engine_rx_limit(struct engine *e, uint32_t bytes)
 	e->rx_most = bytes;
 }
 
+/*
+ * Where an empty ring is written from again: always the same place, so that small messages stay in
+ * a few cache lines of one page; but another line of another page than other rings, whose places
+ * would be one set of the cache, and of the TLB.
+ */
+static uint64_t ring_colour(const struct stream *s)
+{
+	return (s->id * (NCD_PAGE + NCD_CACHE_LINE)) & (s->rx.bytes - 1);
+}
+
+/* @placing: receives under way into it that are the caller's own. */
+static void rebase(const struct engine *e, struct stream *s, uint32_t placing)
+{
+	if (e->cfg.rebase && s->placing == placing && s->holes == NULL && s->rx_head == s->rx_next)
+		s->rx_base = s->rx_next - ring_colour(s);
+}
+
 /* The ring's pieces for the payload that is coming, if it is large and missing. */
 static int direct_iov(const struct engine *e, struct channel_rx *rx)
 {
-	const struct stream *s = rx->stream;
+	struct stream *s = rx->stream;
 	uint32_t left = payload_left(rx);
 	uint64_t offset = rx->frame.offset + rx->done;
 	uint32_t pos, first;
@@ -47,6 +64,7 @@ static int direct_iov(const struct engine *e, struct channel_rx *rx)
 		return 0;
 	if (left > e->rx_most)
 		left = e->rx_most;
+	rebase(e, s, 1);
 	pos = ring_place(&s->rx, s->rx_base, offset);
 	first = left < s->rx.bytes - pos ? left : s->rx.bytes - pos;
 	rx->iov[0] = (struct iovec){ s->rx.base + pos, first };
@@ -127,16 +145,6 @@ static int take_payload(struct engine *e, struct channel *c, const uint8_t *data
 	return 0;
 }
 
-/*
- * Where an empty ring is written from again: always the same place, so that small messages stay in
- * a few cache lines of one page; but another line of another page than other rings, whose places
- * would be one set of the cache, and of the TLB.
- */
-static uint64_t ring_colour(const struct stream *s)
-{
-	return (s->id * (NCD_PAGE + NCD_CACHE_LINE)) & (s->rx.bytes - 1);
-}
-
 /* A DATA header: who gets the payload, and may it come? */
 static int begin_data(struct engine *e, struct channel *c)
 {
@@ -164,8 +172,7 @@ static int begin_data(struct engine *e, struct channel *c)
 		stream_reset_begin(e, s, WIRE_E_RESET, e->now_ns);
 		return 0;
 	}
-	if (e->cfg.rebase && s->placing == 0 && s->holes == NULL && s->rx_head == s->rx_next)
-		s->rx_base = s->rx_next - ring_colour(s);
+	rebase(e, s, 0);
 	rx->stream = s;
 	s->placing++;
 	return 0;
