@@ -216,6 +216,30 @@ static void threads_are_cancelled_in_recv(void)
 	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
 }
 
+static void *poll_until_cancelled(void *arg)
+{
+	struct pollfd p = { .fd = *(int *)arg, .events = POLLIN };
+
+	(void)poll(&p, 1, -1);
+	return NULL;
+}
+
+static void threads_are_cancelled_in_poll(void)
+{
+	struct pair p = pair_open();
+	pthread_t thread;
+	void *how;
+
+	(void)pthread_create(&thread, NULL, poll_until_cancelled, &p.fd);
+	(void)poll(NULL, 0, 5); /* it may have come to sleep, or not */
+	(void)pthread_cancel(thread);
+	(void)pthread_join(thread, &how);
+	fact("cancelled %d", how == PTHREAD_CANCELED);
+	(void)far_send(&p, "x");
+	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
+	CALL(close(p.fd));
+}
+
 const struct sem_case cases_threads[] = {
 	FAR_CASE(threads_send_and_receive_at_once),
 	FAR_CASE(threads_share_what_comes),
@@ -225,5 +249,6 @@ const struct sem_case cases_threads[] = {
 	CASE(threads_accept_side_by_side),
 	FAR_CASE(threads_close_for_another),
 	FAR_CASE(threads_are_cancelled_in_recv),
+	FAR_CASE(threads_are_cancelled_in_poll),
 	CASES_END,
 };
