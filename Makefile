@@ -103,7 +103,7 @@ $(OUT)/libncclient.so: $(OUT)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $@
 
 # Its own calls inside must not meet its stand-ins: --wrap gives them to preload/real.c.
-WRAPPED := close connect fcntl ioctl ppoll recv recvmsg send sendmsg setsockopt shutdown socket socketpair
+WRAPPED := close connect fcntl ioctl ppoll recv recvmsg send sendmsg setsockopt shutdown socket socketpair syscall
 $(OUT)/pic/libclient/preload/%.o: override CFLAGS += -U_FORTIFY_SOURCE
 $(OUT)/libncpreload.so: $(patsubst %.c,$(OUT)/pic/%.o,$(PRELOAD) $(CLIENT)) \
 			libclient/preload/libncpreload.map
