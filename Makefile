@@ -103,7 +103,7 @@ $(OUT)/libncclient.so: $(OUT)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $@
 
 # Its own calls inside must not meet its stand-ins: --wrap gives them to preload/real.c.
-WRAPPED := close connect fcntl ioctl ppoll recv recvmsg send sendmsg setsockopt shutdown socket socketpair
+WRAPPED := close connect fcntl ioctl ppoll recv recvmsg send sendmsg setsockopt shutdown socket socketpair syscall
 $(OUT)/pic/libclient/preload/%.o: override CFLAGS += -U_FORTIFY_SOURCE
 $(OUT)/libncpreload.so: $(patsubst %.c,$(OUT)/pic/%.o,$(PRELOAD) $(CLIENT)) \
 			libclient/preload/libncpreload.map
@@ -264,7 +264,8 @@ DEPS_CI    := clang libclang-rt-14-dev spin systemd systemd-sysv dbus systemd-co
 	      gdb
 # What is run under ncd-run. Only CI asks for them: they are services.
 DEPS_RUN   := redis-server redis-tools memcached nginx-light apache2-bin haproxy iperf3 sockperf \
-	      curl wget python3 openssh-server openssh-client postgresql
+	      curl wget python3 python3-uvloop openssh-server openssh-client postgresql git rsync \
+	      vsftpd
 
 deps:
 	@.ci/deps $(DEPS_BUILD) $(DEPS_TEST)

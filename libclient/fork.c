@@ -34,7 +34,12 @@ static void child_close_attachment(struct attachment *att)
 		}
 }
 
-static void fork_child(void)
+void process_before_fork(void)
+{
+	share_before_fork();
+}
+
+void process_fork_child(void)
 {
 	process_forget(child_close_socket, child_close_attachment);
 }
@@ -42,7 +47,7 @@ static void fork_child(void)
 static void fork_hook(void)
 {
 	/* Out of memory: as without the hook. */
-	(void)pthread_atfork(share_before_fork, NULL, fork_child);
+	(void)pthread_atfork(process_before_fork, NULL, process_fork_child);
 }
 
 void process_hooks(void)

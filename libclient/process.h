@@ -36,7 +36,12 @@ void process_forget(void (*close_socket)(struct nc_sock *s),
 /* exit.c: hands what is open over to the daemon. */
 void exit_close_sockets(void);
 
-/* fork.c: installs the fork handler, once. */
+/* ---- fork.c ---- */
+
+/* Installs the fork handlers, once. */
 void process_hooks(void);
+/* They are, for who makes a process without fork(3): before it, and in the child. */
+void process_before_fork(void);
+void process_fork_child(void);
 
 #endif /* NC_PROCESS_H */

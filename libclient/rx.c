@@ -191,7 +191,8 @@ ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until
 		}
 		if (*until_ns == 0)
 			*until_ns = wait_until(s->recv_timeout_ns);
-		ret = sock_sleep(s, &s->rx.lock, EV_IN | EV_ERR | EV_HUP, rx_look_more, *until_ns);
+		ret = sock_sleep_point(s, &s->rx.lock, EV_IN | EV_ERR | EV_HUP, rx_look_more,
+				       *until_ns);
 		if (ret < 0)
 			return ret;
 	}

@@ -213,6 +213,10 @@ static inline uint64_t wait_until(uint64_t timeout_ns)
  */
 int sock_sleep(struct nc_sock *s, struct lock *held, uint32_t events,
 	       bool (*look)(struct nc_sock *), uint64_t until_ns);
+/* The same, and a cancellation point (pthreads(7)): the caller has nothing to give back but @held,
+ * which is free then. */
+int sock_sleep_point(struct nc_sock *s, struct lock *held, uint32_t events,
+		     bool (*look)(struct nc_sock *), uint64_t until_ns);
 /* The same for a listening socket. */
 int sock_sleep_listener(struct nc_sock *s, struct lock *held, bool (*look)(struct nc_sock *),
 			uint64_t until_ns);

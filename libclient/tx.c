@@ -156,7 +156,7 @@ ssize_t tx_wait_room(struct nc_sock *s, size_t want, bool wait, uint64_t *until_
 		}
 		if (*until_ns == 0)
 			*until_ns = wait_until(s->send_timeout_ns);
-		ret = sock_sleep(s, &s->tx.lock, EV_OUT | EV_ERR, tx_look, *until_ns);
+		ret = sock_sleep_point(s, &s->tx.lock, EV_OUT | EV_ERR, tx_look, *until_ns);
 		if (ret < 0)
 			return ret;
 	}

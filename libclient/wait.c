@@ -5,6 +5,7 @@
  * Nothing is missed: the word is read first, then the wish is announced, then everything that could
  * have happened is looked at; whatever happens behind that look moves the word.
  */
+#include <pthread.h>
 #include <sched.h>
 
 #include "sock.h"
@@ -18,9 +19,34 @@ static bool is_asleep(const struct nc_sock *s)
 	return atomic_load_explicit(&asleep, memory_order_relaxed) == s;
 }
 
+/* Cancelled: this thread sleeps no more. */
+static void uncount(void *outer)
+{
+	/* Relaxed: of this thread. */
+	struct nc_sock *s = atomic_exchange_explicit(&asleep, outer, memory_order_relaxed);
+
+	if (s)
+		/* CLOSING, sleeper's end. */
+		atomic_fetch_sub_explicit(&s->sleepers, 1, memory_order_seq_cst);
+}
+
+/* The futex, and a cancellation point. */
+static int futex_wait_point(_Atomic uint32_t *seq, uint32_t value, uint64_t until_ns,
+			    struct nc_sock *outer)
+{
+	int type, ret;
+
+	pthread_cleanup_push(uncount, outer) /* opens a block */
+	(void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type); /* cannot fail */
+	ret = futex_wait_shared(seq, value, until_ns);
+	(void)pthread_setcanceltype(type, NULL); /* as above */
+	pthread_cleanup_pop(0);
+	return ret;
+}
+
 /* Sleeps on *seq, which a closer leaves alone while we are counted. @held is free meanwhile. */
 static int sleep_counted(struct nc_sock *s, struct lock *held, _Atomic uint32_t *seq,
-			 uint32_t value, uint64_t until_ns)
+			 uint32_t value, uint64_t until_ns, bool point)
 {
 	/* Relaxed, both: of this thread. A handler's sleep is within another. */
 	struct nc_sock *outer = atomic_exchange_explicit(&asleep, s, memory_order_relaxed);
@@ -33,7 +59,8 @@ static int sleep_counted(struct nc_sock *s, struct lock *held, _Atomic uint32_t 
 	/* CLOSING, sleeper's end; DEAD, looking end. */
 	if (is_asleep(s) && !atomic_load_explicit(&s->closing, memory_order_seq_cst) &&
 	    !attachment_dead(att))
-		ret = futex_wait_shared(seq, value, until_ns);
+		ret = point ? futex_wait_point(seq, value, until_ns, outer)
+			    : futex_wait_shared(seq, value, until_ns);
 	lock_take(held);
 	if (!is_asleep(s)) /* no socket of ours any more: it has been closed */
 		return -EBADF;
@@ -47,8 +74,8 @@ static int sleep_counted(struct nc_sock *s, struct lock *held, _Atomic uint32_t 
 	return ret == -ETIMEDOUT ? -EAGAIN : ret;
 }
 
-int sock_sleep(struct nc_sock *s, struct lock *held, uint32_t events,
-	       bool (*look)(struct nc_sock *), uint64_t until_ns)
+static int sleep_at_slot(struct nc_sock *s, struct lock *held, uint32_t events,
+			 bool (*look)(struct nc_sock *), uint64_t until_ns, bool point)
 {
 	struct slot_shm *slot = sock_slot(s);
 	/* NOTIFY, application end: before the wish, so that its serving moves it. */
@@ -57,7 +84,19 @@ int sock_sleep(struct nc_sock *s, struct lock *held, uint32_t events,
 	sock_notify(s, NOTIFY_FUTEX(events));
 	if (look(s))
 		return 0;
-	return sleep_counted(s, held, &slot->seq, value, until_ns);
+	return sleep_counted(s, held, &slot->seq, value, until_ns, point);
+}
+
+int sock_sleep(struct nc_sock *s, struct lock *held, uint32_t events,
+	       bool (*look)(struct nc_sock *), uint64_t until_ns)
+{
+	return sleep_at_slot(s, held, events, look, until_ns, false);
+}
+
+int sock_sleep_point(struct nc_sock *s, struct lock *held, uint32_t events,
+		     bool (*look)(struct nc_sock *), uint64_t until_ns)
+{
+	return sleep_at_slot(s, held, events, look, until_ns, true);
 }
 
 int sock_sleep_listener(struct nc_sock *s, struct lock *held, bool (*look)(struct nc_sock *),
@@ -71,7 +110,7 @@ int sock_sleep_listener(struct nc_sock *s, struct lock *held, bool (*look)(struc
 	atomic_fetch_or_explicit(&l->notify, NOTIFY_FUTEX(EV_IN), memory_order_seq_cst);
 	if (look(s))
 		return 0;
-	return sleep_counted(s, held, &l->seq, value, until_ns);
+	return sleep_counted(s, held, &l->seq, value, until_ns, false);
 }
 
 void sock_rouse(struct nc_sock *s)

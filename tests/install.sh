@@ -65,6 +65,40 @@ program() {
 	fi
 }
 
+# synopsis PAGE... - what the pages declare, as C.
+synopsis() {
+	awk '/^\.Sh /{ inside = $2 == "SYNOPSIS" }
+		inside && /^\.Ft / { sub(/^\.Ft /, ""); gsub(/"/, ""); type = $0 }
+		inside && /^\.Fn / {
+			name = $2; sub(/^\.Fn [^ ]+ ?/, ""); gsub(/" "/, ", "); gsub(/"/, "")
+			print type " " name "(" ($0 == "" ? "void" : $0) ");"
+		}' "$@"
+}
+# example PAGE - its first.
+example() {
+	awk '/^\.Sh EXAMPLES/ { inside = 1 } inside && /^\.Ed/ { exit } shown
+		inside && /^\.Bd/ { shown = 1 }' "$1" | sed 's/\\e/\\/g'
+}
+# The pages declare what the header does, and all that the library exports.
+pages() {
+	local m=$d/usr/share/man i=$d/usr/include
+	synopsis "$m"/man3/nc_*.3 >"$root/declared" || return 1
+	{ echo '#include <ncclient.h>' && cat "$root/declared"; } >"$root/s.c"
+	gcc -std=c11 -Wall -Wextra -Wpedantic -Werror -I"$i" -fsyntax-only "$root/s.c" || return 1
+	diff <(grep -o 'nc_[a-z0-9_]*(' "$root/declared" | sort -u) \
+		<(nm -D --defined-only "$d/usr/lib/libncclient.so" |
+			awk '$3 ~ /^nc_/ { sub(/@.*/, "", $3); print $3 "(" }' | sort -u) || return 1
+	example "$m/man7/ncclient.7" >"$root/e.c"
+	grep -q nc_connect "$root/e.c" || return 1
+	gcc -std=c11 -Wall -Wextra -Wpedantic -Werror -I"$i" -L"$d/usr/lib" "$root/e.c" -lncclient \
+		-o "$root/e" || return 1
+	if command -v g++ >/dev/null; then
+		{ echo '#include <ncclient.h>' && echo 'extern "C" {' && cat "$root/declared" && echo '}'; } \
+			>"$root/s.cc"
+		g++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -I"$i" -fsyntax-only "$root/s.cc"
+	fi
+}
+
 exports() {
 	local other
 	other=$(nm -D --defined-only "$d/usr/lib/libncclient.so" |
@@ -88,6 +122,7 @@ check "everything is in its place" there
 check "paths in units and ncclient.pc are substituted" substituted
 check "only the public header is installed" only_header
 check "a program builds and runs with pkg-config" program
+check "man pages declare what there is, and their example builds" pages
 check "the library exports nc_* with a version and nothing else" exports
 check "the installed config is accepted by ncd -t" config_is_good
 check "a changed config survives install" config_stays

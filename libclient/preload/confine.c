@@ -35,6 +35,15 @@ static void fetch_all(void)
 	errno = err;
 }
 
+void confine(void)
+{
+	if (!file_own_process())
+		return;
+	fetch_all();
+	/* Relaxed: for this thread. Others look in memory too: slow, no more. */
+	atomic_store_explicit(&filtered, true, memory_order_relaxed);
+}
+
 EXPORT int chroot(const char *path)
 {
 	if (file_own_process())
@@ -51,10 +60,7 @@ EXPORT int prctl(int option, ...)
 	for (int i = 0; i < 4; i++)
 		arg[i] = va_arg(ap, unsigned long); /* fewer: the registers are passed on */
 	va_end(ap);
-	if (option == PR_SET_SECCOMP && file_own_process()) {
-		fetch_all();
-		/* Relaxed: for this thread. Others look in memory too: slow, no more. */
-		atomic_store_explicit(&filtered, true, memory_order_relaxed);
-	}
+	if (option == PR_SET_SECCOMP)
+		confine();
 	return real()->prctl(option, arg[0], arg[1], arg[2], arg[3]);
 }

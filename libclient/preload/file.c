@@ -339,7 +339,7 @@ int file_become_kernel(struct file *f, int kernel)
  * descriptors of others must not keep the parent's open files alive, so each becomes one end of a
  * pair that has ended. Registrations are in the parent's epolls.
  */
-static void fork_child(void)
+void file_fork_child(void)
 {
 	struct lock none = { 0 };
 	int dead[2];
@@ -379,12 +379,12 @@ static void fork_child(void)
 }
 
 /* Locks that the forking thread would leave held in the child are free while it forks. */
-static void fork_prepare(void)
+void file_before_fork(void)
 {
 	lock_take(&self.lock);
 }
 
-static void fork_parent(void)
+void file_fork_parent(void)
 {
 	lock_release(&self.lock);
 }
@@ -395,5 +395,6 @@ __attribute__((constructor)) static void file_init(void)
 	/* Relaxed: before any other thread. */
 	atomic_store_explicit(&self.owner, getpid(), memory_order_relaxed);
 	share_at_fork();
-	(void)pthread_atfork(fork_prepare, fork_parent, fork_child); /* else forks share, as said */
+	/* Out of memory: forks share, as said. */
+	(void)pthread_atfork(file_before_fork, file_fork_parent, file_fork_child);
 }

@@ -172,6 +172,10 @@ static inline ssize_t file_result(const struct file *f, ssize_t ret)
 
 /* False in a child of vfork, which shares this memory but not the descriptors. */
 bool file_own_process(void);
+/* Around what makes a process: in the parent before it, in the parent behind it, in the child. */
+void file_before_fork(void);
+void file_fork_parent(void);
+void file_fork_child(void);
 /* A new file, with a descriptor, of @kind KERNEL or VIRTUAL. NULL: not to be ours (no memory). */
 struct file *file_open(int fd, enum file_kind kind, int domain, int nc);
 /* Another descriptor for @f. */
@@ -200,6 +204,8 @@ int file_top_hidden(void);
 
 /* A filter of system calls is on: polls must do without. */
 bool confined(void);
+/* It is about to be. */
+void confine(void);
 
 /* ---- inherit.c: descriptors that came from elsewhere, and that go there ---- */
 
@@ -255,6 +261,7 @@ uint32_t watch_listeners(struct set *set, int epfd, int *nc, uint32_t max);
 int pollfd_of(int nc);
 /* The program has io_uring: the kernel may wait for any descriptor. */
 bool uring_in_use(void);
+void uring_note(void);
 
 /* ---- connect.c ---- */
 

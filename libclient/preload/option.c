@@ -153,6 +153,20 @@ static int virtual_get(struct file *f, int level, int name, void *val, socklen_t
 	return (int)ret;
 }
 
+/*
+ * True of what must not seem to work: who has SO_ZEROCOPY waits for completions that do not come
+ * from a virtual socket. Of one that may become virtual, too: it can not be taken back then.
+ */
+static bool refused(const struct file *f, int level, int name, const void *val, socklen_t len)
+{
+	int wanted = 0;
+
+	if (level != SOL_SOCKET || name != SO_ZEROCOPY || len < sizeof(wanted) || !f->domain)
+		return false;
+	memcpy(&wanted, val, sizeof(wanted));
+	return wanted != 0;
+}
+
 EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	struct file *f = file_of(fd);
@@ -161,6 +175,10 @@ EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t le
 	if (f && file_pending(f)) {
 		(void)file_virtual(fd); /* settles */
 		f = file_of(fd);
+	}
+	if (f && val && refused(f, level, name, val, len)) {
+		errno = EOPNOTSUPP;
+		return -1;
 	}
 	if (f && file_kind(f) == FILE_VIRTUAL) {
 		ret = virtual_set(f, level, name, val, len);

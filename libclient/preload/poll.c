@@ -3,8 +3,9 @@
  * poll.c - poll and select.
  *
  * Virtual sockets are looked at in memory first; only if nothing is ready, the kernel waits for
- * their pollable descriptors. A listener has two descriptors to wait for. An epoll that is waited
- * for is left to the kernel. Where nothing of the kind is polled these calls are the kernel's.
+ * their pollable descriptors; or we do, at its slot, if it is one socket and nothing else. A
+ * listener has two descriptors to wait for. An epoll that is waited for is left to the kernel.
+ * Where nothing of the kind is polled these calls are the kernel's.
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -195,32 +196,63 @@ static const struct timespec *left(const struct polls *p, bool sleeps, struct ti
 	return ts;
 }
 
+/* As ppoll(2), of everything. -1 with errno. */
+static int kernel_wait(struct polls *p, bool sleeps)
+{
+	struct timespec ts = { 0 };
+	int ret;
+
+	kernel_fill(p, sleeps);
+	listeners_tell(p, sleeps ? listener_wait_begin : listener_ask);
+	ret = real()->ppoll(p->all, p->nfds + p->seconds, left(p, sleeps, &ts), p->mask);
+	if (sleeps) {
+		int err = errno;
+
+		listeners_tell(p, listener_wait_end);
+		kernel_done(p);
+		errno = err;
+	}
+	return ret;
+}
+
+/* Waits without the kernel's poll for what is alone. False: the kernel must. *ret: 0, or -1 with
+ * errno. */
+static bool lone_wait(const struct polls *p, int *ret)
+{
+	struct pollfd one = { .fd = p->nfds == 1 ? virtual_of(p->fds->fd) : -1 };
+
+	if (one.fd < 0 || p->mask || confined())
+		return false;
+	one.events = p->fds->events;
+	*ret = poll_sleep(&one, p->until_ns);
+	if (*ret == -ENOTSUP)
+		return false;
+	if (*ret == -EINTR)
+		errno = EINTR;
+	*ret = *ret == -EINTR ? -1 : 0;
+	return true;
+}
+
 /* Until something is ready, or it is time. -1 with errno. */
 static int polls_wait(struct polls *p)
 {
 	for (;;) {
 		int ready = look_virtual(p);
 		bool sleeps = ready == 0 && p->until_ns != 0;
-		struct timespec ts = { 0 };
+		bool lone;
 		int ret;
 
 		if (!sleeps && p->virtuals == p->nfds)
 			return ready;
-		kernel_fill(p, sleeps);
-		listeners_tell(p, sleeps ? listener_wait_begin : listener_ask);
-		ret = real()->ppoll(p->all, p->nfds + p->seconds, left(p, sleeps, &ts), p->mask);
-		if (sleeps) {
-			int err = errno;
-
-			listeners_tell(p, listener_wait_end);
-			kernel_done(p);
-			errno = err;
-		}
+		lone = sleeps && lone_wait(p, &ret);
+		if (!lone)
+			ret = kernel_wait(p, sleeps);
 		if (ret < 0)
 			return ret;
 		if (sleeps)
 			ready = look_virtual(p);
-		ready += kernel_merge(p);
+		if (!lone)
+			ready += kernel_merge(p);
 		if (ready > 0 || !sleeps)
 			return ready;
 		/* A token may come late, for bytes that were read meanwhile: wait on. */

@@ -176,3 +176,16 @@ WRAP(int, ioctl, int fd, unsigned long request, void *arg)
 {
 	return real()->ioctl(fd, request, arg);
 }
+
+/* The futex, with six arguments. */
+WRAP(long, syscall, long nr, ...)
+{
+	long a[6];
+	va_list ap;
+
+	va_start(ap, nr);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	return real()->syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}

@@ -45,7 +45,7 @@
 				F(recv) F(recvfrom) F(recvmmsg) F(recvmsg) F(select) F(send)       \
 					F(sendfile) F(sendmmsg) F(sendmsg) F(sendto) F(setsockopt) \
 						F(shutdown) F(socket) F(socketpair) F(splice)      \
-							F(write) F(writev)
+							F(syscall) F(write) F(writev)
 
 #define REAL_MEMBER(name) __typeof__(&name) name;
 struct real {

@@ -30,7 +30,7 @@ int pollfd_of(int nc)
 	return uring_in_use() ? nc_pollfd(nc) : pollfd_unwatched(nc);
 }
 
-static void uring_note(void)
+void uring_note(void)
 {
 	/* Relaxed: as above. */
 	if (atomic_exchange_explicit(&uring_seen, true, memory_order_relaxed))

@@ -54,11 +54,22 @@ static bool env_set(const char *name)
 	return value && *value && strcmp(value, "0") != 0;
 }
 
+/* Standard error is a connection, as inetd and vsftpd make it: what is said is not for its peer. */
+static bool stderr_is_ours(void)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return file_of(STDERR_FILENO) ||
+	       (real()->getsockopt(STDERR_FILENO, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+		domain != AF_UNIX);
+}
+
 static void say(const char *line, int n)
 {
 	int err = errno;
 
-	if (n > 0)
+	if (n > 0 && !stderr_is_ours())
 		(void)!real()->write(STDERR_FILENO, line, (size_t)n); /* nobody listens: so be it */
 	errno = err;
 }

@@ -321,7 +321,7 @@ static void poll_sleeps_until_one_of_many_is_ready(void **state)
 	fds[0].events = POLLOUT;
 	c.nr = 1;
 	assert_int_equal(pthread_create(&c.thread, NULL, poll_run, &c), 0);
-	fake_await_wish(f, p[0], NOTIFY_FD(EV_OUT));
+	fake_await_wish(f, p[0], NOTIFY_FUTEX(EV_OUT));
 	fake_take(f, p[0], buf, RING);
 	pthread_join(c.thread, NULL);
 	assert_int_equal(c.ret, 1);
@@ -329,6 +329,34 @@ static void poll_sleeps_until_one_of_many_is_ready(void **state)
 	for (int i = 0; i < 40; i++)
 		closed(f, fds[i].fd);
 	fake_stop(f);
+}
+
+/* Nothing else is waited for: no descriptor is made, and the daemon is asked for nothing. */
+static void poll_of_one_sleeps_at_its_slot(void **state)
+{
+	struct fake *f = *state;
+	struct fake_slot p;
+	struct pollfd fd = { .fd = connected(f, &p), .events = POLLIN };
+	struct poll_call c = { .fds = &fd, .nr = 1 };
+	char buf[4];
+
+	for (int round = 0; round < 10; round++) {
+		assert_int_equal(nc_poll(&fd, 1, 1), 0);
+		assert_int_equal(pthread_create(&c.thread, NULL, poll_run, &c), 0);
+		fake_await_wish(f, p, NOTIFY_FUTEX(EV_IN | EV_ERR | EV_HUP));
+		fake_put(f, p, "x", 1);
+		pthread_join(c.thread, NULL);
+		assert_int_equal(c.ret, 1);
+		assert_int_equal(fd.revents, POLLIN);
+		assert_int_equal(nc_recv(fd.fd, buf, 4, 0), 1);
+	}
+	assert_int_equal(pthread_create(&c.thread, NULL, poll_run, &c), 0);
+	fake_await_wish(f, p, NOTIFY_FUTEX(EV_IN));
+	closed(f, fd.fd);
+	pthread_join(c.thread, NULL);
+	assert_int_equal(c.ret, 1);
+	assert_int_equal(fd.revents, POLLNVAL);
+	assert_int_equal(fake_asked(f, CTL_POLLFD), 0);
 }
 
 /* ---- completion queues ---- */
@@ -558,6 +586,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(epoll_sees_edges, start, stop),
 		cmocka_unit_test_setup_teardown(poll_mixes_both_kinds, start, stop),
 		cmocka_unit_test(poll_sleeps_until_one_of_many_is_ready),
+		cmocka_unit_test_setup_teardown(poll_of_one_sleeps_at_its_slot, start, stop),
 		cmocka_unit_test_setup_teardown(queue_reports_what_is_true_and_then_edges, start,
 						stop),
 		cmocka_unit_test_setup_teardown(queue_reports_room_only_after_it_was_full, start,

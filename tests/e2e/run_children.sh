@@ -39,6 +39,25 @@ while True:
 '
 }
 
+# The same without another program, as vsftpd: what --verbose says is not for the client.
+case_children_inetd_says_nothing() { # quick
+	echoes 8119 '
+import os, signal, socket, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    c, _ = l.accept()
+    if os.fork() == 0:
+        for fd in 0, 1, 2: os.dup2(c.fileno(), fd)
+        socket.create_server((sys.argv[1], 0))
+        while True:
+            d = os.read(0, 65536)
+            if not d: os._exit(0)
+            while d: d = d[os.write(1, d):]
+    c.close()
+'
+}
+
 # subprocess has vfork, and closes all other descriptors in the child.
 case_children_subprocess() { # quick
 	echoes 8103 '

@@ -58,6 +58,25 @@ case_run_python_asyncio() { # quick
 	python_sides 8002 "$asyncio_server" "$asyncio_client"
 }
 
+# libuv closes descriptors by syscall(2): what is a file next is no connection any more.
+uvloop='
+import uvloop
+uvloop.install()
+'
+files='
+import contextlib, tempfile
+with contextlib.ExitStack() as s:
+    for f in [s.enter_context(tempfile.TemporaryFile()) for _ in range(100)]:
+        f.write(b"x" * 100000)
+        f.seek(0)
+        assert f.read() == b"x" * 100000
+'
+case_run_python_uvloop() { # quick
+	local python=(/usr/bin/python3 -c)
+	"${python[@]}" 'import uvloop' 2>/dev/null || skip "needs python3-uvloop"
+	python_sides 8009 "$uvloop$asyncio_server" "$uvloop$asyncio_client$files"
+}
+
 # serves_a_file PORT SERVER-ARRAY - from $dir/www to curl.
 serves_a_file() {
 	mkdir "$dir/www"

@@ -20,7 +20,7 @@ static const struct sem_case *const tables[] = {
 	cases_epoll,    cases_epoll_edge, cases_dup,        cases_fcntl,    cases_sendfile,
 	cases_stdio,    cases_threads,    cases_signal,     cases_timeout,  cases_fork,
 	cases_broken,   cases_large,      cases_ipv6,       cases_names,    cases_uring,
-	cases_progress, cases_prefork,    cases_reuseport,
+	cases_progress, cases_prefork,    cases_reuseport,  cases_syscall,
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 

@@ -3,6 +3,7 @@
  * option.c - options of socket(7): what is set is read again, what is wrong is refused.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -292,6 +293,26 @@ static void option_on_what_is_reset(void)
 	CALL(set_option(p.fd, IPPROTO_TCP, 1, 1));
 }
 
+/* Who may send without a copy waits until he is told that his bytes are free again. */
+static void option_zerocopy_is_refused_or_works(void)
+{
+	struct pair p = pair_open();
+	char control[128];
+	struct msghdr msg = { .msg_control = control, .msg_controllen = sizeof(control) };
+	bool works = true;
+
+	if (setsockopt(p.fd, SOL_SOCKET, SO_ZEROCOPY, &(int){ 1 }, sizeof(int)) == 0) {
+		(void)send(p.fd, "abc", 3, MSG_ZEROCOPY);
+		(void)wait_for(p.fd, POLLERR);
+		works = recvmsg(p.fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) == 0;
+	} else {
+		(void)send(p.fd, "abc", 3, 0);
+	}
+	fact("refused, or works: %d", works);
+	CALL(far_recv(&p, control, 3));
+	CALL(setsockopt(p.fd, SOL_SOCKET, SO_ZEROCOPY, &(int){ 0 }, sizeof(int)));
+}
+
 const struct sem_case cases_option[] = {
 	CASE(option_keepalive),
 	CASE(option_reuseaddr),
@@ -317,5 +338,6 @@ const struct sem_case cases_option[] = {
 	FAR_CASE(option_bad_pointers),
 	CASE(option_cookie),
 	FAR_CASE(option_on_what_is_reset),
+	FAR_CASE(option_zerocopy_is_refused_or_works),
 	CASES_END,
 };

@@ -3,6 +3,7 @@
  * threads.c - several threads with one socket, and with many.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -216,6 +217,55 @@ static void threads_are_cancelled_in_recv(void)
 	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
 }
 
+static void *send_until_cancelled(void *arg)
+{
+	char byte = 0;
+
+	while (send(*(int *)arg, &byte, 1, 0) == 1)
+		;
+	return NULL;
+}
+
+static void threads_are_cancelled_in_send(void)
+{
+	struct pair p = pair_open_small();
+	pthread_t thread;
+	void *how;
+
+	(void)fill(p.fd);
+	(void)fcntl(p.fd, F_SETFL, 0);
+	(void)pthread_create(&thread, NULL, send_until_cancelled, &p.fd);
+	(void)poll(NULL, 0, 5); /* as above */
+	(void)pthread_cancel(thread);
+	(void)pthread_join(thread, &how);
+	fact("cancelled %d", how == PTHREAD_CANCELED);
+	CALL(close(p.fd));
+}
+
+static void *poll_until_cancelled(void *arg)
+{
+	struct pollfd p = { .fd = *(int *)arg, .events = POLLIN };
+
+	(void)poll(&p, 1, -1);
+	return NULL;
+}
+
+static void threads_are_cancelled_in_poll(void)
+{
+	struct pair p = pair_open();
+	pthread_t thread;
+	void *how;
+
+	(void)pthread_create(&thread, NULL, poll_until_cancelled, &p.fd);
+	(void)poll(NULL, 0, 5); /* it may have come to sleep, or not */
+	(void)pthread_cancel(thread);
+	(void)pthread_join(thread, &how);
+	fact("cancelled %d", how == PTHREAD_CANCELED);
+	(void)far_send(&p, "x");
+	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
+	CALL(close(p.fd));
+}
+
 const struct sem_case cases_threads[] = {
 	FAR_CASE(threads_send_and_receive_at_once),
 	FAR_CASE(threads_share_what_comes),
@@ -225,5 +275,7 @@ const struct sem_case cases_threads[] = {
 	CASE(threads_accept_side_by_side),
 	FAR_CASE(threads_close_for_another),
 	FAR_CASE(threads_are_cancelled_in_recv),
+	FAR_CASE(threads_are_cancelled_in_poll),
+	FAR_CASE(threads_are_cancelled_in_send),
 	CASES_END,
 };
