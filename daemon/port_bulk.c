@@ -10,21 +10,32 @@
 #include "port_state.h"
 
 #define BULK_RING_LEAST (256u << 10) /* of each, however many there are */
-#define BULK_RINGS      (16u << 20)  /* tx rings, or rx rings, of all together */
+#define BULK_RINGS      (8u << 20)   /* tx rings, or rx rings, of all together */
 #define BULK_RATE       12u          /* or what so many bytes a nanosecond fill in a round trip */
-#define BULK_MOVED      (1u << 20)   /* between two looks: it is bulk */
+#define BULK_MOVED      (64u << 10)  /* since it last counted: it counts again */
+#define BULK_PERIOD_NS  1000000000ull
 
 uint64_t flow_moved(const struct flow *f)
 {
 	return f->tx_tail + stream_rx_contiguous(f->stream);
 }
 
+static bool ring_large(const struct flow *f)
+{
+	return f->tx_bytes >= BULK_RING_LEAST || f->rx_bytes >= BULK_RING_LEAST;
+}
+
+/* However slowly: of a thousand streams that fill a link, each moves little in a period. */
 void flow_bulk_count(struct worker *w, struct flow *f)
 {
 	uint64_t moved = flow_moved(f);
 
-	w->bulk_seen += moved - f->bulk_moved >= BULK_MOVED;
+	if (f->bulk_period == w->bulk_period || !ring_large(f) ||
+	    moved - f->bulk_moved < BULK_MOVED)
+		return;
+	f->bulk_period = w->bulk_period;
 	f->bulk_moved = moved;
+	w->bulk_seen++;
 }
 
 void flow_bulk_new(struct worker *w, uint32_t before, uint32_t after)
@@ -34,6 +45,10 @@ void flow_bulk_new(struct worker *w, uint32_t before, uint32_t after)
 
 void bulk_counted(struct worker *w)
 {
+	if (w->now_ns - w->bulk_ns < BULK_PERIOD_NS)
+		return;
+	w->bulk_ns = w->now_ns;
+	w->bulk_period++;
 	w->bulk = w->bulk_seen;
 	w->bulk_seen = w->bulk_new = 0;
 }

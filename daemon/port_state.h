@@ -82,7 +82,8 @@ struct flow {
 	 * it was last looked at. */
 	uint64_t tx_cold, rx_cold, warm_moved, warm_ns;
 	uint32_t rx_cooled;
-	uint64_t bulk_moved; /* flow_moved() when the streams that move bulk were last counted */
+	uint64_t bulk_moved;  /* flow_moved() when it last counted as one that moves bulk, */
+	uint32_t bulk_period; /* and in which of the worker's periods */
 	struct flow *warm_next, *warm_prev;
 	struct flow *retire_next;
 	struct flow *grow_next;
@@ -273,7 +274,7 @@ bool ring_lent(const struct worker *w, const struct arena_block *b);
 /* port_bulk.c: streams that move bulk at the same time */
 /* Bytes so far, both ways. */
 uint64_t flow_moved(const struct flow *f);
-/* Of the streams touched since the last time: is @f bulk? Then bulk_counted(), behind the last. */
+/* Of each stream touched since the last time: does @f move bulk? Then bulk_counted(). */
 void flow_bulk_count(struct worker *w, struct flow *f);
 void bulk_counted(struct worker *w);
 /* A ring of @before bytes has become one of @after. */

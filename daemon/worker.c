@@ -100,7 +100,8 @@ static int worker_set_up(struct worker *w)
 	ret = io_watch_add(w->io, &w->cmd_watch);
 	if (ret < 0)
 		return ret;
-	w->now_ns = w->sweep_ns = w->ports_ns = clock_monotonic_ns();
+	w->now_ns = w->sweep_ns = w->ports_ns = w->bulk_ns = clock_monotonic_ns();
+	w->bulk_period = 1;
 	w->trim_ns = w->warm_ns = UINT64_MAX;
 	w->passing_end = &w->passing;
 	w->held_end = &w->held;

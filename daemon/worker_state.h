@@ -101,7 +101,10 @@ struct worker {
 	uint32_t takes_nr;
 	uint32_t removed_ports;
 	uint32_t pending_ports; /* with completions that found no room */
-	uint32_t bulk, bulk_new, bulk_seen; /* streams that move it: counted, since then, so far */
+	uint32_t bulk;     /* streams that moved it in the last period */
+	uint32_t bulk_new; /* that began in this one */
+	uint32_t bulk_seen, bulk_period; /* so far in this one; its number, from 1 on */
+	uint64_t bulk_ns;  /* its beginning */
 	uint64_t latency_ns;   /* when a latency channel last had what an application waits for */
 	uint64_t sweep_ns;     /* of the last statistics */
 	uint64_t ports_ns;     /* of the last look for idle ports */
