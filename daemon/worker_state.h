@@ -16,6 +16,7 @@
 #include "ncd/limits.h"
 #include "ncd/ring.h"
 
+#include "carriers.h"
 #include "core/engine.h"
 #include "idle.h"
 #include "io.h"
@@ -102,6 +103,10 @@ struct worker {
 	uint32_t removed_ports;
 	uint32_t pending_ports; /* with completions that found no room */
 	uint32_t bulk, bulk_new, bulk_seen; /* streams that move it: counted, since then, so far */
+	struct io_watch carry_watch;
+	struct ring carry_in[NCD_WORKERS_MAX], carry_out[NCD_WORKERS_MAX]; /* by worker */
+	uint64_t carry_rings;    /* workers (bits) that have messages, and may sleep */
+	uint32_t carry_next;     /* that was last thought of */
 	uint64_t latency_ns;   /* when a latency channel last had what an application waits for */
 	uint64_t sweep_ns;     /* of the last statistics */
 	uint64_t ports_ns;     /* of the last look for idle ports */
