@@ -11,7 +11,8 @@
 # Whatever is started or made here, and nothing else, is ended and removed at the end.
 set -u
 . "$(dirname "$0")/hosts.sh"
-rate=200mbit most=7 seconds=12 flows=1 flat='' note='' buckets=64
+. "$(dirname "$0")/shares.sh"
+rate=200mbit most=7 seconds=12 flows=1 flat='' note=''
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -31,21 +32,6 @@ max = $((most + 1))
 ${NCD_CONF:-}"
 least=2
 
-# A class of $rate for each value of six bits of the port that the dialler of a connection has.
-shares() {
-	local i bits
-	echo "qdisc add dev eth0 root handle 1: htb default ffff"
-	echo "class add dev eth0 parent 1: classid 1:ffff htb rate $rate quantum 60000"
-	for ((i = 0; i < buckets; i++)); do
-		bits=$(printf '0x%x 0x%x' $((i * 2)) $((buckets * 2 - 2)))
-		echo "class add dev eth0 parent 1: classid 1:$(printf %x $((i + 1))) htb" \
-			"rate $rate quantum 60000"
-		echo "filter add dev eth0 parent 1: protocol ip prio 1 u32 match ip dport $port 0xffff" \
-			"match ip sport $bits flowid 1:$(printf %x $((i + 1)))"
-		echo "filter add dev eth0 parent 1: protocol ip prio 2 u32 match ip sport $port 0xffff" \
-			"match ip dport $bits flowid 1:$(printf %x $((i + 1)))"
-	done
-}
 ask() { "$bin/ncd-stat" -s "$dir/a.sock" --json "$1"; }
 channels() {
 	ask channels | grep -o '"class":"throughput"[^}]*"state":"[a-z]*"' | grep -c "\"$1\"\$"
@@ -88,8 +74,7 @@ start_hosts
 if [ -n "$flat" ]; then
 	shape a "$rate"
 else
-	shares >"$dir/shares"
-	tc -n "$space-a" -batch "$dir/shares" || fail "no htb, or no u32"
+	share_rate "$rate"
 fi
 NCD_SOCKET=$dir/b.sock ip netns exec "$space-b" "$bin/ncd-perf" server --via ncd \
 	--listen "$b" >"$dir/server.log" 2>&1 &

@@ -90,6 +90,7 @@ static void finish(struct worker *w, struct channel_io *c)
 
 	io_link_remove(w->io, &c->io);
 	engine_channel_down(w->engine, c->channel, w->now_ns);
+	carrying_show(w, c->link->peer);
 	if (w->send_first[c->io.rank] == c)
 		w->send_first[c->io.rank] = c->next;
 	if (c->prev)
@@ -152,6 +153,9 @@ int channel_io_add(struct worker *w, struct link *link)
 		w->rtt_ns[link->peer] = channel_round_trip_ns(link->fd);
 	if (link->extra)
 		engine_channel_extra(w->engine, c->channel, w->now_ns);
+	if (link->carries)
+		engine_channel_carries(c->channel);
+	carrying_show(w, link->peer);
 	io_again(w->io, &c->io); /* starts receiving */
 	return 0;
 }
@@ -173,6 +177,18 @@ void channel_io_dead(struct worker *w, struct channel *c)
 	/* The host's own channels are never given up. */
 	if (cio)
 		die(w, cio);
+}
+
+void channel_io_resume(struct worker *w, struct channel *c, int result)
+{
+	struct channel_io *cio = engine_channel_user(c);
+
+	if (cio->dying)
+		return;
+	if (result < 0 || engine_channel_over(c))
+		die(w, cio);
+	else if (cio->io.rx == IO_IDLE)
+		io_again(w->io, &cio->io);
 }
 
 /* Something has gone or come on @c. */
@@ -306,7 +322,8 @@ static uint32_t serve(struct worker *w, struct channel_io *c, int64_t *left)
 			(void)received(w, c, n);
 		*left -= n > 0 ? n : 0;
 	}
-	for (uint32_t i = 0; !c->dying && c->io.rx == IO_IDLE; i++) {
+	for (uint32_t i = 0; !c->dying && c->io.rx == IO_IDLE &&
+			     engine_channel_wants_rx(c->channel); i++) {
 		const struct iovec *iov;
 		int nr;
 
@@ -389,6 +406,8 @@ void channel_io_stats(struct worker *w)
 			store(&s->frames_sent, n->frames_sent);
 			store(&s->frames_received, n->frames_received);
 			store(&s->rtt_ns, n->rtt_ns);
+			store(&s->carried_sent, n->carried_sent);
+			store(&s->carried_received, n->carried_received);
 		}
 	}
 }

@@ -35,6 +35,8 @@ int channel_io_loops(struct worker *w);
 int channel_io_add(struct worker *w, struct link *link);
 /* @link is looked up, never dereferenced: it may be gone already. */
 void channel_io_drop(struct worker *w, const struct link *link);
+/* It waited for a place, and receives again; @result is engine_carry_take's. */
+void channel_io_resume(struct worker *w, struct channel *c, int result);
 /* The engine gives a channel up. */
 void channel_io_dead(struct worker *w, struct channel *c);
 

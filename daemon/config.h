@@ -97,6 +97,7 @@ struct config {
 
 	uint32_t policy; /* enum sched_policy */
 	uint64_t frame_bytes;
+	uint32_t carry; /* workers send for each other's streams */
 	struct config_weights weights;
 
 	uint64_t send_bytes, receive_bytes, initial_bytes;

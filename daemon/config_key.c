@@ -79,6 +79,8 @@ static const struct config_key keys[] = {
 	  .value = "least-loaded" },
 	{ "scheduler", "frame_bytes", KIND_SIZE, false, FIELD(frame_bytes), 1024,
 	  NCD_FRAME_PAYLOAD_MAX, .value = "512K" },
+	{ "scheduler", "carry", KIND_CHOICE, false, FIELD(carry), .choices = auto_choices,
+	  .value = "off" },
 	{ "scheduler", "weights", KIND_WEIGHTS, false, FIELD(weights), 1, NCD_WEIGHT_MAX,
 	  .value = "" },
 

@@ -28,6 +28,7 @@
 #define ACK_DELAY_NS     10000000ull
 #define ORPHAN_NS        60000000000ull
 #define HOLD_NS          1000000000ull
+#define SLOW_NS          1000000ull /* a lane that is full for so long has others help */
 #define PINGS_UNANSWERED 3u /* and a channel is given up */
 #define NS_PER_S         1000000000ull
 
@@ -146,6 +147,8 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 			.file_min = c->zerocopy ? FILE_MIN : 0,
 			.throughput = c->throughput,
 			.throughput_max = throughput_most(c),
+			.carry = c->carry && nr > 1,
+			.slow_ns = SLOW_NS,
 			.policy = (enum sched_policy)c->policy,
 			.seed = d->incarnation + index,
 			.ack_delay_ns = ACK_DELAY_NS,
@@ -220,6 +223,9 @@ static int start_workers(struct daemon *d, char error[CONFIG_ERROR_BYTES])
 	if (r < 0)
 		return r;
 	r = workers_init(&d->workers, d->base, daemon_event, d);
+	if (r < 0)
+		return fail(r, "cannot prepare the workers", error);
+	r = d->config->carry ? workers_carry(&d->workers, nr) : 0;
 	if (r < 0)
 		return fail(r, "cannot prepare the workers", error);
 	for (i = 0; i < nr; i++) {

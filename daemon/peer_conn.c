@@ -193,6 +193,7 @@ void conn_up(struct peer_conn *conn, enum peer_verdict verdict)
 	/* The peer may be another one than when it was asked for. */
 	conn->link.extra = pl->elastic && pl->dialled &&
 			   (entry->core.features & WIRE_FEATURE_DRAIN);
+	conn->link.carries = ps->config->carry && (entry->core.features & WIRE_FEATURE_CARRY);
 	add->link = &conn->link;
 	add->user = conn;
 	conn->commands++;

@@ -40,6 +40,7 @@ int entry_create(struct peers *ps, const struct config_peer *config)
 		.host_id = ps->host_id,
 		.incarnation = ps->incarnation,
 		.workers = (uint16_t)ps->workers->nr,
+		.carry = ps->config->carry,
 		.latency = (uint16_t)cfg->latency,
 		.throughput = (uint16_t)cfg->throughput,
 		.max = (uint16_t)cfg->channels_max,

@@ -52,13 +52,16 @@ static uint32_t worker_turn(struct worker *w)
 
 	w->now_ns = clock_monotonic_ns();
 	did += worker_commands(w);
+	did += carrying_take(w);
 	did += ports_submit(w);
 	did += channel_io_send(w, 0);
 	did += channel_io_send(w, 1);
+	did += carrying_give(w);
 	io_poll(w->io);
 	did += channel_io_receive(w, 0);
 	did += channel_io_receive(w, 1);
 	did += channel_io_loop(w);
+	did += carrying_post(w);
 	did += ports_deliver(w);
 	did += ports_reclaim(w);
 	did += ports_wake(w);
@@ -111,7 +114,8 @@ static int worker_set_up(struct worker *w)
 		(void)snprintf(w->cfg.stats->backend, sizeof(w->cfg.stats->backend), "%s",
 			       io_name(w->io));
 	}
-	return channel_io_loops(w);
+	ret = carrying_start(w);
+	return ret < 0 ? ret : channel_io_loops(w);
 }
 
 static void *worker_main(void *arg)
@@ -201,6 +205,8 @@ int worker_start(const struct worker_config *cfg, int event_fd, struct worker **
 	/* Two more, for the host's own channels. */
 	w->cfg.engine.channels += IO_RANKS;
 	w->cfg.engine.clients = NCD_CLIENTS_MAX;
+	w->cfg.engine.worker = cfg->index;
+	w->cfg.engine.workers = cfg->carriers ? cfg->carriers->nr : 1;
 	w->cfg.engine.rebase = true; /* the library follows rx_base */
 	w->cfg.ring_send_bytes = ring_size_clamp(cfg->ring_send_bytes);
 	w->cfg.ring_receive_bytes = ring_size_clamp(cfg->ring_receive_bytes);

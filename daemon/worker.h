@@ -17,6 +17,7 @@
 
 #include "core/engine.h"
 
+struct carriers;
 struct worker;
 struct worker_cmd;
 
@@ -29,6 +30,7 @@ struct worker_config {
 	uint32_t spin_us; /* longest spin before sleeping; 0: never */
 	uint64_t hold_ns; /* what nobody accepts waits so long for who listens there next */
 	struct engine_config engine;
+	struct carriers *carriers; /* shared with the other workers; NULL: there are none */
 	uint32_t ring_send_bytes, ring_receive_bytes; /* most, of one stream */
 	uint32_t ring_initial_bytes; /* that they begin with; NCD_RING_MIN at least */
 	uint64_t idle_ns; /* after which rings that hardly move give back their pages; 0: never */

@@ -143,7 +143,7 @@ uint32_t worker_commands(struct worker *w)
 
 	while ((watch = io_next_watch(w->io))) {
 		w->wakes_got++;
-		if (watch != &w->cmd_watch)
+		if (watch != &w->cmd_watch && watch != &w->carry_watch)
 			port_activate(w, watch->user);
 	}
 	while (did < COMMANDS_A_TURN && (cmd = door_take(&w->door))) {

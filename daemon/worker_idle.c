@@ -61,7 +61,8 @@ static void worker_sleep(struct worker *w)
 
 	doorbell_arm(&w->door.need_wakeup);
 	ports_arm(w);
-	if (door_empty(&w->door) && ports_quiet(w) && !io_ready(w->io)) {
+	carrying_arm(w);
+	if (door_empty(&w->door) && carrying_quiet(w) && ports_quiet(w) && !io_ready(w->io)) {
 		timeout = sleep_ns(w);
 		w->sleeps++;
 		/* Relaxed, both: the watchdog looks seldom and at nothing else. */
@@ -71,11 +72,13 @@ static void worker_sleep(struct worker *w)
 		atomic_store_explicit(&w->sleeping, false, memory_order_relaxed);
 	}
 	doorbell_disarm(&w->door.need_wakeup);
+	carrying_disarm(w);
 	ports_disarm(w);
 }
 
 void worker_idle(struct worker *w)
 {
+	carrying_idle(w);
 	if (idle_spins(&w->idle, w->now_ns))
 		spin(w);
 	else

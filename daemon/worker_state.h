@@ -16,6 +16,8 @@
 #include "ncd/limits.h"
 #include "ncd/ring.h"
 
+#include "carriers.h"
+#include "carrying.h"
 #include "core/engine.h"
 #include "idle.h"
 #include "io.h"
@@ -105,6 +107,10 @@ struct worker {
 	uint32_t bulk_new; /* that began in this one */
 	uint32_t bulk_seen, bulk_period; /* so far in this one; its number, from 1 on */
 	uint64_t bulk_ns;  /* its beginning */
+	struct io_watch carry_watch;
+	struct ring carry_in[NCD_WORKERS_MAX], carry_out[NCD_WORKERS_MAX]; /* by worker */
+	uint64_t carry_rings;    /* workers (bits) that have messages, and may sleep */
+	uint32_t carry_next;     /* that was last thought of */
 	uint64_t latency_ns;   /* when a latency channel last had what an application waits for */
 	uint64_t sweep_ns;     /* of the last statistics */
 	uint64_t ports_ns;     /* of the last look for idle ports */

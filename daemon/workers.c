@@ -11,6 +11,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "carriers.h"
+
 #define EVENTS_A_TURN 1024
 
 struct command {
@@ -75,13 +77,22 @@ int workers_init(struct workers *ws, struct event_base *base,
 	return 0;
 }
 
+int workers_carry(struct workers *ws, uint32_t nr)
+{
+	ws->carriers = carriers_create(nr);
+	return ws->carriers ? 0 : -ENOMEM;
+}
+
 int workers_add(struct workers *ws, const struct worker_config *cfg)
 {
 	int r;
 
+	struct worker_config own = *cfg;
+
 	if (ws->nr == NCD_WORKERS_MAX)
 		return -ENOSPC;
-	r = worker_start(cfg, ws->event_fd, &ws->worker[ws->nr]);
+	own.carriers = ws->carriers;
+	r = worker_start(&own, ws->event_fd, &ws->worker[ws->nr]);
 	if (r == 0)
 		ws->nr++;
 	return r;
@@ -110,6 +121,8 @@ void workers_fini(struct workers *ws)
 		event_free(ws->event);
 	if (ws->event_fd >= 0)
 		(void)close(ws->event_fd); /* a counter, nothing to flush */
+	carriers_destroy(ws->carriers);
+	ws->carriers = NULL;
 	ws->event = NULL;
 	ws->event_fd = -1;
 }

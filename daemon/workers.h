@@ -22,6 +22,7 @@ struct workers {
 	struct worker *worker[NCD_WORKERS_MAX];
 	uint32_t nr;
 	int event_fd;
+	struct carriers *carriers; /* NULL: the workers do not know of each other */
 	struct event *event;
 	struct command *out; /* posted, not back */
 	/* Called for each event; EVT_DONE too. */
@@ -33,6 +34,8 @@ struct workers {
 int workers_init(struct workers *ws, struct event_base *base,
 		 void (*handler)(void *ctx, uint32_t worker, const struct worker_event *ev),
 		 void *ctx);
+/* There will be @nr, which may send and receive for each other. Before the first. 0 or -ENOMEM. */
+int workers_carry(struct workers *ws, uint32_t nr);
 /* Starts one more, the next in order. 0, or the error of worker_start. */
 int workers_add(struct workers *ws, const struct worker_config *cfg);
 /* Stops all: nr is 0 from then on. Commands under way are not back yet, other events are lost. */

@@ -23,6 +23,7 @@ static void drain_begin(struct engine *e, struct channel *c)
 	c->draining = true;
 	c->drain_ns = e->now_ns;
 	e->peer[c->peer].usable &= ~(1u << c->bit);
+	carry_requeue(e, c);
 	sched_requeue(e, c);
 }
 

@@ -11,6 +11,7 @@
  * is over (channel_hold). For once they are, the peer may write something else where it sent them
  * from, and what then arrives here of the first copy is no longer the same (struct tx_file).
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -52,23 +53,37 @@ static void rebase(const struct engine *e, struct stream *s, uint32_t placing)
 		s->rx_base = s->rx_next - ring_colour(s);
 }
 
+/* Where the payload that is coming belongs; from NO_OFFSET: nowhere. */
+static struct carry_target target(const struct channel_rx *rx)
+{
+	const struct stream *s = rx->stream;
+
+	if (rx->frame.type == FRAME_CARRIED)
+		return rx->carried;
+	if (s == NULL)
+		return (struct carry_target){ .from = NO_OFFSET };
+	return (struct carry_target){ s->rx, s->rx_base, s->rx_next };
+}
+
 /* The ring's pieces for the payload that is coming, if it is large and missing. */
 static int direct_iov(const struct engine *e, struct channel_rx *rx)
 {
-	struct stream *s = rx->stream;
 	uint32_t left = payload_left(rx);
 	uint64_t offset = rx->frame.offset + rx->done;
+	struct carry_target to;
 	uint32_t pos, first;
 
-	if (s == NULL || left < RX_DIRECT_MIN || offset < s->rx_next)
+	if (rx->stream != NULL)
+		rebase(e, rx->stream, 1);
+	to = target(rx);
+	if (left < RX_DIRECT_MIN || offset < to.from || to.from == NO_OFFSET)
 		return 0;
 	if (left > e->rx_most)
 		left = e->rx_most;
-	rebase(e, s, 1);
-	pos = ring_place(&s->rx, s->rx_base, offset);
-	first = left < s->rx.bytes - pos ? left : s->rx.bytes - pos;
-	rx->iov[0] = (struct iovec){ s->rx.base + pos, first };
-	rx->iov[1] = (struct iovec){ s->rx.base, left - first };
+	pos = ring_place(&to.ring, to.base, offset);
+	first = left < to.ring.bytes - pos ? left : to.ring.bytes - pos;
+	rx->iov[0] = (struct iovec){ to.ring.base + pos, first };
+	rx->iov[1] = (struct iovec){ to.ring.base, left - first };
 	rx->direct = left;
 	return first < left ? 2 : 1;
 }
@@ -96,6 +111,7 @@ int engine_rx_iov(struct engine *e, struct channel *c, const struct iovec **ret_
 	struct channel_rx *rx = &c->rx;
 	uint32_t pending = rx->end - rx->start;
 
+	assert(!rx->waiting);
 	if (!rx->lent) {
 		if (rx->start > 0) {
 			memmove(rx->buf, rx->buf + rx->start, pending);
@@ -114,13 +130,26 @@ int engine_rx_iov(struct engine *e, struct channel *c, const struct iovec **ret_
 	return rx->iov_nr;
 }
 
-static void copy_to_ring(struct stream *s, uint64_t offset, const uint8_t *data, uint32_t bytes)
+bool engine_channel_wants_rx(const struct channel *c)
 {
-	uint32_t pos = ring_place(&s->rx, s->rx_base, offset);
-	uint32_t first = bytes < s->rx.bytes - pos ? bytes : s->rx.bytes - pos;
+	return !c->rx.waiting;
+}
 
-	memcpy(s->rx.base + pos, data, first);
-	memcpy(s->rx.base, data + first, bytes - first);
+/* What of [offset, offset + bytes) has a place goes there. */
+static void copy_to_ring(const struct carry_target *to, uint64_t offset, const uint8_t *data,
+			 uint32_t bytes)
+{
+	uint64_t skip = offset < to->from ? to->from - offset : 0;
+	uint32_t pos, first;
+
+	if (skip >= bytes || to->from == NO_OFFSET)
+		return;
+	data += skip;
+	bytes -= (uint32_t)skip;
+	pos = ring_place(&to->ring, to->base, offset + skip);
+	first = bytes < to->ring.bytes - pos ? bytes : to->ring.bytes - pos;
+	memcpy(to->ring.base + pos, data, first);
+	memcpy(to->ring.base, data + first, bytes - first);
 }
 
 /* @bytes of the payload under way lie at @data; where they belong depends on the frame. */
@@ -129,17 +158,16 @@ static int take_payload(struct engine *e, struct channel *c, const uint8_t *data
 	struct channel_rx *rx = &c->rx;
 	struct stream *s = rx->stream;
 	uint64_t offset = rx->frame.offset + rx->done;
-	uint32_t skip = 0;
+	struct carry_target to;
 
-	if (rx->frame.type != FRAME_DATA) {
+	if (rx->frame.type != FRAME_DATA && rx->frame.type != FRAME_CARRIED) {
 		memcpy(rx->open + rx->done, data, bytes);
 		return 0;
 	}
+	to = target(rx);
+	copy_to_ring(&to, offset, data, bytes);
 	if (s == NULL)
 		return 0;
-	if (offset < s->rx_next)
-		skip = s->rx_next - offset < bytes ? (uint32_t)(s->rx_next - offset) : bytes;
-	copy_to_ring(s, offset + skip, data + skip, bytes - skip);
 	if (stream_peer_bytes(e, c, s, offset, bytes, e->now_ns) != 0)
 		return fail(c, "too many holes in a stream");
 	return 0;
@@ -186,7 +214,9 @@ static int end_frame(struct engine *e, struct channel *c)
 
 	rx->in_payload = false;
 	rx->stream = NULL;
-	if (rx->frame.type != FRAME_DATA) {
+	if (rx->frame.type == FRAME_CARRIED) {
+		carry_payload_end(e, c);
+	} else if (rx->frame.type != FRAME_DATA) {
 		r = stream_peer_frame(e, c, &rx->frame, rx->open, e->now_ns);
 	} else if (s != NULL) {
 		s->placing--;
@@ -213,6 +243,8 @@ static int begin_frame(struct engine *e, struct channel *c, const uint8_t *heade
 	rx->bulk = rx->frame.length >= BULK_MIN;
 	if (rx->frame.type == FRAME_DATA && begin_data(e, c) != 0)
 		return fail(c, "answers overflow");
+	if (rx->frame.type == FRAME_CARRIED && carry_ask(e, c) != 0)
+		return fail(c, "carries for a lane that cannot be, or unasked");
 	return rx->frame.length == 0 ? end_frame(e, c) : 0;
 }
 
@@ -228,7 +260,7 @@ static int parse(struct engine *e, struct channel *c)
 	struct channel_rx *rx = &c->rx;
 	int r = 0;
 
-	while (r == 0 && rx->start < rx->end) {
+	while (r == 0 && rx->start < rx->end && !rx->waiting) {
 		const uint8_t *p = rx->buf + rx->start;
 		uint32_t avail = rx->end - rx->start;
 
@@ -282,6 +314,15 @@ int engine_received(struct engine *e, struct channel *c, size_t bytes, uint64_t 
 	return r;
 }
 
+int channel_resume(struct engine *e, struct channel *c)
+{
+	int r = parse(e, c);
+
+	if (r != 0)
+		e->counters.frame_errors++;
+	return r;
+}
+
 void channel_forget_stream(struct engine *e, struct stream *s)
 {
 	const struct engine_peer *p = &e->peer[s->peer];
@@ -302,8 +343,9 @@ void channel_forget_stream(struct engine *e, struct stream *s)
 uint64_t channel_hold(const struct engine *e, const struct channel *c, const struct stream *s)
 {
 	const struct engine_peer *p = &e->peer[s->peer];
-	uint32_t bits = s->placing > (c != NULL) ? p->up : 0;
-	uint64_t hold = NO_OFFSET;
+	bool others = s->placing > (c != NULL);
+	uint64_t hold = others ? carry_hold(e, s) : NO_OFFSET;
+	uint32_t bits = others ? p->up : 0;
 
 	while (bits != 0) {
 		const struct channel *other = p->channel[__builtin_ctz(bits)];
@@ -321,8 +363,11 @@ uint64_t channel_hold(const struct engine *e, const struct channel *c, const str
 uint64_t channel_credit_cap(const struct engine *e, const struct stream *s, uint64_t limit)
 {
 	const struct engine_peer *p = &e->peer[s->peer];
+	uint64_t hold = carry_hold(e, s);
 	uint32_t bits = p->up;
 
+	if (hold < limit - s->rx.bytes)
+		limit = hold + s->rx.bytes;
 	while (bits != 0) {
 		const struct channel_rx *rx = &p->channel[__builtin_ctz(bits)]->rx;
 		uint64_t cap = rx->frame.offset + rx->done + s->rx.bytes;

@@ -42,26 +42,24 @@ static void put_file(struct channel_tx *tx, const struct ring_mem *ring, uint32_
 	};
 }
 
-/* @bytes of the stream's ring from @offset on, piece by piece out of its file. */
-static void put_ring_file(struct channel_tx *tx, struct stream *s, uint64_t offset, uint32_t bytes)
+/* @bytes of a stream's ring from @offset on, piece by piece out of its file. */
+static void put_ring_file(struct channel_tx *tx, const struct ring_mem *ring, uint64_t base,
+			  uint64_t offset, uint32_t bytes)
 {
-	const struct ring_mem *ring = &s->tx;
-	uint32_t pos = ring_place(ring, s->tx_base, offset);
+	uint32_t pos = ring_place(ring, base, offset);
 	uint32_t first = bytes < ring->bytes - pos ? bytes : ring->bytes - pos;
 
 	put_file(tx, ring, pos, first);
 	if (first < bytes)
 		put_file(tx, ring, 0, bytes - first);
 	tx->payload += bytes;
-	if (s->tx_exposed < offset + bytes)
-		s->tx_exposed = offset + bytes;
 }
 
-/* @bytes of the stream's ring from @offset on: copied if few, else by reference. */
-static void put_ring(struct channel_tx *tx, const struct stream *s, uint64_t offset, uint32_t bytes)
+/* @bytes of a stream's ring from @offset on: copied if few, else by reference. */
+static void put_ring(struct channel_tx *tx, const struct ring_mem *ring, uint64_t base,
+		     uint64_t offset, uint32_t bytes)
 {
-	const struct ring_mem *ring = &s->tx;
-	uint32_t pos = ring_place(ring, s->tx_base, offset);
+	uint32_t pos = ring_place(ring, base, offset);
 	uint32_t first = bytes < ring->bytes - pos ? bytes : ring->bytes - pos;
 
 	tx->payload += bytes;
@@ -140,7 +138,7 @@ static void emit_open(struct channel *c, struct stream *s)
 	put_header(c, &f);
 	open_encode(&o, put_own(&c->tx, WIRE_OPEN_BYTES));
 	if (data > 0)
-		put_ring(&c->tx, s, 0, (uint32_t)data);
+		put_ring(&c->tx, &s->tx, s->tx_base, 0, (uint32_t)data);
 	s->want &= (uint8_t)~WANT_OPEN;
 	s->said = true;
 	s->lane = (uint16_t)(c->lane + 1);
@@ -175,10 +173,10 @@ static void emit_code(struct channel *c, struct stream *s, uint8_t type)
 }
 
 /* This host's own channels copy from ring to ring: they have no use for files. */
-static bool goes_by_file(const struct engine *e, const struct channel *c, const struct stream *s,
-			 uint64_t bytes)
+static bool goes_by_file(const struct engine *e, const struct channel *c,
+			 const struct ring_mem *ring, uint64_t bytes)
 {
-	return s->tx.file && e->cfg.file_min && bytes >= e->cfg.file_min && c->peer != 0;
+	return ring->file && e->cfg.file_min && bytes >= e->cfg.file_min && c->peer != 0;
 }
 
 /*
@@ -198,27 +196,75 @@ static void emit_data(struct engine *e, struct channel *c, struct stream *s)
 
 	if (bytes > s->deficit)
 		bytes = s->deficit;
-	if (bytes > e->cfg.frame_bytes)
-		bytes = e->cfg.frame_bytes;
+	if (bytes > carry_frame_bytes(e, s))
+		bytes = carry_frame_bytes(e, s);
 	f.length = (uint32_t)bytes;
-	if (s->shutdown && s->tx_next + bytes == s->tx_tail) {
+	if (s->shutdown && s->tx_next + bytes == s->tx_tail && s->carriers == 0) {
 		f.type = bytes > 0 ? FRAME_DATA : FRAME_FIN;
 		f.flags = bytes > 0 ? FRAME_F_FIN : 0;
 		s->fin_sent = s->fin_said = true;
 	}
+	/* A FIN that waits for what others carry waits for the ack. */
+	if (s->shutdown && s->carriers != 0 && s->tx_next + bytes == s->tx_tail)
+		f.flags = FRAME_F_ACK;
 	if (bytes > 0 && ack_is_wanted(s, s->tx_next + bytes)) {
 		f.flags |= FRAME_F_ACK;
 		s->tx_asked = s->tx_next + bytes;
 	}
 	put_credit(e, s, &f);
 	put_header(c, &f);
-	if (bytes > 0 && goes_by_file(e, c, s, bytes))
-		put_ring_file(&c->tx, s, s->tx_next, (uint32_t)bytes);
-	else if (bytes > 0)
-		put_ring(&c->tx, s, s->tx_next, (uint32_t)bytes);
+	if (bytes > 0 && goes_by_file(e, c, &s->tx, bytes)) {
+		put_ring_file(&c->tx, &s->tx, s->tx_base, s->tx_next, (uint32_t)bytes);
+		if (s->tx_exposed < s->tx_next + bytes)
+			s->tx_exposed = s->tx_next + bytes;
+	} else if (bytes > 0) {
+		put_ring(&c->tx, &s->tx, s->tx_base, s->tx_next, (uint32_t)bytes);
+	}
 	note_sent(c, s, (uint32_t)bytes);
 	c->counters.bytes_sent += bytes;
 	e->counters.bytes_sent += bytes;
+	if (c->class == CLASS_THROUGHPUT && bytes > 0)
+		e->carry.bulk_ns = e->now_ns;
+	if (e->cfg.carry)
+		carry_offer(e, s);
+}
+
+/* A frame for a stream of another worker. */
+static void emit_carried(struct engine *e, struct channel *c)
+{
+	struct carry_order *o = c->tx.orders;
+	const struct carry_msg *m = &o->msg;
+	struct frame f = {
+		.type = FRAME_CARRIED,
+		.length = m->bytes,
+		.stream = m->stream,
+		.offset = m->offset,
+		.window = m->lane,
+	};
+
+	c->tx.orders = o->next;
+	c->tx.carrying = o;
+	c->carried_for |= UINT64_C(1) << m->from;
+	put_header(c, &f);
+	if (goes_by_file(e, c, &m->ring, m->bytes))
+		put_ring_file(&c->tx, &m->ring, m->base, m->offset, m->bytes);
+	else
+		put_ring(&c->tx, &m->ring, m->base, m->offset, m->bytes);
+	c->counters.bytes_sent += m->bytes;
+	c->counters.carried_sent += m->bytes;
+	e->counters.bytes_sent += m->bytes;
+	e->counters.frames_sent++;
+}
+
+/* One at a time, in turn with our own streams. */
+static void gather_carried(struct engine *e, struct channel *c)
+{
+	bool due = c->tx.orders != NULL && tx_room(c) &&
+		   (!c->tx.carried_last || c->tx.queue.head == NULL);
+
+	c->tx.carried_last = due;
+	if (due)
+		emit_carried(e, c);
 }
 
 static void emit_credit(struct engine *e, struct channel *c, struct stream *s)
@@ -332,12 +378,13 @@ int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns,
 
 	if (now_ns > e->now_ns)
 		e->now_ns = now_ns;
-	if (tx->iov_first == tx->iov_nr && tx->file_first == tx->file_nr) {
+	if (channel_tx_taken(c)) {
 		tx->iov_first = tx->iov_nr = 0;
 		tx->file_first = tx->file_nr = 0;
 		tx->buf_used = 0;
 		tx->payload = 0;
 		gather_replies(e, c);
+		gather_carried(e, c);
 		gather_streams(e, c);
 	}
 	*ret_iov = &tx->iov[tx->iov_first];
@@ -378,12 +425,16 @@ void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now
 		if (f->bytes == 0)
 			tx->file_first++;
 	}
+	if (!channel_tx_taken(c))
+		return;
+	peer_channel_taken(c);
+	if (tx->carrying != NULL)
+		carry_order_sent(e, c);
 }
 
 bool engine_channel_wants_tx(const struct channel *c)
 {
-	return c->tx.iov_first < c->tx.iov_nr || c->tx.file_first < c->tx.file_nr ||
-	       c->tx.queue.head != NULL ||
+	return !channel_tx_taken(c) || c->tx.queue.head != NULL || c->tx.orders != NULL ||
 	       c->tx.reply_head != c->tx.reply_tail || c->tx.ping_due || c->tx.goaway_due ||
 	       c->tx.drain_due != 0;
 }

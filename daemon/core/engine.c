@@ -23,6 +23,18 @@ static uint32_t opened_count(const struct engine_config *cfg)
 	return cfg->streams < OPENED_MIN / 4 ? OPENED_MIN : cfg->streams * 4;
 }
 
+/* Room for a word of each that may have something to say; a power of two. */
+static uint32_t carry_words(const struct engine_config *cfg)
+{
+	uint32_t workers = worker_count(cfg), words = 1;
+	uint32_t most = NCD_CARRY_ORDERS * (workers + 1) + cfg->channels * (workers + 1) +
+			NCD_PEERS_MAX * workers;
+
+	while (words < most)
+		words *= 2;
+	return words;
+}
+
 size_t engine_bytes(const struct engine_config *cfg)
 {
 	return align64(sizeof(struct engine)) + align64(cfg->streams * sizeof(struct stream)) +
@@ -32,7 +44,11 @@ size_t engine_bytes(const struct engine_config *cfg)
 	       align64(cfg->channels * client_count(cfg) * sizeof(struct share)) +
 	       align64(cfg->listeners * sizeof(struct listener)) +
 	       align64(set_count(cfg) * sizeof(struct interval_set)) +
-	       align64(set_count(cfg) * sizeof(uint32_t));
+	       align64(set_count(cfg) * sizeof(uint32_t)) +
+	       align64(NCD_CARRY_ORDERS * worker_count(cfg) * sizeof(struct carry_order)) +
+	       align64(cfg->channels * sizeof(struct carry_ask)) +
+	       align64(cfg->channels * worker_count(cfg) * sizeof(struct carry_place)) +
+	       align64(carry_words(cfg) * sizeof(uint32_t));
 }
 
 static void *carve(uint8_t **mem, size_t bytes)
@@ -67,6 +83,13 @@ struct engine *engine_create(void *mem, const struct engine_config *cfg,
 	e->set_free = carve(&at, set_count(cfg) * sizeof(uint32_t));
 	for (i = 0; i < set_count(cfg); i++)
 		e->set_free[e->set_free_nr++] = i;
+	e->carry.order = carve(&at, NCD_CARRY_ORDERS * worker_count(cfg) *
+				    sizeof(struct carry_order));
+	e->carry.ask = carve(&at, cfg->channels * sizeof(struct carry_ask));
+	e->carry.place = carve(&at, cfg->channels * worker_count(cfg) *
+				    sizeof(struct carry_place));
+	e->carry.out = carve(&at, carry_words(cfg) * sizeof(uint32_t));
+	e->carry.out_mask = carry_words(cfg) - 1;
 	e->elastic_due_ns = UINT64_MAX;
 	for (i = 0; i < NCD_PEERS_MAX; i++)
 		elastic_init(&e->peer[i].elastic, cfg->look_ns);

@@ -79,6 +79,9 @@ struct engine_config {
 	uint64_t ping_dead_ns;   /* and this long without an answer: engine_tick gives it up */
 	uint64_t unreachable_ns; /* streams of a peer without any channel end with ETIMEDOUT */
 	uint64_t orphan_ns;      /* what a closed application left unsent is given up after this */
+	uint32_t worker, workers; /* this one, of how many; 0: 1 (carry.h) */
+	bool carry;               /* gives bytes to other workers to send */
+	uint64_t slow_ns;         /* if a lane takes so long for what may be under way; 0: always */
 	bool rebase;             /* an rx ring found empty is written from one place again */
 	uint16_t port_low;       /* ephemeral ports of this engine, inclusive */
 	uint16_t port_high;
@@ -180,6 +183,9 @@ void engine_peer_grown(struct engine *e, uint32_t peer, bool up, uint64_t now_ns
 void engine_rx_limit(struct engine *e, uint32_t bytes);
 /* Where to receive to, up to 4 iovecs, never 0 bytes; valid until engine_received. */
 int engine_rx_iov(struct engine *e, struct channel *c, const struct iovec **ret_iov);
+/* False while a payload waits for its place: nothing is to be received. engine_carry_take says when
+ * that is over. */
+bool engine_channel_wants_rx(const struct channel *c);
 /* @bytes have been received there. 0, or -EPROTO: close the channel (engine_channel_error: why). */
 int engine_received(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns);
 const char *engine_channel_error(const struct channel *c);
@@ -328,6 +334,7 @@ uint32_t engine_streams_free(const struct engine *e);
 
 struct channel_counters {
 	uint64_t bytes_sent, bytes_received, frames_sent, frames_received, rtt_ns;
+	uint64_t carried_sent, carried_received; /* payload, for streams of other workers */
 	uint64_t frames_urgent; /* of both: what somebody waits for, see frame_urgent() */
 	uint32_t queued_streams;
 };

@@ -105,6 +105,7 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 			(void)stream_peer_unhold(e, s, e->now_ns); /* that channel says it */
 		stream_credit_check(e, s, e->now_ns);
 	}
+	carry_rx_down(e, c);
 	if (p->up == 0)
 		p->down_ns = e->now_ns;
 	c->up = false;
@@ -112,6 +113,7 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 		channel_drain_forget(e, c);
 	/* First forget that @c was the last one, or the scheduler may choose it again. */
 	rewind_streams(e, c);
+	carry_tx_down(e, c);
 	sched_requeue(e, c);
 }
 
@@ -150,14 +152,14 @@ uint32_t engine_channel_loop(struct engine *e, struct channel *c, uint32_t frame
 	return (uint32_t)(c->counters.frames_sent - first);
 }
 
-static bool overlaps(const uint8_t *p, size_t len, const uint8_t *base, size_t bytes)
+bool memory_overlaps(const uint8_t *p, size_t len, const uint8_t *base, size_t bytes)
 {
 	return p < base + bytes && base < p + len;
 }
 
 static bool overlaps_iov(const struct iovec *v, const uint8_t *base, size_t bytes)
 {
-	return overlaps(v->iov_base, v->iov_len, base, bytes);
+	return memory_overlaps(v->iov_base, v->iov_len, base, bytes);
 }
 
 bool engine_ring_lent(const struct engine *e, const uint8_t *base, size_t bytes)
@@ -175,7 +177,7 @@ bool engine_ring_lent(const struct engine *e, const uint8_t *base, size_t bytes)
 				return true;
 		}
 		for (k = c->tx.file_first; k < c->tx.file_nr; k++) {
-			if (overlaps(c->tx.file[k].base, c->tx.file[k].bytes, base, bytes))
+			if (memory_overlaps(c->tx.file[k].base, c->tx.file[k].bytes, base, bytes))
 				return true;
 		}
 		for (k = 0; c->rx.lent && c->rx.direct > 0 && k < c->rx.iov_nr; k++) {
@@ -183,5 +185,5 @@ bool engine_ring_lent(const struct engine *e, const uint8_t *base, size_t bytes)
 				return true;
 		}
 	}
-	return false;
+	return carry_ring_lent(e, base, bytes);
 }

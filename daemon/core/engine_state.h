@@ -10,6 +10,7 @@
 #ifndef NCD_CORE_ENGINE_STATE_H
 #define NCD_CORE_ENGINE_STATE_H
 
+#include "carry.h"
 #include "elastic.h"
 #include "engine.h"
 #include "id_table.h"
@@ -54,6 +55,68 @@ struct channel_queue {
 	uint64_t left_ns; /* when */
 };
 
+/* ---- carrying: carry.h; what each of these has to say next lies at its head ---- */
+
+/* Bytes of a stream of ours that another worker is to send. */
+struct carry_give {
+	struct carry_msg msg;
+	struct stream *stream; /* NULL: it has ended */
+	bool used;
+};
+
+/* The same, where it is sent. */
+struct carry_order {
+	struct carry_msg msg;
+	struct carry_order *next; /* of those that wait for the channel */
+};
+
+enum carry_ask_state {
+	ASK_FREE,
+	ASK_OUT,     /* ASK is said */
+	ASK_PLACED,  /* the payload is coming, to the place */
+	ASK_OVER     /* PLACED or FAILED is to be said */
+};
+
+/* The payload that a channel receives for a stream of another worker: one for each channel. */
+struct carry_ask {
+	struct carry_msg msg;
+	enum carry_ask_state state;
+	struct channel *channel; /* NULL: it has died meanwhile */
+};
+
+/* The same, where the stream is: one for each channel of each worker. */
+struct carry_place {
+	struct carry_msg msg;
+	struct stream *stream; /* NULL: it has ended */
+	struct carry_place *next, *prev; /* of those whose place is lent */
+};
+
+struct carry {
+	struct carry_give give[NCD_CARRY_ORDERS];
+	struct carry_order *order; /* NCD_CARRY_ORDERS of each worker */
+	struct carry_ask *ask;     /* by channel */
+	struct carry_place *place; /* cfg.channels of each worker */
+	struct carry_place *places; /* lent */
+	struct stream *surplus;    /* has more to send than its lane takes; NULL: none is known */
+	uint8_t given[NCD_WORKERS_MAX]; /* orders without an answer */
+	uint64_t bulk_ns;  /* a stream of ours has sent bulk then */
+	uint64_t again_ns; /* nothing is given before: an order has come back */
+	/* What is to be said, oldest first: each of the above has at most one message. */
+	uint32_t *out;
+	uint32_t out_mask, out_head, out_tail;
+};
+
+/* How the channels of another worker to a peer were of late: as channel.pace. */
+struct carrier_pace {
+	uint64_t pace, heard_ns;
+};
+
+/* To be placed by another worker, and where. */
+struct carry_target {
+	struct ring_mem ring;
+	uint64_t base, from; /* bytes below `from` go nowhere */
+};
+
 struct channel_tx {
 	uint8_t *buf; /* headers and small payloads of the frames under way */
 	uint32_t buf_bytes, buf_used;
@@ -66,6 +129,9 @@ struct channel_tx {
 	uint32_t reply_head, reply_tail;
 	bool ping_due, goaway_due;
 	uint8_t drain_due; /* WIRE_DRAIN_* to be said, 0: nothing */
+	struct carry_order *orders, *orders_tail; /* that wait */
+	struct carry_order *carrying; /* whose frame is under way */
+	bool carried_last; /* it is the turn of our own streams, if there are any */
 	struct reply reply[REPLIES_MAX];
 };
 
@@ -80,7 +146,9 @@ struct channel_rx {
 	bool bulk;             /* the last payload was large: read headers alone */
 	struct frame frame;    /* whose payload is coming */
 	uint32_t done;         /* bytes of it that have come */
-	struct stream *stream; /* where they go, NULL: nowhere (any more) */
+	struct stream *stream; /* where they go, NULL: nowhere (any more), or to `carried` */
+	bool waiting;          /* for the place of a CARRIED payload */
+	struct carry_target carried; /* of CARRIED, once it is known */
 	uint8_t open[WIRE_OPEN_BYTES + NCD_OPEN_DATA_MAX]; /* payload of forms: OPEN, ACCEPT, ... */
 };
 
@@ -95,10 +163,16 @@ struct channel {
 	uint64_t heard_ns; /* last byte received */
 	uint64_t pinged_ns; /* 0: no ping unanswered */
 	bool stuck;    /* the transport has what it was given, and has not taken all of it */
+	uint64_t stuck_ns;  /* since then, if it is; see peer_load.c */
+	uint64_t waited_ns; /* in that state, while it took ... */
+	uint64_t waited_bytes;
+	uint64_t pace;      /* ns that 1 KiB is waited for so, on an average */
 	bool extra;    /* beyond the configured ones, and ours to take away */
 	bool draining; /* no frames of streams any more, only answers */
 	bool clean;    /* draining: what we sent on it has all arrived */
 	bool over;     /* draining: to be closed */
+	bool carries;  /* its peer knows CARRIED */
+	uint64_t carried_for; /* workers (bits) for which it has sent */
 	uint8_t drain_held;  /* as tx.drain_due, but has to wait: see channel_drain_ready */
 	uint8_t drain_said;  /* WIRE_DRAIN_*, the last of each side; 0: none */
 	uint8_t drain_heard;
@@ -122,6 +196,8 @@ struct engine_peer {
 	struct elastic elastic; /* of the throughput channels */
 	bool grow;        /* another one is wanted; taken by engine_peer_grows */
 	uint32_t turn[3]; /* round robin, by class */
+	uint64_t lost_said, lost_again; /* workers (bits): LOST is to be said, and once more */
+	struct carrier_pace carrier[NCD_WORKERS_MAX];
 	uint32_t lane_turn; /* the same, of the lanes that streams are opened in */
 	uint32_t streams;
 	uint32_t epoch;   /* counts its incarnations */
@@ -151,6 +227,7 @@ struct engine {
 	struct stream *event_head, *event_tail;
 	struct stream *ack_head, *ack_tail;       /* by ack_due_ns: the delay is constant */
 	struct stream *orphan_head, *orphan_tail; /* by orphan_due_ns: likewise */
+	struct carry carry;
 	bool leaving;
 	uint32_t rx_most;     /* engine_rx_limit */
 	uint64_t now_ns;      /* the latest time heard */
@@ -162,6 +239,17 @@ struct engine {
 static inline size_t client_count(const struct engine_config *cfg)
 {
 	return cfg->clients > 0 ? cfg->clients : 1;
+}
+
+static inline uint32_t worker_count(const struct engine_config *cfg)
+{
+	return cfg->workers > 0 ? cfg->workers : 1;
+}
+
+/* The transport has taken all that was gathered for it. */
+static inline bool channel_tx_taken(const struct channel *c)
+{
+	return c->tx.iov_first == c->tx.iov_nr && c->tx.file_first == c->tx.file_nr;
 }
 
 /* sched.c: who sends next, on what. */
@@ -204,6 +292,8 @@ void peer_end_streams(struct engine *e, uint32_t index, int error, bool unsaid);
 
 /* peer_load.c: are the channels to a peer too few, or too many? */
 void peer_channel_moved(struct engine *e, struct channel *c, uint64_t bytes);
+/* All that was gathered for @c has been taken. */
+void peer_channel_taken(struct channel *c);
 void peer_load_tick(struct engine *e);
 
 /* stream_peer.c: what frames do to streams. Each returns 0 or -EPROTO. */
@@ -215,6 +305,12 @@ int stream_peer_bytes(struct engine *e, const struct channel *c, struct stream *
 		      uint32_t bytes, uint64_t now_ns);
 /* A receive is over that has held back bytes of @s, which has held_on. */
 int stream_peer_unhold(struct engine *e, struct stream *s, uint64_t now_ns);
+/* Bytes that another worker has placed: there is room for their interval. */
+void stream_peer_placed(struct engine *e, struct stream *s, uint64_t from, uint64_t end);
+/* Keeps an interval of @s for bytes that will come. False: there are too many. */
+bool stream_keep_hole(struct engine *e, struct stream *s);
+/* It is not needed any more. */
+void stream_unkeep_hole(struct engine *e, struct stream *s);
 int reply_unknown(struct engine *e, struct channel *c, uint64_t id);
 int stream_peer_data_end(struct engine *e, struct channel *c, struct stream *s,
 			 const struct frame *f);
@@ -229,6 +325,48 @@ void channel_forget_stream(struct engine *e, struct stream *s);
 uint64_t channel_hold(const struct engine *e, const struct channel *c, const struct stream *s);
 /* How far credit may go: not past a payload that is still being placed. */
 uint64_t channel_credit_cap(const struct engine *e, const struct stream *s, uint64_t limit);
+
+/* Where the payload of c->rx.frame, a CARRIED, belongs is known: goes on. 0 or -EPROTO. */
+int channel_resume(struct engine *e, struct channel *c);
+/* True if [p, p + len) and [base, base + bytes) have bytes in common. */
+bool memory_overlaps(const uint8_t *p, size_t len, const uint8_t *base, size_t bytes);
+
+/* carry.c: what is to be said. `what` of index: one of these. */
+enum carry_what { CARRY_OF_GIVE, CARRY_OF_ORDER, CARRY_OF_ASK, CARRY_OF_PLACE, CARRY_OF_PEER };
+void carry_say(struct engine *e, enum carry_what what, uint32_t index);
+
+/* carry_out.c: sending for others, and having others send */
+/* @s has sent, or may send more: is it more than its own lane takes? */
+void carry_offer(struct engine *e, struct stream *s);
+/* The most payload of a frame of @s: no more than its lane can take soon, if others could. */
+uint32_t carry_frame_bytes(const struct engine *e, const struct stream *s);
+void carry_order_take(struct engine *e, const struct carry_msg *m);
+void carry_answer_take(struct engine *e, const struct carry_msg *m);
+void carry_lost_take(struct engine *e, const struct carry_msg *m);
+/* The frame of c->tx.carrying has all been taken by the transport. */
+void carry_order_sent(struct engine *e, struct channel *c);
+/* @c takes no more frames of streams: its orders go elsewhere. */
+void carry_requeue(struct engine *e, struct channel *c);
+void carry_tx_down(struct engine *e, struct channel *c);
+/* All LOST of a worker and peer that were to be said have been. */
+void carry_lost_said(struct engine *e, uint32_t index);
+
+/* carry_in.c: receiving for others, and having others receive */
+/* A header CARRIED has come. 0 or -EPROTO. */
+int carry_ask(struct engine *e, struct channel *c);
+/* All of its payload is here. */
+void carry_payload_end(struct engine *e, struct channel *c);
+void carry_rx_down(struct engine *e, struct channel *c);
+void carry_ask_take(struct engine *e, const struct carry_msg *m);
+int carry_place_take(struct engine *e, const struct carry_msg *m, struct channel **ret_channel);
+void carry_placed_take(struct engine *e, const struct carry_msg *m);
+/* An ask that has said its last. */
+void carry_ask_over(struct engine *e, struct carry_ask *a);
+/* As channel_hold and channel_credit_cap, of what others place. */
+uint64_t carry_hold(const struct engine *e, const struct stream *s);
+/* @s ends: what is still under way of it is nobody's. */
+void carry_forget_stream(struct engine *e, const struct stream *s);
+bool carry_ring_lent(const struct engine *e, const uint8_t *base, size_t bytes);
 
 /* stream_life.c */
 struct stream *stream_alloc(struct engine *e, uint32_t peer);
@@ -253,6 +391,10 @@ void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error,
 void stream_open_window(struct stream *s);
 /* The OPEN waits no longer. */
 void stream_undefer(struct engine *e, struct stream *s);
+/* stream_ring.c: the bytes [from, to) from their places in @old to those in @ring, both with
+ * @base. */
+void ring_copy(const struct ring_mem *old, const struct ring_mem *ring, uint64_t base,
+	       uint64_t from, uint64_t to);
 /* stream_app.c */
 /* Credit or ack have moved so far that the peer must hear of it. */
 void stream_credit_check(struct engine *e, struct stream *s, uint64_t now_ns);

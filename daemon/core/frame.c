@@ -72,6 +72,8 @@ static bool length_fits(uint8_t type, uint16_t flags, uint32_t length)
 		return length == 4;
 	case FRAME_DATA:
 		return length <= NCD_FRAME_PAYLOAD_MAX && (length > 0 || (flags & FRAME_F_FIN));
+	case FRAME_CARRIED:
+		return length <= NCD_FRAME_PAYLOAD_MAX && length > 0;
 	default:
 		return length == 0;
 	}

@@ -56,7 +56,7 @@ int64_t interval_add(struct interval_set *set, uint64_t *contiguous, uint64_t li
 			*contiguous = end;
 			return (int64_t)added;
 		}
-		if (set->nr == NCD_INTERVALS_MAX)
+		if (set->nr + set->kept >= NCD_INTERVALS_MAX)
 			return -ENOSPC;
 		memmove(&set->at[i + 1], &set->at[i], (set->nr - i) * sizeof(set->at[0]));
 		set->at[i] = (struct interval){ start, end };

@@ -22,6 +22,7 @@ struct interval {
 /* The pieces beyond the contiguous part. Kept outside the stream: most streams never have any. */
 struct interval_set {
 	uint32_t nr;
+	uint32_t kept; /* places for intervals that will come: others may not take them */
 	struct interval at[NCD_INTERVALS_MAX];
 };
 

@@ -74,6 +74,7 @@ struct place {
 struct peer_config {
 	uint64_t host_id, incarnation; /* ours */
 	uint16_t workers;              /* ours */
+	bool carry;                    /* we know CARRIED, and say so */
 	uint16_t latency, throughput;  /* channels a lane */
 	uint16_t max;                  /* of both classes together, elastic ones too; 0: no bound */
 	uint32_t backoff_min_ms, backoff_max_ms;

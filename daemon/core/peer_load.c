@@ -5,6 +5,8 @@
  */
 #include "engine_state.h"
 
+#define PACE_BYTES (16u << 10)  /* payload that is weighed together */
+#define PACE_PARTS 4            /* the last counts for such a part */
 #define EXTRA_USED (256u << 10) /* received since it was last asked for: the peer needs it */
 
 static void look_due(struct engine *e, const struct engine_peer *p)
@@ -43,6 +45,8 @@ uint32_t engine_channel_stuck(struct engine *e, struct channel *c, uint64_t now_
 		e->now_ns = now_ns;
 	if (c->class != CLASS_THROUGHPUT)
 		return 0;
+	if (!c->stuck)
+		c->stuck_ns = e->now_ns;
 	c->stuck = true;
 	if (c->tx.queue.head == NULL)
 		return 0;
@@ -59,8 +63,20 @@ void peer_channel_moved(struct engine *e, struct channel *c, uint64_t bytes)
 {
 	if (c->class != CLASS_THROUGHPUT)
 		return;
+	if (c->stuck)
+		c->waited_ns += e->now_ns - c->stuck_ns;
 	c->stuck = false;
 	elastic_moved(&e->peer[c->peer].elastic, bytes, e->now_ns);
+}
+
+void peer_channel_taken(struct channel *c)
+{
+	c->waited_bytes += c->tx.payload;
+	if (c->waited_bytes < PACE_BYTES)
+		return;
+	c->pace = (PACE_PARTS - 1) * c->pace + c->waited_ns / (c->waited_bytes / 1024);
+	c->pace /= PACE_PARTS;
+	c->waited_ns = c->waited_bytes = 0;
 }
 
 void engine_channel_extra(struct engine *e, struct channel *c, uint64_t now_ns)

@@ -347,8 +347,7 @@ bool sched_data_fits(const struct engine *e, const struct channel *c, const stru
 
 static bool idle(const struct channel *c)
 {
-	return c->tx.queue.head == NULL && c->tx.iov_first == c->tx.iov_nr &&
-	       c->tx.file_first == c->tx.file_nr;
+	return c->tx.queue.head == NULL && channel_tx_taken(c) && c->tx.orders == NULL;
 }
 
 uint32_t sched_spread(struct engine *e, struct channel *c)

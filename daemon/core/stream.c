@@ -47,6 +47,8 @@ int stream_acked(struct stream *s, uint64_t ack, uint32_t window)
 		s->tx_acked = ack;
 		if (s->tx_next < ack)
 			s->tx_next = ack;
+		if (ack >= s->carry_end)
+			s->carriers = 0;
 		moved = 1;
 	}
 	if (s->tx_acked == s->tx_next)

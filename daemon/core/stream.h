@@ -43,7 +43,8 @@ enum stream_state {
 #define WANT_RESET  0x08u
 #define WANT_CREDIT 0x10u
 
-#define NO_OFFSET UINT64_MAX
+#define NO_OFFSET    UINT64_MAX
+#define HELD_CARRIED 0xff
 
 struct stream {
 	/* Sending. */
@@ -53,6 +54,8 @@ struct stream {
 	uint64_t tx_exposed; /* bytes below it went out of the ring's file, or may have */
 	uint64_t tx_base;  /* offset at the ring's first byte; see engine_tx_rebase */
 	uint64_t switch_mark; /* see stream_switched */
+	uint64_t carry_end; /* once all below it is acknowledged there are no carriers */
+	uint64_t carriers;  /* workers (bits) that send, or have sent, bytes which are not */
 	struct ring_mem tx;
 
 	/* Receiving. */
@@ -80,7 +83,8 @@ struct stream {
 	uint8_t switches_old; /* and before it */
 	uint8_t placing;     /* channels that are receiving a payload of it */
 	uint8_t wire_error;  /* for REFUSE and RESET */
-	uint8_t held_on; /* channel (bit + 1) that brought bytes which another may still write */
+	uint8_t held_on; /* channel (bit + 1, or HELD_CARRIED) that brought bytes which another may
+			  * still write */
 	bool shutdown;       /* tx_tail is final */
 	bool fin_sent, fin_acked;
 	bool fin_said; /* fin_sent, once: not taken back when a channel dies */
@@ -92,6 +96,7 @@ struct stream {
 	bool said;        /* OPEN has been sent, to this incarnation of the peer */
 	bool confirmed;   /* accepted: the opener knows our id */
 	bool dialled;     /* opened from here: local_port is counted */
+	bool slow;        /* its lane is, for what it has under way: see carry_out.c */
 	bool waiting;     /* in the peer's waiting queue: no channel is up */
 	bool local;       /* the other end is on this host */
 
@@ -133,7 +138,7 @@ static inline uint64_t stream_sendable(const struct stream *s)
 
 static inline bool stream_fin_due(const struct stream *s)
 {
-	return s->shutdown && !s->fin_sent && s->tx_next == s->tx_tail;
+	return s->shutdown && !s->fin_sent && s->tx_next == s->tx_tail && s->carriers == 0;
 }
 
 /* The peer's FIN and all before it are here. */

@@ -171,6 +171,7 @@ static void stop(struct engine *e, struct stream *s)
 	sched_remove(e, s);
 	stream_ack_disarm(e, s);
 	orphan_disarm(e, s);
+	carry_forget_stream(e, s);
 	channel_forget_stream(e, s);
 	release_holes(e, s);
 }

@@ -2,6 +2,7 @@
 /*
  * stream_peer.c - what the frames of a peer do to streams.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -24,10 +25,35 @@ int wire_error_to_errno(uint32_t wire_error, bool connected)
 
 static void release_empty_set(struct engine *e, struct stream *s)
 {
-	if (s->holes->nr > 0)
+	if (s->holes->nr > 0 || s->holes->kept > 0)
 		return;
 	e->set_free[e->set_free_nr++] = (uint32_t)(s->holes - e->sets);
 	s->holes = NULL;
+}
+
+static bool take_set(struct engine *e, struct stream *s)
+{
+	if (s->holes != NULL)
+		return true;
+	if (e->set_free_nr == 0)
+		return false;
+	s->holes = &e->sets[e->set_free[--e->set_free_nr]];
+	s->holes->nr = s->holes->kept = 0;
+	return true;
+}
+
+bool stream_keep_hole(struct engine *e, struct stream *s)
+{
+	if (!take_set(e, s) || s->holes->nr + s->holes->kept >= NCD_INTERVALS_MAX)
+		return false;
+	s->holes->kept++;
+	return true;
+}
+
+void stream_unkeep_hole(struct engine *e, struct stream *s)
+{
+	s->holes->kept--;
+	release_empty_set(e, s);
 }
 
 /* The first hole of a stream takes a set from the pool; the last gives it back. */
@@ -36,12 +62,8 @@ static int64_t add_bytes(struct engine *e, struct stream *s, uint64_t limit, uin
 {
 	int64_t added;
 
-	if (s->holes == NULL && end > s->rx_next && (start > s->rx_next || end > limit)) {
-		if (e->set_free_nr == 0)
-			return -ENOSPC;
-		s->holes = &e->sets[e->set_free[--e->set_free_nr]];
-		s->holes->nr = 0;
-	}
+	if (end > s->rx_next && (start > s->rx_next || end > limit) && !take_set(e, s))
+		return -ENOSPC;
 	if (s->holes == NULL) {
 		added = end > s->rx_next ? (int64_t)(end - s->rx_next) : 0;
 		s->rx_next += (uint64_t)added;
@@ -62,8 +84,10 @@ int stream_peer_bytes(struct engine *e, const struct channel *c, struct stream *
 		return (int)added;
 	e->counters.bytes_received += (uint64_t)added;
 	e->counters.duplicate_bytes += bytes - (uint64_t)added;
-	if (offset + bytes > limit)
+	if (offset + bytes > limit && c != NULL)
 		s->held_on = (uint8_t)(c->bit + 1);
+	else if (offset + bytes > limit && s->held_on == 0)
+		s->held_on = HELD_CARRIED;
 	if (s->rx_next != before) {
 		s->rx_filled |= s->rx_next - s->rx_head >= s->rx.bytes / 2;
 		stream_event(e, s, STREAM_EV_RX);
@@ -112,7 +136,7 @@ int stream_peer_unhold(struct engine *e, struct stream *s, uint64_t now_ns)
 {
 	const struct engine_peer *p = &e->peer[s->peer];
 	uint64_t before = s->rx_next, limit = channel_hold(e, NULL, s);
-	uint32_t bit = s->held_on - 1u;
+	uint8_t on = s->held_on;
 
 	if (s->holes != NULL) {
 		interval_absorb(s->holes, &s->rx_next, limit);
@@ -125,7 +149,24 @@ int stream_peer_unhold(struct engine *e, struct stream *s, uint64_t now_ns)
 		stream_ack_arm(e, s, now_ns);
 	}
 	/* The channel that brought the end is the one to be told on; if it died, the peer asks. */
-	return p->up >> bit & 1 ? ack_end(e, p->channel[bit], s) : 0;
+	if (on == HELD_CARRIED || !(p->up >> (on - 1) & 1))
+		return 0;
+	return ack_end(e, p->channel[on - 1], s);
+}
+
+void stream_peer_placed(struct engine *e, struct stream *s, uint64_t from, uint64_t end)
+{
+	int r = stream_peer_bytes(e, NULL, s, from, (uint32_t)(end - from), e->now_ns);
+
+	assert(r == 0); /* there is room for the interval */
+	if (s->held_on != 0)
+		(void)stream_peer_unhold(e, s, e->now_ns); /* that channel says it */
+	/* The application closed while the payload was coming. */
+	if (s->closed && s->rx_head != s->rx_next) {
+		stream_reset_begin(e, s, WIRE_E_RESET, e->now_ns);
+		return;
+	}
+	say_credit(e, s); /* the peer's FIN may wait for it */
 }
 
 int stream_peer_data_end(struct engine *e, struct channel *c, struct stream *s,
@@ -157,8 +198,11 @@ int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f)
 		stream_event(e, s, STREAM_EV_TX);
 		if (s->fin_acked && !fin_before)
 			stream_event(e, s, STREAM_EV_TX_DONE);
-		if (stream_sendable(s) > 0)
+		/* The FIN waits for what others have carried. */
+		if (stream_sendable(s) > 0 || stream_fin_due(s))
 			sched_activate(e, s);
+		if (e->cfg.carry)
+			carry_offer(e, s);
 		stream_progress(e, s);
 	}
 	return 0;

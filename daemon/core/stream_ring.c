@@ -50,9 +50,8 @@ bool engine_rx_busy(const struct engine *e, const struct stream *s)
 	return rx_lent(e, s);
 }
 
-/* The bytes [from, to) from their places in @old to those in @ring, both with @base. */
-static void ring_copy(const struct ring_mem *old, const struct ring_mem *ring, uint64_t base,
-		      uint64_t from, uint64_t to)
+void ring_copy(const struct ring_mem *old, const struct ring_mem *ring, uint64_t base,
+	       uint64_t from, uint64_t to)
 {
 	while (from < to) {
 		uint32_t at = ring_place(old, base, from);

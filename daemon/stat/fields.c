@@ -103,6 +103,8 @@ const struct field *channel_fields(void)
 		{ COUNTER(stats_channel, bytes_received) },
 		{ COUNTER(stats_channel, frames_sent) },
 		{ COUNTER(stats_channel, frames_received) },
+		{ COUNTER(stats_channel, carried_sent) },
+		{ COUNTER(stats_channel, carried_received) },
 		{ GAUGE(stats_channel, rtt_ns) },
 		{ .name = NULL },
 	};

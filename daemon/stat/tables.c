@@ -109,11 +109,11 @@ static int workers(const struct view *v)
 static int channels(const struct view *v)
 {
 	static const char *const title[] = { "-PEER",  "-CLASS", "LANE", "-STATE",  "WORKER",
-					     "QUEUED", "SENT",   "RECV", "FRM-OUT", "FRM-IN",
-					     "RTT",    "UP",     NULL };
+					     "QUEUED", "SENT",   "RECV", "CARRIED", "FRM-OUT",
+					     "FRM-IN", "RTT",    "UP",   NULL };
 	static const char *const title_rate[] = { "-PEER",  "-CLASS", "LANE",   "-STATE", "WORKER",
-						  "QUEUED", "SENT/s", "RECV/s", "FRO/s",  "FRI/s",
-						  "RTT",    "UP",     NULL };
+						  "QUEUED", "SENT/s", "RECV/s", "CAR/s",  "FRO/s",
+						  "FRI/s",  "RTT",    "UP",     NULL };
 	struct table t;
 
 	table_start(&t, v->before ? title_rate : title);
@@ -130,10 +130,14 @@ static int channels(const struct view *v)
 		set_count(&t, 5, counter(&c->queued_streams));
 		set_bytes(&t, 6, view_rate(v, b ? &b->bytes_sent : NULL, &c->bytes_sent));
 		set_bytes(&t, 7, view_rate(v, b ? &b->bytes_received : NULL, &c->bytes_received));
-		set_count(&t, 8, view_rate(v, b ? &b->frames_sent : NULL, &c->frames_sent));
-		set_count(&t, 9, view_rate(v, b ? &b->frames_received : NULL, &c->frames_received));
-		set_ns(&t, 10, counter(&c->rtt_ns));
-		set_ns(&t, 11, age(v, &c->up_since_ns));
+		set_bytes(&t, 8, view_rate(v, b ? &b->carried_sent : NULL, &c->carried_sent) +
+				 view_rate(v, b ? &b->carried_received : NULL,
+					   &c->carried_received));
+		set_count(&t, 9, view_rate(v, b ? &b->frames_sent : NULL, &c->frames_sent));
+		set_count(&t, 10,
+			  view_rate(v, b ? &b->frames_received : NULL, &c->frames_received));
+		set_ns(&t, 11, counter(&c->rtt_ns));
+		set_ns(&t, 12, age(v, &c->up_since_ns));
 	}
 	return table_print(&t, v->out);
 }

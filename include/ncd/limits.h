@@ -40,6 +40,9 @@
  * is idle. */
 #define NCD_IDLE_BYTES (16u << 10)
 
+/* Bytes that other workers send for a stream's owner. */
+#define NCD_CARRY_ORDERS 32 /* of one owner, unanswered; beyond: it sends them itself */
+
 /* Wire. */
 #define NCD_FRAME_PAYLOAD_MAX (4u << 20) /* longer: protocol error, that channel is closed */
 #define NCD_OPEN_DATA_MAX     (16u << 10) /* bytes that may ride with OPEN */

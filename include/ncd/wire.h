@@ -53,6 +53,9 @@ enum frame_type {
 	FRAME_GOAWAY,    /* stream 0: this host opens and accepts no more, and will leave */
 	FRAME_DRAIN,     /* stream 0; offset: a WIRE_DRAIN_* step. Only between hosts that both
 			  * have WIRE_FEATURE_DRAIN */
+	FRAME_CARRIED,   /* payload as DATA's, of a stream of another lane, which `window` names;
+			  * ack 0. Acknowledged at once. Only between hosts that both have
+			  * WIRE_FEATURE_CARRY */
 	FRAME_TYPE_END
 };
 
@@ -95,6 +98,8 @@ enum frame_flag {
 #define WIRE_HELLO_MAGIC "ncd channel hell"
 
 #define WIRE_FEATURE_DRAIN 1u /* knows FRAME_DRAIN, and channels that come and go with the load */
+
+#define WIRE_FEATURE_CARRY 2u /* knows FRAME_CARRIED */
 
 enum wire_reply { WIRE_DIAL = 0, WIRE_ACCEPTED = 1, WIRE_REFUSED = 2 };
 

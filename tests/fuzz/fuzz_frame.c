@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/carry.h"
 #include "core/engine.h"
 #include "core/frame.h"
 
@@ -98,6 +99,8 @@ static void channel_up(struct fuzz *f, uint32_t i)
 					  f->now_ns);
 	if (!f->channel[i])
 		abort();
+	if (i != 0)
+		engine_channel_carries(f->channel[i]);
 }
 
 static void channel_down(struct fuzz *f, uint32_t i)
@@ -110,14 +113,35 @@ static void channel_down(struct fuzz *f, uint32_t i)
 	free(f->tx_buf[i].base);
 }
 
+/* What the engine says to other workers: there is only itself. */
+static void talk(struct fuzz *f)
+{
+	struct carry_msg m;
+	struct channel *c;
+
+	while (engine_carry_peek(f->e, &m)) {
+		engine_carry_pop(f->e);
+		if (engine_carry_take(f->e, &m, f->now_ns, &c) == 0)
+			continue;
+		for (uint32_t i = 0; i < CHANNELS; i++)
+			if (f->channel[i] == c)
+				channel_down(f, i);
+	}
+}
+
 /* Gives bytes to a channel, as the engine wants to receive them. */
 static void receive(struct fuzz *f, uint32_t i, const uint8_t *from, size_t bytes)
 {
 	while (f->channel[i] && bytes > 0) {
 		const struct iovec *iov;
-		int nr = engine_rx_iov(f->e, f->channel[i], &iov);
 		size_t got = 0;
+		int nr;
 
+		if (!engine_channel_wants_rx(f->channel[i])) {
+			talk(f);
+			continue;
+		}
+		nr = engine_rx_iov(f->e, f->channel[i], &iov);
 		for (int k = 0; k < nr && bytes > 0; k++) {
 			size_t n = iov[k].iov_len < bytes ? iov[k].iov_len : bytes;
 
@@ -168,7 +192,7 @@ static void act_frame(struct fuzz *f)
 		h.length = 8;
 	} else if (h.type == FRAME_RESET || h.type == FRAME_REFUSE) {
 		h.length = 4;
-	} else if (h.type != FRAME_DATA) {
+	} else if (h.type != FRAME_DATA && h.type != FRAME_CARRIED) {
 		h.length = 0;
 	}
 	frame_encode(&h, header);

@@ -135,7 +135,8 @@ void placement_check(struct sim *s, const struct conn_end *end, const uint8_t *a
 		for (uint32_t i = 0; i < 2; i++) {
 			struct side *sd = &s->flow[f].side[i];
 
-			if (sd->node != end->node || !sd->rx.block ||
+			/* Another lane's, too: the owner has said where. */
+			if (s->node[sd->node].host != n->host || !sd->rx.block ||
 			    !inside(&sd->rx.mem, at, bytes))
 				continue;
 			if (written)
@@ -143,7 +144,8 @@ void placement_check(struct sim *s, const struct conn_end *end, const uint8_t *a
 			return;
 		}
 	for (uint32_t z = 0; z < s->zombies; z++)
-		if (s->zombie_node[z] == end->node && inside(&s->zombie[z].mem, at, bytes))
+		if (s->node[s->zombie_node[z]].host == n->host &&
+		    inside(&s->zombie[z].mem, at, bytes))
 			return;
 	sim_fail(s, "node %u receives to memory that is nobody's: %p, %zu bytes", end->node,
 		 (const void *)at, bytes);
@@ -175,6 +177,9 @@ void sim_check_end(struct sim *s)
 
 		if (left != 0)
 			sim_fail(s, "node %u: %" PRIu64 " streams are left", n, left);
+		for (uint32_t l = 0; l < s->plan.lanes; l++)
+			if (engine_carry_given(s->node[n].engine, l) > 0)
+				sim_fail(s, "node %u: lane %u has not answered", n, l);
 	}
 	if (s->zombies > 0)
 		sim_fail(s, "%u rings are still lent to channels", s->zombies);

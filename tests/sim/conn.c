@@ -140,24 +140,33 @@ void place_dial(struct sim *s, uint32_t place)
 }
 
 /* Another incarnation of the peer answers: what was with the last one is void. */
-static void check_incarnation(struct sim *s, struct conn *c, uint32_t end)
+static void forget_incarnation(struct sim *s, uint32_t node, uint32_t peer)
 {
-	struct conn_end *e = &c->end[end];
-	struct node *n = end_node(s, e);
-	struct peer_view *view = &n->peer[e->peer];
+	struct node *n = &s->node[node];
 
-	if (view->incarnation != 0 && view->incarnation != c->incarnation[!end]) {
-		sim_log(s, "node %u: host %u is another than before", e->node,
-			peer_host(n->host, e->peer));
-		for (uint32_t i = 0; i < s->conn_high; i++)
-			for (uint32_t k = 0; k < 2; k++)
-				if (s->conn[i].used && s->conn[i].end[k].node == e->node &&
-				    s->conn[i].end[k].peer == e->peer && s->conn[i].end[k].up)
-					end_down(s, i, k);
-		engine_peer_reset(n->engine, e->peer, node_now(s));
-		view->left = false;
+	sim_log(s, "node %u: host %u is another than before", node, peer_host(n->host, peer));
+	for (uint32_t i = 0; i < s->conn_high; i++)
+		for (uint32_t k = 0; k < 2; k++)
+			if (s->conn[i].used && s->conn[i].end[k].node == node &&
+			    s->conn[i].end[k].peer == peer && s->conn[i].end[k].up)
+				end_down(s, i, k);
+	engine_peer_reset(n->engine, peer, node_now(s));
+	n->peer[peer].left = false;
+}
+
+/* As control does it: all lanes of a host hear of it at once. */
+static void check_incarnation(struct sim *s, const struct conn *c, uint32_t end)
+{
+	uint32_t host = end_node(s, &c->end[end])->host, peer = c->end[end].peer;
+	uint32_t before = end_node(s, &c->end[end])->peer[peer].incarnation;
+
+	for (uint32_t i = 0; i < s->nodes; i++) {
+		if (s->node[i].host != host)
+			continue;
+		if (before != 0 && before != c->incarnation[!end])
+			forget_incarnation(s, i, peer);
+		s->node[i].peer[peer].incarnation = c->incarnation[!end];
 	}
-	view->incarnation = c->incarnation[!end];
 }
 
 /* Streams that were without a channel for so long may have been given up. */
@@ -227,6 +236,8 @@ void end_up(struct sim *s, uint32_t conn, uint32_t end)
 		sim_fail(s, "node %u: no place for a channel", e->node);
 	sim_log(s, "conn %u end %u up: node %u, host %u, class %u, index %u", conn, end, e->node,
 		peer_host(n->host, e->peer), p->class, p->index);
+	if (s->plan.give_max > 0)
+		engine_channel_carries(e->channel);
 	if (p->extra && p->by == end) {
 		s->totals.grown++;
 		engine_channel_extra(n->engine, e->channel, node_now(s));
@@ -461,6 +472,8 @@ static bool receive(struct sim *s, uint32_t conn, uint32_t end)
 	struct pipe *p = &c->pipe[!end];
 	size_t total = 0, left, ready = pipe_ready(p, s->now_ns);
 
+	if (!engine_channel_wants_rx(e->channel))
+		return false;
 	if (ready == 0) {
 		uint64_t next_ns = pipe_next_ns(p);
 
@@ -509,9 +522,29 @@ static void received(struct sim *s, uint32_t conn, uint32_t end)
 		end_down(s, conn, end);
 		return;
 	}
-	if (s->plan.posted)
+	if (s->plan.posted && engine_channel_wants_rx(e->channel))
 		post_rx(s, e);
 	node_touch(s, e->node);
+}
+
+void end_resume(struct sim *s, struct channel *channel)
+{
+	struct conn_end *e = engine_channel_user(channel);
+
+	for (uint32_t c = 0; c < s->conn_high; c++)
+		for (uint32_t i = 0; i < 2; i++) {
+			if (&s->conn[c].end[i] != e)
+				continue;
+			if (engine_channel_over(channel)) {
+				end_down(s, c, i);
+				return;
+			}
+			if (s->plan.posted && engine_channel_wants_rx(channel))
+				post_rx(s, e);
+			end_at(s, 0, EV_RX, c, i);
+			return;
+		}
+	sim_fail(s, "node %u: a channel that is not there receives again", e->node);
 }
 
 void end_rx(struct sim *s, uint32_t conn, uint32_t end)

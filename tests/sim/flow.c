@@ -70,11 +70,6 @@ static uint32_t pick_node(struct sim *s)
 	return NODES_MAX;
 }
 
-static uint32_t lane_node(const struct sim *s, uint32_t host, uint32_t lane)
-{
-	return host * s->plan.lanes + lane;
-}
-
 /* What engine_connect may answer, and why. */
 static void check_connect_error(struct sim *s, struct node *n, uint32_t peer, int error,
 				const struct engine_connect *args)

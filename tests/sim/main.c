@@ -164,10 +164,11 @@ static void print_summary(const struct totals *t, const struct timespec *begin)
 	       " not begun), %" PRIu64 " MB read, %" PRIu64 " frames, %" PRIu64
 	       " connections cut, %" PRIu64 " networks cut, %" PRIu64
 	       " hosts restarted, %" PRIu64 " rings exchanged, %" PRIu64
-	       " channels grown, %" PRIu64 " drained, in %.1f s\n",
+	       " channels grown, %" PRIu64 " drained, %" PRIu64 " frames carried, %" PRIu64
+	       " orders returned, %" PRIu64 " times lost, in %.1f s\n",
 	       t->seeds, t->virtual_ns / SECOND, t->flows, t->completed, t->errors, t->refused,
 	       t->bytes / 1000000, t->frames, t->cuts, t->outages, t->restarts, t->exchanged,
-	       t->grown, t->drained, seconds);
+	       t->grown, t->drained, t->carried, t->returned, t->lost, seconds);
 }
 
 int main(int argc, char **argv)

@@ -71,6 +71,8 @@ void node_start(struct sim *s, uint32_t node)
 	struct engine_config cfg = s->plan.engine;
 	size_t bytes;
 
+	cfg.worker = n->lane;
+	cfg.workers = s->plan.lanes;
 	cfg.seed = mix64(s->seed ^ (uint64_t)node << 32 ^ s->host[n->host].incarnation);
 	bytes = (engine_bytes(&cfg) + 63) & ~(size_t)63;
 	n->mem = aligned_alloc(64, bytes);
@@ -108,6 +110,7 @@ void node_stop(struct sim *s, uint32_t node)
 		guarded_fini(s, &n->loop[i].rx_buf, "loop channel's staging memory");
 		guarded_fini(s, &n->loop[i].tx_buf, "loop channel's header memory");
 	}
+	lanes_clear(s, node);
 	free(n->mem);
 	n->mem = NULL;
 	n->engine = NULL;
@@ -201,6 +204,8 @@ void node_turn(struct sim *s, uint32_t node)
 			if (s->conn[c].used && s->conn[c].end[e].node == node)
 				end_tx_start(s, c, e);
 	loop_channels(s, n, node);
+	lanes_give(s, node);
+	lanes_post(s, node);
 	for (uint32_t p = 1; p < s->plan.hosts; p++)
 		if (engine_peer_left(n->engine, p)) {
 			sim_log(s, "node %u: host %u leaves", node, peer_host(n->host, p));

@@ -132,6 +132,36 @@ static void plan_extra(struct plan *p, struct rng r)
 		p->tiny_permille = 30;
 }
 
+/* Whether lanes carry for each other; by itself, as above. */
+static void plan_carry(struct plan *p, struct rng r)
+{
+	(void)rng_next(&r);
+	(void)rng_next(&r);
+	if (rng_chance(&r, 700))
+		return;
+	p->lanes = LANES_MAX;
+	p->engine.carry = true;
+	p->give_max = (uint32_t)rng_range(&r, 1, 4);
+	p->carry_ns = rng_log(&r, 100, MS);
+	p->engine.slow_ns = rng_chance(&r, 500) ? 0 : rng_log(&r, 1000, 2 * MS);
+	p->engine.frame_bytes = (uint32_t)rng_log(&r, 512, 16u << 10);
+	if (p->tiny_permille < 100 && p->length_max < 30000)
+		p->length_max = 30000;
+	if (p->ring_max < 1u << 15)
+		p->ring_max = 1u << 15;
+	if (p->bulk || p->tiny_permille > 30 || rng_chance(&r, 400))
+		return;
+	p->bulk = true;
+	p->flows = (uint32_t)rng_range(&r, 1, 6);
+	p->length_max = rng_log(&r, 300000, 2000000);
+	p->ring_max = 1u << rng_range(&r, 16, 18);
+	p->think_max_ns = rng_log(&r, 2000, MS);
+	p->busy_ns = rng_log(&r, 100 * MS, SECOND);
+	p->engine.ping_dead_ns += 3 * SECOND;
+	if (p->fault_ns > 0)
+		p->fault_ns = rng_log(&r, 2 * MS, 200 * MS);
+}
+
 void plan_make(struct plan *p, struct rng *r)
 {
 	*p = (struct plan){ 0 };
@@ -157,6 +187,7 @@ void plan_make(struct plan *p, struct rng *r)
 		plan_bulk(p, r);
 	plan_files(p, *r);
 	plan_extra(p, *r);
+	plan_carry(p, *r);
 }
 
 void plan_print(const struct plan *p)
@@ -167,6 +198,9 @@ void plan_print(const struct plan *p)
 	if (p->extra)
 		printf("to %u throughput channels, looks each %" PRIu64 " us, %u of 1000 denied\n",
 		       p->engine.throughput_max, p->engine.look_ns / 1000, p->deny_permille);
+	if (p->give_max)
+		printf("lanes carry for each other, %u at a time, messages take %" PRIu64 " us\n",
+		       p->give_max, p->carry_ns / 1000);
 	if (p->engine.file_min)
 		printf("payloads from %u bytes on go by file\n", p->engine.file_min);
 	printf("frame_bytes %u, policy %d, ack delay %" PRIu64 " us, ping %" PRIu64 " / %" PRIu64

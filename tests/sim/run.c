@@ -138,6 +138,11 @@ static void happen(struct sim *s, const struct event *ev)
 	case EV_QUIET:
 		sim_go_quiet(s);
 		break;
+	case EV_CARRY:
+		if (s->node[ev->a].engine &&
+		    s->host[s->node[ev->a].host].incarnation == ev->generation)
+			lanes_take(s, ev->a, ev->b);
+		break;
 	case EV_KINDS:
 		break;
 	}
@@ -196,6 +201,9 @@ static void add_totals(struct totals *to, const struct sim *s)
 	to->exchanged += s->totals.exchanged;
 	to->grown += s->totals.grown;
 	to->drained += s->totals.drained;
+	to->carried += s->totals.carried;
+	to->returned += s->totals.returned;
+	to->lost += s->totals.lost;
 }
 
 uint64_t sim_run(uint64_t seed, bool verbose, struct totals *totals)
@@ -209,6 +217,7 @@ uint64_t sim_run(uint64_t seed, bool verbose, struct totals *totals)
 	rng_seed(&s->rng, seed);
 	plan_make(&s->plan, &s->rng);
 	rings_plan(s);
+	rng_seed(&s->carry_rng, mix64(s->seed ^ 0x6c616e6573u));
 	if (verbose)
 		plan_print(&s->plan);
 	set_up(s);

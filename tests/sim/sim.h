@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/carry.h"
 #include "core/engine.h"
 #include "core/frame.h"
 
@@ -39,6 +40,7 @@
 #define ZOMBIES_MAX (8 * FLOWS_MAX)
 #define FAULT_KINDS 9
 #define TICKS_MAX  64
+#define BOX_MAX   16 /* messages from one node to another that are under way */
 #define SIM_TX_MAX 132 /* pieces that an engine gives at once */
 #define GUARD      32 /* bytes before and behind each piece of memory, that nobody may write */
 
@@ -63,6 +65,7 @@ enum event_kind {
 	EV_HOST,   /* a: host: starts again */
 	EV_HEAL,   /* a, b: hosts: their network is whole again */
 	EV_QUIET,  /* faults stop, no new flows */
+	EV_CARRY,  /* a: node, b: node: a message has come from a to b */
 	EV_KINDS
 };
 
@@ -196,6 +199,12 @@ struct node {
 	uint64_t full_ns; /* last time that its stream table was full */
 };
 
+/* What one node says to another of its host (core/carry.h). */
+struct box {
+	struct carry_msg msg[BOX_MAX];
+	uint32_t first, nr;
+};
+
 struct host {
 	bool up, leaving;
 	uint32_t incarnation;
@@ -208,6 +217,8 @@ struct plan {
 	struct engine_config engine;
 	uint16_t extra;                /* more of the latter, when the load wants them */
 	uint32_t deny_permille;        /* how often there is no room for one */
+	uint32_t give_max;    /* unanswered orders to another lane; 0: none is given */
+	uint64_t carry_ns;    /* a message between lanes takes so long at most */
 	uint32_t flows;
 	uint32_t at_once;
 	uint64_t busy_ns; /* flows begin and faults happen until then */
@@ -227,7 +238,7 @@ struct plan {
 
 struct totals {
 	uint64_t seeds, virtual_ns, flows, bytes, cuts, restarts, outages, errors, frames, events;
-	uint64_t refused, completed, exchanged, grown, drained;
+	uint64_t refused, completed, exchanged, grown, drained, carried, returned, lost;
 };
 
 struct id_map_entry {
@@ -241,6 +252,8 @@ struct sim {
 	bool verbose, quiet;
 	struct rng rng;
 	struct rng ring_rng; /* of its own: the runs of older seeds stay what they were */
+	struct rng carry_rng;
+	struct box box[NODES_MAX][NODES_MAX]; /* [from][to] */
 	uint32_t exchange_permille; /* acts of a side at which it gets another ring */
 	struct plan plan;
 	struct timeline timeline;
@@ -301,7 +314,19 @@ uint32_t peer_index(uint32_t host, uint32_t other);
 uint32_t peer_host(uint32_t host, uint32_t peer);
 struct address host_address(uint32_t host, bool v6);
 
+/* ---- lanes.c ---- */
+/* The lane of @host that is @lane. */
+uint32_t lane_node(const struct sim *s, uint32_t host, uint32_t lane);
+/* Gives to others what @node has too much of; brings its messages on their way. */
+void lanes_give(struct sim *s, uint32_t node);
+void lanes_post(struct sim *s, uint32_t node);
+void lanes_take(struct sim *s, uint32_t from, uint32_t to);
+/* @node has died: so has what was under way to it, and from it. */
+void lanes_clear(struct sim *s, uint32_t node);
+
 /* ---- conn.c ---- */
+/* @channel has its place: it receives again. */
+void end_resume(struct sim *s, struct channel *channel);
 void place_dial(struct sim *s, uint32_t place);
 /* @node's engine wants another throughput channel to its @peer. */
 void place_grow(struct sim *s, uint32_t node, uint32_t peer);

@@ -90,7 +90,8 @@ static void log_frame(struct sim *s, const struct conn *c, uint32_t end, const s
 		[FRAME_OPEN] = "OPEN", [FRAME_ACCEPT] = "ACCEPT", [FRAME_REFUSE] = "REFUSE",
 		[FRAME_DATA] = "DATA", [FRAME_CREDIT] = "CREDIT", [FRAME_FIN] = "FIN",
 		[FRAME_RESET] = "RESET", [FRAME_RESET_ACK] = "RESET_ACK", [FRAME_PING] = "PING",
-		[FRAME_PONG] = "PONG", [FRAME_GOAWAY] = "GOAWAY",
+		[FRAME_PONG] = "PONG", [FRAME_GOAWAY] = "GOAWAY", [FRAME_DRAIN] = "DRAIN",
+		[FRAME_CARRIED] = "CARRIED",
 	};
 	/* A RESET of an unknown stream names it as the other side does. */
 	uint64_t id = f->stream ? f->stream : f->offset;
@@ -120,6 +121,8 @@ static void spy_frame(struct sim *s, struct conn *c, uint32_t end, const struct 
 	}
 	if (f->stream == 0)
 		return;
+	if (f->type == FRAME_CARRIED)
+		to = lane_node(s, s->node[to].host, f->window);
 	entry = id_entry(s, to, f->stream);
 	if (entry->id == 0)
 		return;
@@ -131,6 +134,9 @@ static void spy_frame(struct sim *s, struct conn *c, uint32_t end, const struct 
 	case FRAME_FIN:
 		spy_data(s, entry->flow, !entry->side, f);
 		break;
+	case FRAME_CARRIED:
+		spy_data(s, entry->flow, !entry->side, f);
+		return;
 	case FRAME_CREDIT:
 		break;
 	default:
