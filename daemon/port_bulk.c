@@ -21,10 +21,13 @@ uint64_t flow_moved(const struct flow *f)
 
 void flow_bulk_count(struct worker *w, struct flow *f)
 {
-	uint64_t moved = flow_moved(f);
+	uint64_t moved = flow_moved(f), before = f->bulk_moved;
 
-	w->bulk_seen += moved - f->bulk_moved >= BULK_MOVED;
 	f->bulk_moved = moved;
+	if (moved - before < BULK_MOVED)
+		return;
+	w->bulk_seen++;
+	joint_of_bulk(w, f);
 }
 
 void flow_bulk_new(struct worker *w, uint32_t before, uint32_t after)

@@ -164,7 +164,8 @@ static int begin_data(struct engine *e, struct channel *c)
 		stream_reset_begin(e, s, WIRE_E_RESET, e->now_ns);
 		return 0;
 	}
-	if (e->cfg.rebase && s->placing == 0 && s->holes == NULL && s->rx_head == s->rx_next)
+	if (e->cfg.rebase && !s->rx_fixed && s->placing == 0 && s->holes == NULL &&
+	    s->rx_head == s->rx_next)
 		s->rx_base = s->rx_next - ring_colour(s);
 	rx->stream = s;
 	s->placing++;
