@@ -97,7 +97,7 @@ static void joint_untell(struct joint *j, enum joint_side side)
 		(void)client_send(c, &msg, sizeof(msg), NULL, 0);
 }
 
-/* For @writer and @reader; NULL: they have no room, or there is no memory. Either may have ended. */
+/* For @writer and @reader, which may have ended then; NULL: no room at one, or no memory. */
 static struct joint *joint_create(struct client *writer, struct client *reader, uint64_t bytes)
 {
 	uint32_t at_writer = joint_place(writer, bytes), at_reader;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_port_joint.c - Goal: a stream of bulk within one host gets one ring for both ends, no byte is
- * lost or wrong on the way there and away, and the memory goes back whoever ends first. Method:
+ * test_port_joint.c - Goal: a stream of bulk within one host gets one ring for both ends, no byte
+ * is lost or wrong on the way there and away, and the memory goes back whoever ends first. Method:
  * worker_rig.h, two applications of host 1; each byte is checked.
  */
 #define RIG_MOST   (16u << 20)
