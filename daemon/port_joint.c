@@ -18,7 +18,7 @@
 
 #include "port_state.h"
 
-#define JOINT_BYTES (4u << 20)
+#define JOINT_BYTES (4u << 20)   /* where both rings may become so large */
 #define JOINT_FROM  (256u << 10) /* it moves bulk: the larger of the two rings has this, and is */
 #define JOINT_MOVED (4u << 20)   /* too small; or it has moved so much, and a lot just now */
 
@@ -37,25 +37,29 @@ static bool end_is_ready(const struct flow *f)
 			     FLOW_MOVING));
 }
 
-static bool is_accepted(const struct flow *f)
-{
-	return !(f->flags & FLOW_ACCEPT) ||
-	       !f->port->listener[f->listener].used ||
-	       !listener_holds(&f->port->listener[f->listener], f);
-}
-
 static bool may_join(const struct flow *f, const struct flow *g, uint32_t bytes)
 {
 	return end_is_ready(f) && end_is_ready(g) && !f->tx_joint && !f->tx.joint &&
 	       !g->rx_joint && !g->rx.joint && !(f->flags & FLOW_SHUTDOWN) &&
-	       f->tx_most >= bytes && g->rx_most >= bytes && bytes >= f->tx_bytes + g->rx_bytes;
+	       f->tx_most >= JOINT_BYTES && g->rx_most >= JOINT_BYTES &&
+	       bytes >= f->tx_bytes + g->rx_bytes;
 }
 
-/* But not yet: another exchange is under way, or nobody has accepted. */
+/* Twice as large, where they have grown so far by themselves. */
+static uint32_t joint_bytes(const struct flow *f, const struct flow *g)
+{
+	return f->tx_bytes + g->rx_bytes <= JOINT_BYTES ? JOINT_BYTES : 2 * JOINT_BYTES;
+}
+
+/*
+ * But not yet: another exchange is under way, or an application is only about to accept. It looks
+ * for its first rings without a word of ours in between: what it has read or written tells that it
+ * knows them.
+ */
 static bool is_busy(const struct flow *f, const struct flow *g)
 {
 	return f->tx_next.base || f->tx_old.base || g->rx_prev.base || g->rx_old.base ||
-	       !is_accepted(f) || !is_accepted(g);
+	       f->tx_tail == 0 || g->rx_head == 0;
 }
 
 /* True if the tx ring of @f and its twin's rx ring do not grow by themselves: they are, or are
@@ -63,16 +67,14 @@ static bool is_busy(const struct flow *f, const struct flow *g)
 static bool join(struct worker *w, struct flow *f, struct flow *g)
 {
 	struct worker_event ev = { .type = EVT_JOINT_WANTED, .port = f->port, .reader = g->port,
-				   .stream = stream_id(f->stream), .bytes = JOINT_BYTES };
+				   .stream = stream_id(f->stream), .bytes = joint_bytes(f, g) };
 
 	if (f->flags & FLOW_JOIN_ASKED)
 		return true;
-	if (f->flags & FLOW_JOIN_NOT || !may_join(f, g, JOINT_BYTES) ||
+	if (f->flags & FLOW_JOIN_NOT || !may_join(f, g, (uint32_t)ev.bytes) || is_busy(f, g) ||
 	    (f->tx_bytes < JOINT_FROM && g->rx_bytes < JOINT_FROM && f->tx_tail < JOINT_MOVED) ||
-	    bulk_ring_most(w, f) < JOINT_BYTES / 2)
+	    bulk_ring_most(w, f) < JOINT_BYTES / 2 || !door_has_room(&w->door))
 		return false;
-	if (is_busy(f, g) || !door_has_room(&w->door))
-		return true; /* it tries again */
 	f->flags |= FLOW_JOIN_ASKED;
 	door_event(&w->door, &ev);
 	return true;

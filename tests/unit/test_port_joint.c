@@ -54,9 +54,9 @@ static bool joined(const struct pair *p)
 /* Until both are in the joined ring; returns how far it is. */
 static uint64_t join(const struct pair *p)
 {
-	uint64_t at = 0;
+	uint64_t at = atomic_load(&p->t->rx_head), most = at + BULK;
 
-	while (!joined(p) && at < BULK)
+	while (!joined(p) && at < most)
 		move(p, at += 300000);
 	assert_true(joined(p));
 	return at;

@@ -542,6 +542,18 @@ static inline struct rig_ring app_rx_place(struct rig_host *h, uint32_t slot)
 	return (struct rig_ring){ h->seg[s->rx_segment].base + s->rx_off, s->rx_bytes, false };
 }
 
+/* Within a host the worker may be copying the same bytes to the same places of a joined ring. */
+#ifdef __SANITIZE_THREAD__
+__attribute__((no_sanitize("thread"), noinline))
+#endif
+static void rig_carry(struct rig_ring to, uint64_t to_base, struct rig_ring from,
+		      uint64_t from_base, uint64_t head, uint64_t tail)
+{
+	for (uint64_t i = head; i < tail; i++)
+		to.base[(i - to_base) & (to.bytes - 1)] =
+			from.base[(i - from_base) & (from.bytes - 1)];
+}
+
 /* Takes a tx ring that is given, as the library does: with what is not acknowledged. */
 static inline void app_take_tx(struct rig_host *h, uint32_t slot)
 {
@@ -556,9 +568,8 @@ static inline void app_take_tx(struct rig_host *h, uint32_t slot)
 	if (given == atomic_load(&s->tx_taken))
 		return;
 	ring = app_tx_place(h, slot);
-	for (uint64_t i = atomic_load(&s->tx_head); i < tail; i++)
-		ring.base[(i - (ring.joined || old->joined ? 0 : base)) & (ring.bytes - 1)] =
-			old->base[(i - (old->joined ? 0 : base)) & (old->bytes - 1)];
+	rig_carry(ring, ring.joined || old->joined ? 0 : base, *old, old->joined ? 0 : base,
+		  atomic_load(&s->tx_head), tail);
 	if (old->joined)
 		atomic_store(&s->tx_base, 0);
 	*old = ring;
