@@ -13,6 +13,8 @@
 
 #include "ncd/huge_page.h"
 
+#include "joint.h"
+
 #define ORDERS 15 /* 4 KiB << 14 = NCD_RING_MAX */
 #define NONE   UINT32_MAX
 #define HUGE   9 /* the order of a huge page */
@@ -247,12 +249,18 @@ int arena_take(struct arena *a, uint32_t bytes, struct arena_block *ret_block)
 
 void arena_give(struct arena *a, struct arena_block *block)
 {
-	const struct segment *s = &a->segment[block->segment];
 	uint32_t page = (uint32_t)(block->off / NCD_RING_MIN);
+	const struct segment *s;
 	uint32_t order;
 
 	if (!block->base)
 		return;
+	if (block->joint) {
+		joint_give(block->joint);
+		*block = (struct arena_block){ 0 };
+		return;
+	}
+	s = &a->segment[block->segment];
 	order = a->block[s->first + page].order;
 	assert(a->block[s->first + page].state == BLOCK_USED);
 	assert(order_bytes(order) == block->bytes);

@@ -19,6 +19,7 @@
 #include "ncd/limits.h"
 
 struct arena;
+struct joint;
 
 struct arena_block {
 	uint8_t *base; /* NULL: none */
@@ -26,6 +27,7 @@ struct arena_block {
 	uint32_t segment;
 	uint32_t bytes;
 	int file; /* descriptor + 1 of the segment's memfd; 0: none */
+	struct joint *joint; /* it is all of that, and no arena's; NULL: an arena's */
 };
 
 /* For up to @bytes_max of segments. NULL: out of memory. */
@@ -38,7 +40,7 @@ int arena_add(struct arena *a, uint32_t number, uint8_t *base, uint64_t bytes, i
 
 /* A block of @bytes (a power of two, NCD_RING_MIN..NCD_RING_MAX). -ENOBUFS: none is free. */
 int arena_take(struct arena *a, uint32_t bytes, struct arena_block *ret_block);
-/* Gives *block back and clears it; a cleared block is allowed. */
+/* Gives *block back, to the joint if it is one's, and clears it; a cleared block is allowed. */
 void arena_give(struct arena *a, struct arena_block *block);
 
 /* Gives up @block's pages: it reads as zeros, and whoever still has the pages keeps what was there.

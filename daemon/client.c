@@ -43,6 +43,7 @@ void client_free(struct client *c)
 	for (i = 1; i <= c->segment_nr; i++)
 		region_unmap(&c->segment[i]);
 	region_unmap(&c->segment0);
+	client_joints_leave(c);
 	client_left_hide(c);
 	if (c->stats)
 		stats_hide(&c->stats->use);
@@ -347,9 +348,8 @@ void client_gone(struct client *c, uint32_t worker)
 /* Size of the next segment for at least @bytes; 0: the limit is reached. */
 static uint64_t segment_size(const struct client *c, uint64_t bytes)
 {
-	uint64_t left = c->segment_bytes < c->ctl->config->region_max
-				? c->ctl->config->region_max - c->segment_bytes
-				: 0;
+	uint64_t most = c->ctl->config->region_max, used = c->segment_bytes + c->joint_bytes;
+	uint64_t left = used < most ? most - used : 0;
 	uint64_t size = SEGMENT_BYTES_FIRST;
 	uint32_t i;
 

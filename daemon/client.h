@@ -67,6 +67,10 @@ struct client {
 	struct region_map segment[NCD_SEGMENTS_MAX]; /* from 1 */
 	uint32_t segment_nr;
 	uint64_t segment_bytes; /* of all */
+	struct joint *joint[NCD_JOINTS_MAX]; /* by joint_index() */
+	uint64_t joint_bytes;
+	uint32_t joint_serial;
+	bool joins; /* its library knows them */
 	struct port *port[NCD_WORKERS_MAX];
 	bool in_worker[NCD_WORKERS_MAX];            /* from CMD_CLIENT_ADD to EVT_CLIENT_GONE */
 	struct worker_cmd *remove[NCD_WORKERS_MAX]; /* made early: leaving must not fail */
@@ -118,6 +122,14 @@ void client_gone(struct client *c, uint32_t worker);
 /* Of one that is leaving: goes on with that if copy workers have let go of it. May free @c. */
 void client_copy_ended(struct client *c);
 void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes);
+
+/* client_joint.c */
+/* A stream of @c wants to be joined. Whether @c lives does not matter, it may end. */
+void client_joint_wanted(struct client *c, uint32_t worker, const struct worker_event *ev);
+void client_joint_over(struct joint *j);
+/* @c has none any more: it is gone. */
+void client_joints_leave(struct client *c);
+void control_joints_free(struct control *ctl);
 
 /* Once a second: tells it that tx rings are idle. */
 void client_idle_look(struct client *c);

@@ -67,7 +67,7 @@ static bool client_refuse(struct client *c, int error, const char *why)
 	struct ctl_refused refused = {
 		.head = { .type = CTL_REFUSED },
 		.error = error,
-		.version_min = CTL_VERSION,
+		.version_min = CTL_VERSION_MIN,
 		.version_max = CTL_VERSION,
 	};
 
@@ -137,6 +137,7 @@ static int client_build(struct client *c, int doorbell[NCD_WORKERS_MAX])
 			.segment0_bytes = c->segment0.bytes,
 			.layout = &c->layout,
 			.pid = (uint32_t)c->pid,
+			.joins = c->joins,
 			.root = c->uid == 0,
 			.region_max = ctl->config->region_max,
 		};
@@ -191,7 +192,7 @@ static bool client_welcome(struct client *c, const int doorbell[NCD_WORKERS_MAX]
 	struct ctl_welcome welcome = {
 		.head = { .type = CTL_WELCOME },
 		.magic = CTL_MAGIC,
-		.version = CTL_VERSION,
+		.version = c->joins ? CTL_VERSION : CTL_VERSION_MIN,
 		.workers = ctl->workers->nr,
 		.segment_bytes = c->segment0.bytes,
 		.addr_nr = ctl->config->addresses.nr,
@@ -246,14 +247,15 @@ bool client_attach(struct client *c, const struct ctl_hello *hello)
 
 	/* The application's words: cut, and never believed to end. */
 	memcpy(c->program, hello->program, sizeof(c->program) - 1);
-	if (hello->version_min > CTL_VERSION || hello->version_max < CTL_VERSION) {
+	if (hello->version_min > CTL_VERSION || hello->version_max < CTL_VERSION_MIN) {
 		(void)snprintf(why, sizeof(why),
 			       "library %.31s speaks versions %" PRIu32 " to %" PRIu32
-			       ", this ncd %u",
+			       ", this ncd %u to %u",
 			       hello->library_version, hello->version_min, hello->version_max,
-			       CTL_VERSION);
+			       CTL_VERSION_MIN, CTL_VERSION);
 		return client_refuse(c, -EPROTONOSUPPORT, why);
 	}
+	c->joins = hello->version_max >= CTL_VERSION;
 	if (ctl->leaving)
 		return client_refuse(c, -ESHUTDOWN, "this ncd is shutting down");
 	if (!client_allowed(c))

@@ -131,6 +131,7 @@ void control_fini(struct control *ctl)
 	ctl->resume_event = NULL;
 	while (ctl->clients)
 		client_free(ctl->clients);
+	control_joints_free(ctl);
 	if (ctl->listen_fd >= 0)
 		(void)close(ctl->listen_fd); /* nothing to flush */
 	ctl->listen_fd = -1;
@@ -166,6 +167,8 @@ void control_event(struct control *ctl, uint32_t worker, const struct worker_eve
 	struct port *port = ev->type == EVT_DONE ? ev->cmd->port : ev->port;
 	struct client *c;
 
+	if (ev->type == EVT_JOINT_OVER)
+		client_joint_over(ev->joint);
 	if (port == NULL)
 		return; /* of no client: SHARE_END */
 	c = port_client(port);
@@ -184,6 +187,10 @@ void control_event(struct control *ctl, uint32_t worker, const struct worker_eve
 	case EVT_SEGMENT_WANTED:
 		client_segment_wanted(c, worker, ev->bytes);
 		break;
+	case EVT_JOINT_WANTED:
+		client_joint_wanted(c, worker, ev);
+		break;
+	case EVT_JOINT_OVER: /* as above */
 	case EVT_CHANNEL_DEAD:
 	case EVT_PEER_LEFT:
 	case EVT_PEER_GROWS:

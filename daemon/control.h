@@ -39,6 +39,7 @@ struct control {
 	int listen_fd;
 	struct event *listen_event, *resume_event;
 	struct client *clients; /* by client.next: attached, greeting, and on their way out */
+	struct joint *joints;   /* by joint.next */
 	uint32_t attached, greeting;
 	uint32_t lingering; /* gone, and streams of theirs are not: others have the descriptors */
 	uint32_t load[NCD_WORKERS_MAX]; /* clients that were told to go there first */

@@ -62,6 +62,8 @@ static void daemon_event(void *ctx, uint32_t worker, const struct worker_event *
 	case EVT_CLIENT_BAD:
 	case EVT_CLIENT_GONE:
 	case EVT_SEGMENT_WANTED:
+	case EVT_JOINT_WANTED:
+	case EVT_JOINT_OVER:
 		control_event(&d->control, worker, ev);
 		break;
 	}

@@ -277,6 +277,8 @@ void peers_event(struct peers *ps, uint32_t worker, const struct worker_event *e
 	case EVT_CLIENT_BAD:
 	case EVT_CLIENT_GONE:
 	case EVT_SEGMENT_WANTED:
+	case EVT_JOINT_WANTED:
+	case EVT_JOINT_OVER:
 		/* Not a peer's. */
 		break;
 	}

@@ -28,6 +28,7 @@ struct port_config {
 	const struct region_shm *layout; /* the daemon's private copy */
 	int doorbell_fd;                 /* eventfd: the application wakes the worker */
 	uint32_t pid;
+	bool joins; /* its library knows joined rings */
 	bool root; /* may use ports below 1024 */
 	uint64_t region_max; /* most ring memory of this client; rings shrink as it fills */
 };

@@ -13,6 +13,7 @@
 #define BULK_RINGS      (8u << 20)   /* tx rings, or rx rings, of all together */
 #define BULK_RATE       12u          /* or what so many bytes a nanosecond fill in a round trip */
 #define BULK_MOVED      (64u << 10)  /* since it last counted: it counts again */
+#define BULK_FAST       (1u << 20)   /* between two looks: worth a joined ring */
 #define BULK_PERIOD_NS  1000000000ull
 
 uint64_t flow_moved(const struct flow *f)
@@ -28,8 +29,11 @@ static bool ring_large(const struct flow *f)
 /* However slowly: of a thousand streams that fill a link, each moves little in a period. */
 void flow_bulk_count(struct worker *w, struct flow *f)
 {
-	uint64_t moved = flow_moved(f);
+	uint64_t moved = flow_moved(f), before = f->look_moved;
 
+	f->look_moved = moved;
+	if (moved - before >= BULK_FAST)
+		joint_of_bulk(w, f);
 	if (f->bulk_period == w->bulk_period || !ring_large(f) ||
 	    moved - f->bulk_moved < BULK_MOVED)
 		return;

@@ -75,6 +75,7 @@ void flow_release(struct worker *w, struct flow *f, bool abort, bool reset_after
 		abort = true;
 	}
 	flow_detach(f);
+	joint_reader_leaves(w, f);
 	flow_touch(w, f);
 	if (f->flags & FLOW_DONE)
 		reclaim(w, f);
@@ -174,6 +175,8 @@ static void flow_free(struct worker *w, struct flow *f)
 	flow_stats_close(w, f);
 	flow_warm_end(w, f);
 	flow_moved_end(w, f);
+	joint_writer_leaves(f);
+	joint_reader_leaves(w, f);
 	engine_stream_free(w->engine, f->stream);
 	flow_forget(p, f);
 	flow_rings_give(f);
@@ -227,6 +230,7 @@ uint32_t ports_reclaim(struct worker *w)
 		flow_free(w, f);
 		did++;
 	}
+	did += joints_over(w);
 	if (w->removed_ports) {
 		ports_rest(w);
 		ports_gone(w);

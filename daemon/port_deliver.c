@@ -14,11 +14,11 @@
 #define EVENTS_A_TURN 1024u
 
 /* The room that the kernel's sk_stream_write_space waits for: a third. */
-static bool enough_room(const struct flow *f)
+bool flow_enough_room(const struct flow *f)
 {
-	uint64_t unacked = f->tx_tail - f->tx_head;
+	uint64_t used = f->tx_tail - (f->tx.joint ? f->tx_read : f->tx_head);
 
-	return 3 * (f->tx_bytes - unacked) >= f->tx_bytes;
+	return 3 * (f->tx_bytes - used) >= f->tx_bytes;
 }
 
 /* A FIN has an offset too, but no byte. */
@@ -39,7 +39,9 @@ static uint32_t show_tx(struct flow *f)
 		/* TXSPACE, daemon end. */
 		atomic_store_explicit(&f->shm->tx_head, acked, memory_order_release);
 	}
-	return enough_room(f) ? EV_OUT : 0;
+	if (f->tx_joint)
+		joint_show_read(f, acked);
+	return flow_enough_room(f) ? EV_OUT : 0;
 }
 
 static void show_flags(struct flow *f, uint32_t flags)
@@ -53,7 +55,8 @@ static uint32_t show_rx(struct flow *f)
 {
 	uint64_t base = stream_rx_base(f->stream);
 
-	if (base != f->rx_base) {
+	/* In a joined ring it is 0, and the application may have not yet come there. */
+	if (base != f->rx_base && !f->rx.joint) {
 		f->rx_base = base;
 		/* Relaxed: RXBYTES orders it. */
 		atomic_store_explicit(&f->shm->rx_base, base, memory_order_relaxed);

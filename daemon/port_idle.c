@@ -41,7 +41,7 @@ static bool warm(uint32_t ring_bytes, uint64_t offset, uint64_t cold)
 static bool flow_is_warm(const struct flow *f)
 {
 	return warm(f->tx_bytes, f->tx_tail, f->tx_cold) ||
-	       warm(f->rx_bytes, stream_rx_contiguous(f->stream), f->rx_cold);
+	       (!f->rx.joint && warm(f->rx_bytes, stream_rx_contiguous(f->stream), f->rx_cold));
 }
 
 /* A stream that has ended keeps its pages until it is closed. */
@@ -107,7 +107,7 @@ void flow_warm_end(struct worker *w, struct flow *f)
  */
 static void rx_prev_cool(struct flow *f)
 {
-	if (f->rx_prev.base && f->rx_head == stream_rx_contiguous(f->stream))
+	if (f->rx_prev.base && !f->rx_prev.joint && f->rx_head == stream_rx_contiguous(f->stream))
 		ring_pages_drop(f->rx_prev.base, 0, f->rx_prev.bytes);
 }
 
@@ -156,7 +156,8 @@ static enum look flow_look(struct worker *w, struct flow *f)
 			flow_rx_new(f); /* from the beginning */
 		return LOOK_AGAIN;
 	}
-	if ((f->rx_cooled > 0 || warm(f->rx_bytes, f->rx_head, f->rx_cold)) &&
+	/* Who writes a joined ring is the other application. */
+	if (!f->rx.joint && (f->rx_cooled > 0 || warm(f->rx_bytes, f->rx_head, f->rx_cold)) &&
 	    engine_rx_settled(f->stream) && !ring_lent(w, &f->rx) && rx_cool(f))
 		return LOOK_GO_ON;
 	if (warm(f->tx_bytes, f->tx_head, f->tx_cold))

@@ -279,6 +279,7 @@ static void flow_settle(struct worker *w, struct port *p, struct flow *f,
 	if (f->tx_most < tx->bytes)
 		f->tx_most = tx->bytes;
 	f->tx_taken = f->rx_given = f->rx_refused = 0;
+	f->flags &= ~(FLOW_JOIN_ASKED | FLOW_JOIN_NOT);
 	f->shm = NULL;
 	f->slot = SLOT_NONE;
 	f->listener = UINT32_MAX;
@@ -309,7 +310,9 @@ int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_sl
 
 	if (engine_rx_busy(w->engine, f->stream))
 		return -EAGAIN;
-	ret = rings_like(w, p, f, &tx, &rx);
+	ret = joint_part(w, f);
+	if (ret == 0)
+		ret = rings_like(w, p, f, &tx, &rx);
 	if (ret < 0)
 		return ret;
 	slot = port_upper_take(p);
@@ -318,6 +321,8 @@ int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_sl
 	if (keeps && !(m = moved_take(w)))
 		goto err_slot;
 	flow_carry(w, f, &tx, &rx);
+	joint_writer_leaves(f);
+	joint_reader_leaves(w, f);
 	flow_leave(w, f, m);
 	flow_settle(w, p, f, &tx, &rx);
 	if (m && m->flow)

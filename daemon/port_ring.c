@@ -143,7 +143,8 @@ void flow_retire_end(struct worker *w, struct flow *f)
 static void tx_taken(struct worker *w, struct flow *f)
 {
 	struct ring_mem ring = ring_of(&f->tx_next);
-	int ret = engine_tx_exchange(w->engine, f->stream, &ring);
+	int ret = f->tx_next.joint ? engine_tx_join(w->engine, f->stream, &ring)
+				   : engine_tx_exchange(w->engine, f->stream, &ring);
 
 	assert(ret == 0); /* it is larger than the one before */
 	flow_bulk_new(w, f->tx_bytes, f->tx_next.bytes);
@@ -154,6 +155,10 @@ static void tx_taken(struct worker *w, struct flow *f)
 	f->tx_taken++;
 	flow_tx_new(f);
 	flow_retire(w, f);
+	if (f->tx.joint)
+		joint_taken(w, f);
+	else
+		joint_writer_leaves(f);
 }
 
 static void rx_left(struct worker *w, struct flow *f)
@@ -161,6 +166,8 @@ static void rx_left(struct worker *w, struct flow *f)
 	f->rx_old = f->rx_prev;
 	f->rx_prev = (struct arena_block){ 0 };
 	flow_retire(w, f);
+	if (f->rx_old.joint)
+		joint_reader_leaves(w, f);
 }
 
 int flow_exchange(struct worker *w, struct flow *f, const char **ret_why)
@@ -234,11 +241,15 @@ static bool tx_full(const struct flow *f)
 
 static void grow_tx(struct worker *w, struct flow *f)
 {
+	if (!f->tx_next.base && !f->tx_old.base && !joint_instead_of_tx(w, f) &&
+	    ring_larger(w, f, f->tx_bytes, f->tx_most, 0, &f->tx_next) == 0)
+		flow_tx_give(w, f);
+}
+
+void flow_tx_give(struct worker *w, struct flow *f)
+{
 	struct slot_shm *shm = f->shm;
 
-	if (f->tx_next.base || f->tx_old.base ||
-	    ring_larger(w, f, f->tx_bytes, f->tx_most, 0, &f->tx_next) < 0)
-		return;
 	f->flags |= FLOW_EXCHANGE;
 	shm->tx_segment = f->tx_next.segment;
 	shm->tx_off = f->tx_next.off;
@@ -251,13 +262,14 @@ static void grow_tx(struct worker *w, struct flow *f)
 /* 0, or why not: -EBUSY: not now. */
 static int grow_rx(struct worker *w, struct flow *f, uint32_t want)
 {
-	struct slot_shm *shm = f->shm;
 	struct arena_block block;
 	struct ring_mem ring;
 	int ret;
 
-	if (f->rx_prev.base || f->rx_old.base)
+	if (f->rx_prev.base || f->rx_old.base || (!want && joint_instead_of_rx(w, f)))
 		return -EBUSY;
+	if (joint_half(f))
+		return -EAGAIN;
 	ret = ring_larger(w, f, f->rx_bytes, f->rx_most, want, &block);
 	if (ret < 0)
 		return ret;
@@ -267,21 +279,37 @@ static int grow_rx(struct worker *w, struct flow *f, uint32_t want)
 		arena_give(f->port->arena, &block);
 		return ret;
 	}
-	flow_bulk_new(w, f->rx_bytes, block.bytes);
+	flow_rx_give(w, f, &block);
+	return 0;
+}
+
+void flow_rx_give(struct worker *w, struct flow *f, const struct arena_block *block)
+{
+	struct slot_shm *shm = f->shm;
+
+	flow_bulk_new(w, f->rx_bytes, block->bytes);
 	f->rx_prev = f->rx;
-	f->rx = block;
-	f->rx_bytes = block.bytes;
+	f->rx = *block;
+	f->rx_bytes = block->bytes;
+	if (!shm) { /* nobody looks there */
+		rx_left(w, f);
+		return;
+	}
+	if (f->rx_prev.joint) {
+		f->rx_base = stream_rx_base(f->stream);
+		/* Relaxed: GIVEN orders it; in the joined ring nobody looks at it. */
+		atomic_store_explicit(&shm->rx_base, f->rx_base, memory_order_relaxed);
+	}
 	f->rx_given++;
 	flow_rx_new(f);
 	f->flags |= FLOW_EXCHANGE;
-	shm->rx_segment = block.segment;
-	shm->rx_off = block.off;
-	shm->rx_bytes = block.bytes;
+	shm->rx_segment = block->segment;
+	shm->rx_off = block->off;
+	shm->rx_bytes = block->bytes;
 	/* Relaxed: GIVEN orders it. */
 	atomic_store_explicit(&shm->rx_most, f->rx_most, memory_order_relaxed);
 	/* GIVEN, daemon end. */
 	atomic_store_explicit(&shm->rx_given, f->rx_given, memory_order_release);
-	return 0;
 }
 
 /*

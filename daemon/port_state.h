@@ -18,6 +18,7 @@
 
 #include "arena.h"
 #include "io.h"
+#include "joint.h"
 #include "port.h"
 #include "worker_state.h"
 
@@ -56,6 +57,8 @@ struct slot {
 #define FLOW_MOVING   0x2000u /* on its way to another port */
 #define FLOW_HUNG     0x4000u /* shared, and nobody has its descriptor any more */
 #define FLOW_WARM     0x8000u /* in worker.warm */
+#define FLOW_JOIN_ASKED 0x10000u /* a writer: control is asked for a joined ring */
+#define FLOW_JOIN_NOT   0x20000u /* there is none for it */
 
 struct flow {
 	struct stream *stream; /* NULL: unused */
@@ -66,6 +69,7 @@ struct flow {
 	uint64_t tx_tail;  /* last ones that the engine took */
 	uint64_t rx_head;
 	uint64_t tx_head;  /* last one shown to the application */
+	uint64_t tx_read;  /* the same, with tx_joint */
 	uint64_t tx_base, rx_base;
 	uint32_t tx_bytes, rx_bytes; /* of the rings in use */
 	uint32_t tx_most, rx_most;   /* what they may grow to */
@@ -77,12 +81,15 @@ struct flow {
 	struct arena_block tx_next;      /* given, not taken: the application's to fill */
 	struct arena_block rx_prev;      /* not left: the application may still read it */
 	struct arena_block tx_old, rx_old; /* nobody's, but a channel may still name them */
+	/* Is its writer, with tx or tx_next; its reader, with rx or rx_prev. NULL: no more. */
+	struct joint *tx_joint, *rx_joint;
 	/* Rings of more than NCD_IDLE_BYTES: up to where they have given back their pages, how many
 	 * places of rx have this time, and what tx_tail and the bytes received were together when
 	 * it was last looked at. */
 	uint64_t tx_cold, rx_cold, warm_moved, warm_ns;
 	uint32_t rx_cooled;
-	uint64_t bulk_moved;  /* flow_moved() when it last counted as one that moves bulk, */
+	uint64_t look_moved;  /* flow_moved() when it was last looked at, */
+	uint64_t bulk_moved;  /* when it last counted as one that moves bulk, */
 	uint32_t bulk_period; /* and in which of the worker's periods */
 	struct flow *warm_next, *warm_prev;
 	struct flow *retire_next;
@@ -271,6 +278,35 @@ void memory_ask(struct worker *w, struct port *p, uint64_t bytes);
 uint32_t ports_retire(struct worker *w);
 bool ring_lent(const struct worker *w, const struct arena_block *b);
 
+/* An rx ring that the engine has already; f->tx_next: told to the application. */
+void flow_rx_give(struct worker *w, struct flow *f, const struct arena_block *block);
+void flow_tx_give(struct worker *w, struct flow *f);
+
+/* port_joint.c: one ring for both ends */
+/* True if the ring of @f is joined, or about to be, and does not grow. */
+bool joint_instead_of_tx(struct worker *w, struct flow *f);
+bool joint_instead_of_rx(struct worker *w, struct flow *g);
+/* A lot was just moved by @f. */
+void joint_of_bulk(struct worker *w, struct flow *f);
+/* The writer of @g has not come to its joint yet: until then @g stays there, for so long the credit
+ * leaves room for what the writer brings along. */
+bool joint_half(const struct flow *g);
+int port_joint(struct worker *w, const struct worker_cmd *cmd);
+/* Up to where a writer that has @acked may write again; shows it. */
+uint64_t joint_tx_free(const struct flow *f, uint64_t acked);
+void joint_show_read(struct flow *f, uint64_t acked);
+/* rx_head of @g, which has a joint, has moved. */
+void joint_reader_moved(struct worker *w, struct flow *g);
+/* @f has taken tx_next, and f->tx is a joint's. */
+void joint_taken(struct worker *w, struct flow *f);
+/* Nothing of it is in the joint any more, or nobody looks. */
+void joint_writer_leaves(struct flow *f);
+void joint_reader_leaves(struct worker *w, struct flow *g);
+/* Before @f goes to another process: its reader gets a ring of its own. 0; -EAGAIN; -ENOBUFS. */
+int joint_part(struct worker *w, struct flow *f);
+/* Those that nobody uses go back to control. */
+uint32_t joints_over(struct worker *w);
+
 /* port_bulk.c: streams that move bulk at the same time */
 /* Bytes so far, both ways. */
 uint64_t flow_moved(const struct flow *f);
@@ -374,6 +410,8 @@ void port_take_cancel(struct worker *w, struct port *p);
 void flow_share_end(struct worker *w, const struct worker_cmd *cmd);
 
 /* port_deliver.c */
+/* So much room that who waits for it is told. */
+bool flow_enough_room(const struct flow *f);
 uint32_t ports_deliver(struct worker *w);
 
 /* port_wake.c */

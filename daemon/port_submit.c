@@ -19,14 +19,17 @@ int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
 	/* TXBYTES, RXSPACE, daemon ends. Fetched once. */
 	uint64_t tail = atomic_load_explicit(&f->shm->tx_tail, memory_order_acquire);
 	uint64_t head = atomic_load_explicit(&f->shm->rx_head, memory_order_acquire);
-	/* Relaxed: written before the tail. */
-	uint64_t base = atomic_load_explicit(&f->shm->tx_base, memory_order_relaxed);
+	uint64_t base;
 
 	if (f->flags & (FLOW_ENDED | FLOW_DONE | FLOW_PARKED))
 		return 0;
 	if (f->flags & FLOW_EXCHANGE && flow_exchange(w, f, ret_why) < 0)
 		return -EPROTO;
 	if (tail != f->tx_tail && !(f->flags & FLOW_SHUTDOWN)) {
+		/* Relaxed: written before the tail, and before TAKEN. Never for a later one: it is
+		 * not moved before these bytes are acknowledged. */
+		base = f->tx.joint ? 0 : atomic_load_explicit(&f->shm->tx_base,
+							      memory_order_relaxed);
 		if (base != f->tx_base && engine_tx_rebase(w->engine, f->stream, base) < 0) {
 			*ret_why = "tx_base moved while bytes were in the ring";
 			return -EPROTO;
@@ -44,6 +47,8 @@ int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
 			return -EPROTO;
 		}
 		f->rx_head = head;
+		if (f->rx_joint)
+			joint_reader_moved(w, f);
 	}
 	if ((f->tx_bytes < f->tx_most || f->rx_bytes < f->rx_most) && !(f->flags & FLOW_MOVING))
 		flow_grow(w, f);

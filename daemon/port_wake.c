@@ -337,7 +337,8 @@ uint32_t flow_events(const struct flow *f)
 	if (stream_rx_ended(f->stream))
 		events |= EV_IN | EV_HUP;
 	if (f->flags & FLOW_OPEN &&
-	    (f->tx_tail - f->tx_head < f->tx_bytes || f->tx_next.base))
+	    (f->tx_tail - (f->tx.joint ? f->tx_read : f->tx_head) < f->tx_bytes ||
+	     f->tx_next.base))
 		events |= EV_OUT;
 	return events;
 }

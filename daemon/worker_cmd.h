@@ -19,6 +19,7 @@
 #include "core/engine.h"
 
 struct client; /* client.h: control's; the worker only hands it back */
+struct joint;  /* joint.h */
 struct port;   /* port.h: the worker's side of one client */
 
 /* A channel's connection, made by control, after the hellos. */
@@ -48,6 +49,7 @@ enum worker_cmd_type {
 	CMD_CLIENT_REMOVE,    /* port; its streams are finished off, then EVT_CLIENT_GONE */
 	CMD_SEGMENT,          /* port, segment: ring memory, mapped until EVT_CLIENT_GONE */
 	CMD_SEGMENT_DENIED,   /* port: region_max is reached */
+	CMD_JOINT,            /* port (of the writer), joint; until EVT_JOINT_OVER */
 	CMD_LISTEN,           /* port, listen; result */
 	CMD_UNLISTEN,         /* port, listen.listener */
 	CMD_POLLFD,           /* port, pollfd: fd is the worker's */
@@ -78,6 +80,11 @@ struct worker_cmd {
 			uint64_t bytes;
 			int fd; /* stays open as long as it is mapped */
 		} segment;
+		struct {
+			struct joint *joint; /* NULL: there is none */
+			struct port *reader;
+			uint64_t stream;
+		} joint;
 		struct {
 			uint32_t listener;
 			struct address addr;
@@ -111,6 +118,8 @@ enum worker_event_type {
 	EVT_CLIENT_BAD,     /* port, reason: its region lied; control ends the attachment */
 	EVT_CLIENT_GONE,    /* port: nothing of this client's memory is used here any more */
 	EVT_SEGMENT_WANTED, /* port, bytes (at least): CMD_SEGMENT or CMD_SEGMENT_DENIED */
+	EVT_JOINT_WANTED,   /* port (of the writer), reader, stream, bytes: CMD_JOINT */
+	EVT_JOINT_OVER,     /* joint: nobody uses it any more */
 	EVT_PEER_LEFT,      /* peer: said GOAWAY */
 	EVT_PEER_GROWS,     /* peer: wants another throughput channel; CMD_PEER_GROWN */
 };
@@ -120,7 +129,9 @@ struct worker_event {
 	uint32_t peer;
 	struct worker_cmd *cmd;
 	struct link *link;
-	struct port *port;
+	struct port *port, *reader;
+	struct joint *joint;
+	uint64_t stream; /* stream_id() of the writer's */
 	const char *reason; /* static text */
 	bool drained;       /* EVT_CHANNEL_DEAD: nothing was lost with it */
 	uint64_t bytes;

@@ -99,6 +99,8 @@ static int command(struct worker *w, struct worker_cmd *cmd)
 		return add_segment(w, cmd);
 	case CMD_SEGMENT_DENIED:
 		return deny_segment(w, cmd->port);
+	case CMD_JOINT:
+		return port_joint(w, cmd);
 	case CMD_LISTEN:
 		return port_listen(w, cmd->port, cmd);
 	case CMD_UNLISTEN:

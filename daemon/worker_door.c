@@ -3,8 +3,9 @@
  * worker_door.c - the way into a worker and out of it: a queue of commands, a queue of events, an
  * eventfd for each.
  *
- * The worker never waits for room: commands are taken only while more than half of the event queue
- * is free, and the other half is as large as all events that can arise without a command.
+ * The worker never waits for room: commands are taken, and events sent that can wait
+ * (door_has_room), only while more than half of the event queue is free, and the other half is as
+ * large as all other events that can arise without a command.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -129,13 +130,19 @@ none:
 	return false;
 }
 
-struct worker_cmd *door_take(struct door *d)
+bool door_has_room(const struct door *d)
 {
 	/* RECYCLE, producer end. */
 	uint32_t head = atomic_load_explicit(&d->event_in.shm->head, memory_order_acquire);
+
+	return d->event_in.own - head <= d->event_max / 2;
+}
+
+struct worker_cmd *door_take(struct door *d)
+{
 	uint64_t word;
 
-	if (d->event_in.own - head > d->event_max / 2)
+	if (!door_has_room(d))
 		return NULL;
 	if (ring_pop(&d->cmd_out, &word) < 0)
 		return NULL;

@@ -26,6 +26,7 @@
 
 struct channel_io;
 struct flow;
+struct joint;
 struct moved;
 
 #define COMMANDS_MAX   1024u /* in the queue; more wait in control */
@@ -98,6 +99,7 @@ struct worker {
 	size_t moved_bytes;
 	uint32_t moved_high;
 	struct moved *moved_free;
+	struct joint *joints_over; /* nobody uses them any more */
 	struct moved *left;    /* slot closed, rings perhaps still lent */
 	struct worker_cmd *takes, **takes_end; /* that wait for memory, or for a transport */
 	uint32_t takes_nr;
@@ -140,6 +142,7 @@ static inline void assert_on_worker(const struct worker *w)
 int door_create(struct door *d, uint32_t event_max, int event_fd);
 void door_destroy(struct door *d);
 struct worker_cmd *door_take(struct door *d);
+bool door_has_room(const struct door *d);
 void door_event(struct door *d, const struct worker_event *ev);
 void door_flush(struct door *d);
 bool door_empty(const struct door *d);

@@ -141,6 +141,8 @@ int nc_pollfd(int s);
  *   thread may send on @s.
  * nc_peek: the bytes that are there, at most @len; nc_consume gives the first @len back. A view is
  *   valid until its bytes are consumed; another nc_peek may give another place of the same bytes.
+ *   Of a sender on this host the view may be its own memory: a malicious one can still change the
+ *   bytes while they are looked at. Who does not trust it checks a copy; nc_recv makes one.
  * Flags: MSG_DONTWAIT. Errors as nc_send and nc_recv; -EINVAL if more is committed than reserved.
  */
 ssize_t nc_reserve(int s, size_t len, void **ret_buf, int flags);

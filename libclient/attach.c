@@ -88,7 +88,7 @@ static int hello_send(int fd)
 	struct ctl_hello hello = {
 		.head.type = CTL_HELLO,
 		.magic = CTL_MAGIC,
-		.version_min = CTL_VERSION,
+		.version_min = CTL_VERSION_MIN,
 		.version_max = CTL_VERSION,
 	};
 
@@ -154,7 +154,7 @@ static int welcome_receive(int fd, char *why, size_t why_bytes, struct welcome *
 		explain(why, why_bytes, "what listens on the control socket is not ncd");
 		return n == 0 ? -ECONNREFUSED : -EPROTO;
 	}
-	if (msg.welcome.version != CTL_VERSION) {
+	if (msg.welcome.version < CTL_VERSION_MIN || msg.welcome.version > CTL_VERSION) {
 		explain(why, why_bytes,
 			"ncd speaks version %u, this library %u: install the same release",
 			msg.welcome.version, CTL_VERSION);
@@ -208,7 +208,7 @@ static int segment_map(int fd, uint64_t bytes, uint32_t flags, struct segment *r
 		return -errno;
 	if (bytes == 0 || (uint64_t)st.st_size < bytes)
 		return -EPROTO;
-	base = huge_page_map(fd, bytes);
+	base = flags & SEGMENT_READ ? huge_page_map_read(fd, bytes) : huge_page_map(fd, bytes);
 	if (base == MAP_FAILED)
 		return -errno;
 	(void)madvise(base, bytes, MADV_DONTFORK); /* a child keeps none of it: it may not use it */
@@ -217,6 +217,14 @@ static int segment_map(int fd, uint64_t bytes, uint32_t flags, struct segment *r
 	/* SEGMENT, mapping end. */
 	atomic_store_explicit(&ret_segment->base, base, memory_order_release);
 	return 0;
+}
+
+/* Another segment is there: who looked before this finds the number moved. */
+static void segment_tell(struct attachment *att)
+{
+	/* SEGMENT, mapping end. */
+	atomic_fetch_add_explicit(&att->segment_seq, 1, memory_order_release);
+	futex_wake_private(&att->segment_seq, INT_MAX);
 }
 
 int attachment_segment_add(struct attachment *att, const struct ctl_segment *msg, int fd)
@@ -228,27 +236,73 @@ int attachment_segment_add(struct attachment *att, const struct ctl_segment *msg
 	if (nr == 0 || nr >= NCD_SEGMENTS_MAX ||
 	    atomic_load_explicit(&att->segment[nr].base, memory_order_relaxed))
 		return -EPROTO;
-	ret = segment_map(fd, msg->bytes, msg->flags, &att->segment[nr]);
-	if (ret == 0) {
-		/* SEGMENT, mapping end: who looked before this finds the number moved. */
-		atomic_fetch_add_explicit(&att->segment_seq, 1, memory_order_release);
-		futex_wake_private(&att->segment_seq, INT_MAX);
-	}
+	ret = segment_map(fd, msg->bytes, msg->flags & SEGMENT_HUGE, &att->segment[nr]);
+	if (ret == 0)
+		segment_tell(att);
 	return ret;
+}
+
+int attachment_joint_add(struct attachment *att, const struct ctl_segment *msg, int fd)
+{
+	struct segment *joint = &att->joint[joint_index(msg->segment) % NCD_JOINTS_MAX];
+	int ret;
+
+	/* Relaxed: this thread is the only one that stores it. */
+	if (!(msg->segment & JOINT_FLAG) || joint_index(msg->segment) >= NCD_JOINTS_MAX ||
+	    atomic_load_explicit(&joint->base, memory_order_relaxed))
+		return -EPROTO;
+	/* JOINT, watcher's end. */
+	atomic_store_explicit(&joint->number, msg->segment, memory_order_release);
+	ret = segment_map(fd, msg->bytes, msg->flags, joint);
+	if (ret == 0)
+		segment_tell(att);
+	return ret;
+}
+
+int attachment_joint_remove(struct attachment *att, uint32_t number)
+{
+	struct segment *joint = &att->joint[joint_index(number) % NCD_JOINTS_MAX];
+	/* Relaxed, both: this thread is the only one that stores them. */
+	uint8_t *base = atomic_load_explicit(&joint->base, memory_order_relaxed);
+
+	if (!base || atomic_load_explicit(&joint->number, memory_order_relaxed) != number)
+		return -EPROTO;
+	/* Relaxed: JOINT orders it. Nobody uses it: the daemon has seen all leave. */
+	atomic_store_explicit(&joint->base, NULL, memory_order_relaxed);
+	(void)munmap(base, joint->bytes); /* as it was mapped */
+	return 0;
+}
+
+/* Where @nr is, or will be; NULL: nowhere. */
+static struct segment *segment_find(struct attachment *att, uint32_t nr)
+{
+	if (nr & JOINT_FLAG)
+		return joint_index(nr) < NCD_JOINTS_MAX ? &att->joint[joint_index(nr)] : NULL;
+	return nr > 0 && nr < NCD_SEGMENTS_MAX ? &att->segment[nr] : NULL;
+}
+
+static bool segment_there(struct segment *seg, uint32_t nr)
+{
+	/* JOINT, using end. */
+	if (nr & JOINT_FLAG && atomic_load_explicit(&seg->number, memory_order_acquire) != nr)
+		return false;
+	/* SEGMENT, using end. */
+	return atomic_load_explicit(&seg->base, memory_order_acquire) != NULL;
 }
 
 int attachment_segment(struct attachment *att, uint32_t nr, struct segment **ret_segment)
 {
-	if (nr == 0 || nr >= NCD_SEGMENTS_MAX)
+	struct segment *seg = segment_find(att, nr);
+
+	if (!seg)
 		return -EPROTO;
 	for (;;) {
 		/* SEGMENT, using end: read before the look, so that an arrival between is noticed.
 		 */
 		uint32_t seq = atomic_load_explicit(&att->segment_seq, memory_order_acquire);
 
-		/* SEGMENT, using end. */
-		if (atomic_load_explicit(&att->segment[nr].base, memory_order_acquire)) {
-			*ret_segment = &att->segment[nr];
+		if (segment_there(seg, nr)) {
+			*ret_segment = seg;
 			return 0;
 		}
 		if (attachment_dead(att))
@@ -334,6 +388,9 @@ static void attachment_destroy(struct attachment *att)
 			continue;
 		(void)munmap(att->segment[i].base, att->segment[i].bytes);
 	}
+	for (uint32_t i = 0; i < NCD_JOINTS_MAX; i++)
+		if (att->joint[i].base)
+			(void)munmap(att->joint[i].base, att->joint[i].bytes);
 	if (att->spare_fd >= 0)
 		close(att->spare_fd);
 	if (att->ctl_fd >= 0)

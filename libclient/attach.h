@@ -12,6 +12,8 @@
  *   DEAD     watcher sets dead (seq_cst), then moves and wakes every word that a thread may sleep
  * on; a thread names its word (seq_cst), looks at dead (seq_cst), then sleeps. SEGMENT  watcher
  * stores a segment's base (release) -> users load it (acquire): it is mapped.
+ *   JOINT    watcher clears a joint's base, later stores its next number (release) -> users load
+ *            the number (acquire): the base behind it is that number's, or not there yet.
  */
 #ifndef NC_ATTACH_H
 #define NC_ATTACH_H
@@ -77,6 +79,7 @@ struct segment {
 	_Atomic(uint8_t *) base; /* SEGMENT */
 	uint64_t bytes;
 	bool huge; /* its large rings are to be in huge pages */
+	_Atomic uint32_t number; /* of a joined ring: JOINT; set before base */
 };
 
 struct attachment {
@@ -94,6 +97,7 @@ struct attachment {
 	struct listener_shm *listener;
 	struct copier *copier; /* copy.h; NULL: no copy workers */
 	struct segment segment[NCD_SEGMENTS_MAX];
+	struct segment joint[NCD_JOINTS_MAX]; /* by joint_index() */
 	_Atomic uint32_t segment_seq; /* ++ per arrival; a private futex */
 
 	struct lock cq_lock; /* who is in which queue; before cq.lock */
@@ -118,7 +122,12 @@ void attachment_put(struct attachment *att);
 /* Of sockets that have none: alive, and good for nothing. */
 struct attachment *attachment_nowhere(void);
 
-/* Base and size of ring memory @nr; waits for its arrival. -ECONNRESET, -EPROTO (absurd number). */
+/* Watcher: a joined ring, as above; it has been left. -EPROTO, -ENOMEM. */
+int attachment_joint_add(struct attachment *att, const struct ctl_segment *msg, int fd);
+int attachment_joint_remove(struct attachment *att, uint32_t number);
+
+/* Base and size of ring memory @nr, which may be a joined ring; waits for its arrival. -ECONNRESET,
+ * -EPROTO (absurd number). */
 int attachment_segment(struct attachment *att, uint32_t nr, struct segment **ret_segment);
 
 /* Watcher: maps segment @nr from @fd, which stays the caller's. -EPROTO, -ENOMEM. */

@@ -54,6 +54,8 @@ static void tx_ring_set(struct nc_sock *s, uint8_t *base, uint32_t bytes, uint32
 {
 	s->tx.base = base;
 	s->tx.segment = segment;
+	/* Relaxed: RING orders it. */
+	atomic_store_explicit(&s->tx.joined, segment & JOINT_FLAG, memory_order_relaxed);
 	/* Relaxed: this side alone writes it. All of the ring may have pages, of its last user. */
 	s->tx.cold = atomic_load_explicit(&sock_slot(s)->tx_tail, memory_order_relaxed) - bytes;
 	/* Relaxed: RING orders it. */
@@ -77,6 +79,7 @@ int rings_establish(struct nc_sock *s)
 	s->rx.base = rx;
 	s->rx.bytes = slot->rx_bytes;
 	s->rx.segment = slot->rx_segment;
+	s->rx.joined = false;
 	s->rx.given = s->rx.taken = 0;
 	return 0;
 }
@@ -88,15 +91,16 @@ bool tx_ring_given(struct nc_sock *s)
 	       atomic_load_explicit(&s->tx.taken, memory_order_relaxed);
 }
 
-/* The bytes [from, to) of the tx ring to their places in one of @bytes at @base. */
-static void tx_ring_copy(struct nc_sock *s, uint8_t *base, uint32_t bytes, uint64_t from,
-			 uint64_t to)
+/* The bytes [from, to) of the tx ring to their places in one of @bytes at @base, whose first byte
+ * is @origin's. */
+static void tx_ring_copy(struct nc_sock *s, uint8_t *base, uint32_t bytes, uint64_t origin,
+			 uint64_t from, uint64_t to)
 {
 	uint32_t old_bytes = tx_ring_bytes(s);
 
 	while (from < to) {
 		uint32_t at = (uint32_t)(from - s->tx.origin) & (old_bytes - 1);
-		uint32_t into = (uint32_t)(from - s->tx.origin) & (bytes - 1);
+		uint32_t into = (uint32_t)(from - origin) & (bytes - 1);
 		uint64_t n = to - from;
 
 		if (n > old_bytes - at)
@@ -115,20 +119,27 @@ int tx_ring_take(struct nc_sock *s)
 	uint32_t given = atomic_load_explicit(&slot->tx_given, memory_order_acquire);
 	/* Relaxed: this side alone writes it, under tx.lock. */
 	uint64_t tail = atomic_load_explicit(&slot->tx_tail, memory_order_relaxed);
+	uint64_t head, origin = slot->tx_segment & JOINT_FLAG ? 0 : s->tx.origin;
 	uint8_t *base;
 	int ret = ring_place(s, slot->tx_segment, slot->tx_off, slot->tx_bytes, &base);
 
 	if (ret < 0)
 		return ret;
-	/* TXSPACE, application end. */
-	s->tx.head_seen = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
-	if (tail - s->tx.head_seen > slot->tx_bytes)
+	/* TXSPACE, application end. What is below is in the joined ring already, if it is one. */
+	head = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
+	if (tail - head > slot->tx_bytes || tail - head > tx_ring_bytes(s))
 		return -EPROTO;
-	tx_ring_copy(s, base, slot->tx_bytes, s->tx.head_seen, tail);
+	tx_ring_copy(s, base, slot->tx_bytes, origin, head, tail);
 	if (s->tx.view)
 		(void)munmap(s->tx.view, 2 * (size_t)tx_ring_bytes(s));
 	s->tx.view = NULL;
+	s->tx.origin = origin;
+	/* Relaxed: TAKEN orders it. In a joined ring nobody looks at it, nor before it is taken. */
+	if (flag_get(&s->tx.joined))
+		atomic_store_explicit(&slot->tx_base, origin, memory_order_relaxed);
 	tx_ring_set(s, base, slot->tx_bytes, slot->tx_segment, given);
+	/* TXSPACE, application end. */
+	s->tx.head_seen = TX_FREE(s, memory_order_acquire);
 	RING_LEFT(s);
 	/* TAKEN, application end. */
 	atomic_store_explicit(&slot->tx_taken, given, memory_order_release);
@@ -141,6 +152,7 @@ int rx_ring_follow(struct nc_sock *s, uint64_t seen)
 	/* GIVEN, application end. */
 	uint32_t given = atomic_load_explicit(&slot->rx_given, memory_order_acquire);
 	uint8_t *base;
+	bool left;
 	int ret;
 
 	if (given == s->rx.given)
@@ -156,9 +168,16 @@ int rx_ring_follow(struct nc_sock *s, uint64_t seen)
 	s->rx.base = base;
 	s->rx.bytes = slot->rx_bytes;
 	s->rx.segment = slot->rx_segment;
+	left = s->rx.joined;
+	s->rx.joined = slot->rx_segment & JOINT_FLAG;
 	s->rx.given = given;
 	/* Relaxed: what was asked for has come; a new question is a new kick. */
 	atomic_store_explicit(&slot->rx_want, 0, memory_order_relaxed);
+	/* A joined ring has no more room for the writer before we are out of it. */
+	if (left && !s->rx.old_view) {
+		rx_ring_leave(s, s->rx.old_end);
+		sock_kick(s);
+	}
 	return 0;
 }
 
@@ -202,7 +221,7 @@ static void tx_ring_idle(struct nc_sock *s)
 	/* Relaxed: this side alone writes it, under tx.lock. */
 	uint64_t tail = atomic_load_explicit(&slot->tx_tail, memory_order_relaxed);
 	/* TXSPACE, application end. */
-	uint64_t head = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
+	uint64_t head = TX_FREE(s, memory_order_acquire);
 	/* Relaxed: IDLE orders it. */
 	uint64_t idle = atomic_load_explicit(&slot->tx_idle, memory_order_relaxed);
 

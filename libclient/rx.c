@@ -63,7 +63,8 @@ static void rx_refresh(struct nc_sock *s)
 	if (rx_ring_follow(s, seen) < 0)
 		s->rx.tail_seen = rx_head(slot);
 	/* Relaxed: ordered by the above. */
-	s->rx.origin = atomic_load_explicit(&slot->rx_base, memory_order_relaxed);
+	s->rx.origin = s->rx.joined ? 0 : atomic_load_explicit(&slot->rx_base,
+							       memory_order_relaxed);
 }
 
 uint64_t rx_available(struct nc_sock *s, size_t want)
@@ -319,7 +320,7 @@ static ssize_t rx_take(struct nc_sock *s, struct iov_cursor *to, size_t len, int
 		if ((size_t)ret < piece)
 			piece = (size_t)ret;
 		/* By what it moves: large buffers are also used for small messages. */
-		if (flag_get(&s->shared))
+		if (flag_get(&s->shared) || s->rx.joined)
 			large = false;
 		else if (!large && !(flags & MSG_TRUNC))
 			large = copy_wanted(s->att, flags & MSG_WAITALL ? len - done : piece);

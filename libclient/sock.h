@@ -77,9 +77,10 @@ struct sock_tx {
 	_Atomic bool shut;
 	bool raised;            /* the descriptor is writable by a larger buffer; see pollfd.c */
 	_Atomic uint32_t bytes; /* RING */
+	_Atomic bool joined;    /* RING */
 	_Atomic uint32_t taken; /* RING; tx_taken */
 	uint8_t *base;
-	uint64_t head_seen; /* last tx_head */
+	uint64_t head_seen; /* last tx_head, or of a joined ring tx_read */
 	uint64_t origin;    /* tx_base: the offset at the ring's first byte */
 	uint64_t reserved;  /* nc_reserve's length */
 	uint64_t cold;      /* what was written below this offset has no pages any more */
@@ -101,6 +102,7 @@ struct sock_rx {
 	int due;            /* tokens of served wishes, not taken yet */
 	bool end_shown;     /* the descriptor says that the stream has ended */
 	uint32_t segment;
+	bool joined;
 	uint8_t *view;
 	/* Of the ring before: nc_peek's bytes may be looked at there until they are consumed. */
 	uint8_t *old_view;
@@ -413,6 +415,13 @@ static inline void sock_notify(struct nc_sock *s, uint32_t wish)
 	/* NOTIFY, application end. */
 	atomic_fetch_or_explicit(&sock_slot(s)->notify, wish, memory_order_seq_cst);
 }
+
+static inline bool flag_get(_Atomic bool *flag);
+
+/* What TXSPACE stores: bytes below are free. @order: as the load of it is to be. */
+#define TX_FREE(s, order) \
+	atomic_load_explicit(flag_get(&(s)->tx.joined) ? &sock_slot(s)->tx_read \
+						       : &sock_slot(s)->tx_head, order)
 
 static inline bool flag_get(_Atomic bool *flag)
 {

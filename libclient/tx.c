@@ -38,8 +38,7 @@ bool tx_look(struct nc_sock *s)
 	taken = atomic_load_explicit(&s->tx.taken, memory_order_acquire);
 	/* TXSPACE and NOTIFY, application end. */
 	return tx_is_roomy(s, tx_ring_bytes(s) - (tx_tail(slot) -
-						  atomic_load_explicit(&slot->tx_head,
-								       memory_order_seq_cst))) ||
+						  TX_FREE(s, memory_order_seq_cst))) ||
 	       /* NOTIFY, application end. */
 	       atomic_load_explicit(&slot->tx_given, memory_order_seq_cst) != taken ||
 	       sock_elsewhere(s) || sock_broken(s) < 0 || flag_get(&s->tx.shut);
@@ -79,7 +78,7 @@ static uint64_t tx_room(struct nc_sock *s, size_t want)
 
 	if (room < want) {
 		/* TXSPACE, application end. */
-		s->tx.head_seen = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
+		s->tx.head_seen = TX_FREE(s, memory_order_acquire);
 		room = tx_ring_bytes(s) - (tail - s->tx.head_seen);
 	}
 	return room;
@@ -200,7 +199,7 @@ void tx_rebase(struct nc_sock *s)
 	uint64_t tail = tx_tail(slot);
 	uint64_t origin = tail - ring_colour(s);
 
-	if (origin == s->tx.origin)
+	if (origin == s->tx.origin || flag_get(&s->tx.joined))
 		return;
 	if (s->tx.head_seen != tail)
 		/* TXSPACE, application end: allowed only when all is acknowledged. */
@@ -260,7 +259,7 @@ static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flag
 	uint64_t until_ns = 0;
 	size_t done = 0;
 	ssize_t ret = 0;
-	bool wait, large;
+	bool wait, large, alone;
 	size_t most;
 
 	if (!s)
@@ -277,6 +276,7 @@ static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flag
 		ret = tx_check(s);
 		ret = ret == -EAGAIN ? 0 : ret;
 	}
+	/* Copy workers know nothing of joined rings. */
 	large = copy_wanted(s->att, len);
 	most = large ? COPY_RUN_MAX : TX_PIECE_BYTES;
 	while (done < len) {
@@ -288,8 +288,9 @@ static ssize_t tx_send(int number, struct iov_cursor *from, size_t len, int flag
 		if ((size_t)ret < piece)
 			piece = (size_t)ret;
 		tx_rebase(s);
-		ret = large && !flag_get(&s->shared) ? tx_put_large(s, from, piece, &piece)
-						     : tx_put(s, from, piece, &piece);
+		alone = !large || flag_get(&s->shared) || flag_get(&s->tx.joined);
+		ret = alone ? tx_put(s, from, piece, &piece)
+			    : tx_put_large(s, from, piece, &piece);
 		done += piece;
 		if (ret < 0)
 			break;

@@ -30,7 +30,8 @@
 static bool message_handle(struct attachment *att, const union ctl_message *msg, size_t bytes,
 			   int fd)
 {
-	bool fd_wanted = msg->head.type == CTL_SEGMENT || msg->head.type == CTL_REPLY;
+	bool fd_wanted = msg->head.type == CTL_SEGMENT || msg->head.type == CTL_JOINT ||
+			 msg->head.type == CTL_REPLY;
 	bool mapped = false;
 
 	if (fd >= 0 && !fd_wanted) {
@@ -51,6 +52,16 @@ static bool message_handle(struct attachment *att, const union ctl_message *msg,
 			mapped = attachment_segment_add(att, &msg->segment, fd) == 0;
 		close(fd);
 		return mapped;
+	case CTL_JOINT:
+		if (fd < 0)
+			return false;
+		if (bytes == sizeof(msg->segment))
+			mapped = attachment_joint_add(att, &msg->segment, fd) == 0;
+		close(fd);
+		return mapped;
+	case CTL_UNJOIN:
+		return bytes == sizeof(msg->number) &&
+		       attachment_joint_remove(att, msg->number.number) == 0;
 	case CTL_LEAVING:
 		/* Relaxed: advice; nothing is ordered by it. */
 		atomic_store_explicit(&att->leaving, true, memory_order_relaxed);

@@ -205,7 +205,7 @@ void carry_placed_take(struct engine *e, const struct carry_msg *m)
 	stream_unkeep_hole(e, s);
 	if (m->type == CARRY_PLACED) {
 		if (s->rx.base != pl->msg.ring.base)
-			ring_copy(&pl->msg.ring, &s->rx, pl->msg.base, from, end);
+			ring_copy(&pl->msg.ring, pl->msg.base, &s->rx, s->rx_base, from, end);
 		stream_peer_placed(e, s, from, end);
 		return;
 	}

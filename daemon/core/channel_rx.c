@@ -49,7 +49,8 @@ static uint64_t ring_colour(const struct stream *s)
 /* @placing: receives under way into it that are the caller's own. */
 static void rebase(const struct engine *e, struct stream *s, uint32_t placing)
 {
-	if (e->cfg.rebase && s->placing == placing && s->holes == NULL && s->rx_head == s->rx_next)
+	if (e->cfg.rebase && !s->rx_fixed && s->placing == placing && s->holes == NULL &&
+	    s->rx_head == s->rx_next)
 		s->rx_base = s->rx_next - ring_colour(s);
 }
 

@@ -85,7 +85,7 @@ static void put_header(struct channel *c, const struct frame *f)
 /* Ack and window of @s go with @f: nothing more is due for now. */
 static void put_credit(struct engine *e, struct stream *s, struct frame *f)
 {
-	uint64_t limit = s->rx_head + s->rx.bytes;
+	uint64_t limit = s->rx_head + stream_rx_window(s);
 
 	if (s->placing > 0)
 		limit = channel_credit_cap(e, s, limit);

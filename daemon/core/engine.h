@@ -256,6 +256,24 @@ int engine_tx_rebase(struct engine *e, struct stream *s, uint64_t base);
 int engine_tx_exchange(struct engine *e, struct stream *s, const struct ring_mem *ring);
 int engine_rx_exchange(struct engine *e, struct stream *s, const struct ring_mem *ring,
 		       uint64_t now_ns);
+/*
+ * The other end of @s, if it is on this host too and both know each other; else NULL. Of one on
+ * this host, by stream_id(): NULL if it is gone.
+ */
+struct stream *engine_stream_twin(const struct engine *e, const struct stream *s);
+struct stream *engine_stream_local(const struct engine *e, uint64_t id);
+uint64_t stream_id(const struct stream *s);
+/*
+ * As the exchanges above, of a stream and its twin for one ring, in which a byte's place is its
+ * offset, modulo the size: nothing is copied then. First the reader's rx; until the writer has come
+ * there (engine_tx_join) and that is said (engine_rx_open), no credit is given for @reserve bytes
+ * of it: what the writer has in a ring of that size finds room in this one. @ring is as large as
+ * @reserve and the old one together.
+ */
+int engine_rx_join(struct engine *e, struct stream *s, const struct ring_mem *ring,
+		   uint32_t reserve, uint64_t now_ns);
+int engine_tx_join(struct engine *e, struct stream *s, const struct ring_mem *ring);
+void engine_rx_open(struct engine *e, struct stream *s, uint64_t now_ns);
 /* tx, of an application that has another's stream now: the copy is made here. */
 int engine_tx_move(struct engine *e, struct stream *s, const struct ring_mem *ring);
 /* True while engine_rx_exchange would say -EBUSY. */

@@ -144,7 +144,9 @@ uint32_t engine_channel_loop(struct engine *e, struct channel *c, uint32_t frame
 
 		(void)engine_rx_iov(e, c, &to);
 		n = from->iov_len < to->iov_len ? from->iov_len : to->iov_len;
-		memcpy(to->iov_base, from->iov_base, n);
+		/* The same: the bytes of a joined ring. */
+		if (to->iov_base != from->iov_base)
+			memcpy(to->iov_base, from->iov_base, n);
 		engine_sent(e, c, n, now_ns);
 		/* Our own frames are never malformed; a flood of answers only drops answers. */
 		(void)engine_received(e, c, n, now_ns);

@@ -391,10 +391,10 @@ void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error,
 void stream_open_window(struct stream *s);
 /* The OPEN waits no longer. */
 void stream_undefer(struct engine *e, struct stream *s);
-/* stream_ring.c: the bytes [from, to) from their places in @old to those in @ring, both with
- * @base. */
-void ring_copy(const struct ring_mem *old, const struct ring_mem *ring, uint64_t base,
-	       uint64_t from, uint64_t to);
+/* stream_ring.c: the bytes [from, to) from their places in @old, with @old_base, to those in @ring,
+ * with @base. */
+void ring_copy(const struct ring_mem *old, uint64_t old_base, const struct ring_mem *ring,
+	       uint64_t base, uint64_t from, uint64_t to);
 /* stream_app.c */
 /* Credit or ack have moved so far that the peer must hear of it. */
 void stream_credit_check(struct engine *e, struct stream *s, uint64_t now_ns);

@@ -9,7 +9,7 @@
  *              0          rx_head           rx_next           rx_limit: credit given
  *
  *   invariants  tx_acked <= tx_next <= tx_tail <= tx_acked + tx.bytes;  tx_next <= tx_sent
- *               rx_head <= rx_next <= rx_limit <= rx_head + rx.bytes
+ *               rx_head <= rx_next <= rx_limit <= rx_head + rx.bytes - rx_reserve
  *
  *   connect --> OPENING --ACCEPT--> ESTABLISHED --both FINs, or RESET--> DEAD --> freed
  *   OPEN in --> INCOMING --rings--> ESTABLISHED      abort --> RESETTING --RESET_ACK--> DEAD
@@ -65,6 +65,8 @@ struct stream {
 	uint64_t rx_base;
 	uint64_t rx_since; /* rx_head when the ring came: what has been read out of it */
 	struct ring_mem rx;
+	uint32_t rx_reserve; /* of it, what no credit is given for: engine_rx_join */
+	bool rx_fixed;       /* rx_base stays */
 	struct interval_set *holes; /* NULL: none */
 
 	uint64_t id, remote_id; /* remote 0: not known yet */
@@ -126,6 +128,12 @@ struct stream {
 static inline uint32_t ring_place(const struct ring_mem *ring, uint64_t base, uint64_t offset)
 {
 	return (uint32_t)(offset - base) & (ring->bytes - 1);
+}
+
+/* How far beyond rx_head credit goes. */
+static inline uint32_t stream_rx_window(const struct stream *s)
+{
+	return s->rx.bytes - s->rx_reserve;
 }
 
 /* Bytes that may be sent now. */

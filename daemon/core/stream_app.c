@@ -30,7 +30,7 @@ void stream_credit_check(struct engine *e, struct stream *s, uint64_t now_ns)
 	(void)now_ns;
 	if (s->state != STREAM_ESTABLISHED || s->closed || s->rx_final != NO_OFFSET)
 		return;
-	if (s->rx_head + s->rx.bytes - s->rx_limit < s->rx.bytes / 2)
+	if (s->rx_head + stream_rx_window(s) - s->rx_limit < stream_rx_window(s) / 2)
 		return;
 	s->want |= WANT_CREDIT;
 	sched_activate(e, s);
@@ -185,6 +185,26 @@ bool engine_stream_tx_exposed(const struct stream *s)
 int stream_error(const struct stream *s)
 {
 	return s->error;
+}
+
+uint64_t stream_id(const struct stream *s)
+{
+	return s->id;
+}
+
+struct stream *engine_stream_local(const struct engine *e, uint64_t id)
+{
+	return stream_by_id(e, 0, id);
+}
+
+struct stream *engine_stream_twin(const struct engine *e, const struct stream *s)
+{
+	struct stream *twin;
+
+	if (!s->local || s->state != STREAM_ESTABLISHED)
+		return NULL;
+	twin = stream_by_id(e, 0, s->remote_id);
+	return twin && twin->remote_id == s->id && twin->state == STREAM_ESTABLISHED ? twin : NULL;
 }
 
 uint32_t stream_index(const struct stream *s)

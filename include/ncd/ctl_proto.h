@@ -15,6 +15,8 @@
  *   TAKE + descriptor         ->         (by another client, which has the descriptor)
  *                             <-         SEGMENT + memfd     (before the slot that names it)
  *                             <-         LEAVING             (daemon drains)
+ *                             <-         JOINT + memfd       (the same for one ring)
+ *                             <-         UNJOIN
  *                             <-         IDLE                (tx rings may give back their pages)
  *   end of connection: the other side is gone, whatever the reason.
  */
@@ -26,7 +28,10 @@
 #include "ncd/limits.h"
 
 #define CTL_MAGIC   0x6e63642d63746c31ull
-#define CTL_VERSION 4u
+/* Of the messages. 5: JOINT and UNJOIN, and the rings of shm_abi.h that are joined; an application
+ * that says 4 gets none. */
+#define CTL_VERSION     5u
+#define CTL_VERSION_MIN 4u
 
 enum ctl_type {
 	CTL_HELLO = 1, /* app: struct ctl_hello */
@@ -48,6 +53,8 @@ enum ctl_type {
 	CTL_LEAVING,   /* daemon: struct ctl_head; new sockets will fail */
 	CTL_IDLE,      /* daemon: struct ctl_head; slots have another tx_idle (shm_abi.h). Not said
 			* again before the last one has been read */
+	CTL_JOINT,     /* daemon: struct ctl_segment + memfd: a joined ring, of one stream */
+	CTL_UNJOIN,    /* daemon: struct ctl_number (of a joined ring that it has left) */
 	CTL_TYPE_END
 };
 
@@ -168,10 +175,12 @@ struct ctl_reply {
 
 /* The application should have its large rings in huge pages (huge_page.h). */
 #define SEGMENT_HUGE 1u
+/* JOINT: the ring is read here; else it is written. The descriptor is good for nothing else. */
+#define SEGMENT_READ 2u
 
 struct ctl_segment {
 	struct ctl_head head;
-	uint32_t segment; /* 1.. */
+	uint32_t segment; /* 1..; JOINT: joint_number() */
 	uint32_t flags;   /* SEGMENT_*; those not known mean nothing */
 	uint64_t bytes;
 };

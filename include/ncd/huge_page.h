@@ -30,10 +30,10 @@
 #define HUGE_PAGE (2u << 20)
 
 /*
- * Maps @bytes (a multiple of the page) of @fd, shared, to be read and written: where a huge page
- * begins in the file, it begins in memory. MAP_FAILED and errno as mmap(2).
+ * Maps @bytes (a multiple of the page) of @fd, shared, with @prot: where a huge page begins in the
+ * file, it begins in memory. MAP_FAILED and errno as mmap(2).
  */
-static inline void *huge_page_map(int fd, uint64_t bytes)
+static inline void *huge_page_map_prot(int fd, uint64_t bytes, int prot)
 {
 	uint64_t room = bytes + HUGE_PAGE;
 	uint8_t *space, *base;
@@ -45,8 +45,7 @@ static inline void *huge_page_map(int fd, uint64_t bytes)
 		return MAP_FAILED;
 	before = -(uintptr_t)space % HUGE_PAGE;
 	base = space + before;
-	map = mmap(base, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
-		   0);
+	map = mmap(base, bytes, prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
 	if (map == MAP_FAILED) {
 		int error = errno;
 
@@ -60,6 +59,17 @@ static inline void *huge_page_map(int fd, uint64_t bytes)
 	(void)munmap(base + bytes, room - before - bytes);
 	(void)madvise(base, bytes, MADV_NOHUGEPAGE); /* a kernel without huge pages refuses */
 	return map;
+}
+
+/* To be read and written; to be read. */
+static inline void *huge_page_map(int fd, uint64_t bytes)
+{
+	return huge_page_map_prot(fd, bytes, PROT_READ | PROT_WRITE);
+}
+
+static inline void *huge_page_map_read(int fd, uint64_t bytes)
+{
+	return huge_page_map_prot(fd, bytes, PROT_READ);
 }
 
 /*

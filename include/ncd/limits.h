@@ -26,6 +26,7 @@
 #define NCD_LEFT_MAX      1023  /* kernel sockets of one client that ncd-stat shows; more: not */
 #define NCD_BACKLOG_MAX   4096  /* as net.core.somaxconn; larger backlogs are cut to it */
 #define NCD_SEGMENTS_MAX  256   /* memfds of one region; ENOBUFS */
+#define NCD_JOINTS_MAX    128 /* joined rings of one client; beyond: rings are its own */
 #define NCD_SOCKETS_MAX   (1u << 20) /* virtual sockets of one client and worker */
 
 /* Copy workers. */

@@ -59,6 +59,13 @@
  * is just being put there: of an rx ring the daemon; of a tx ring the library, when it is told that
  * the stream is idle (tx_idle, then ctl IDLE). That is a hint: who does not follow it keeps memory.
  *
+ * A stream of bulk whose two ends are on this host, at applications that both know of it, is joined
+ * (ctl JOINT): the next larger ring is one for both, in a memfd of its own, which the writer may
+ * write and the reader only read. A byte's place in it is offset & (size - 1), whatever the bases
+ * say. The daemon gives it to the reader, copies to it what the writer still has in its old ring,
+ * and gives it to the writer; from then on it moves numbers only. Room is what is behind tx_read
+ * then, up to which the reader has consumed, and not tx_head.
+ *
  * Listeners of several applications on one address may be a group (ctl_proto.h): a stream is put
  * into the accept queue of one of them, and as long as it is there may be moved to another's.
  *
@@ -85,6 +92,7 @@
  *   STATE    daemon stores slot.state (release) -> app loads it (acquire): ring_*, addresses set.
  *   TXBYTES  app stores tx_tail (release) -> daemon loads it (acquire): bytes below are there.
  *   TXSPACE  daemon stores tx_head (release) -> app loads it (acquire): bytes below are free again.
+ *            The same for tx_read, in a joined ring.
  *   RXBYTES  daemon stores rx_tail (release) -> app loads it (acquire): bytes below are there.
  *   RXSPACE  app stores rx_head (release) -> daemon loads it (acquire): bytes below are free.
  *   GIVEN    daemon stores tx_given, rx_given (release) -> app loads it (acquire): place is set,
@@ -304,7 +312,7 @@ struct slot_shm {
 	uint8_t open_flags;     /* OPEN_F_* */
 	uint8_t pad1[2];
 	_Atomic uint64_t moved_head; /* daemon; MOVED: of rx_head, what has counted */
-	uint8_t pad2[8];
+	_Atomic uint64_t tx_read;    /* daemon; of a joined tx ring: TXSPACE */
 };
 _Static_assert(sizeof(struct slot_shm) == 256, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, tx_most) == 48, "shm ABI");
@@ -324,6 +332,21 @@ _Static_assert(offsetof(struct slot_shm, open_class) == 236, "shm ABI");
 _Static_assert(offsetof(struct slot_shm, moved_head) == 240, "shm ABI");
 
 #define OPEN_F_DEFER 0x01u /* OPEN leaves with the first data or FIN (TCP_FASTOPEN_CONNECT) */
+
+/* A joined ring where the place of a ring names a segment. Numbers of the same index do not live at
+ * the same time, and the next differs. */
+#define JOINT_FLAG 0x80000000u
+
+static inline uint32_t joint_number(uint32_t index, uint32_t serial)
+{
+	return JOINT_FLAG | (serial & 0x7fffffu) << 8 | index;
+}
+
+static inline uint32_t joint_index(uint32_t number)
+{
+	return number & 0xffu;
+}
+_Static_assert(NCD_JOINTS_MAX <= 256, "joint_number");
 
 /* Submission word: slot in the low 32 bits, operation in 32..39, argument in 40..63. */
 enum sq_op {

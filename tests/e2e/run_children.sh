@@ -226,4 +226,56 @@ case_children_postgres() { # quick
 	both_sides 8111 s c 'actually processed: 80/80'
 }
 
+# Within one host: rings that are joined are left when another process takes a stream, be it the
+# writer's or the reader's.
+case_children_joined() {
+	needs python3
+	host_address=127.0.0.1 without_peer=1 config here
+	start here
+	(on here "${limit[@]}" "${ncd_run[@]}" python3 -c '
+import hashlib, os, socket, sys, threading
+half = 24 << 20
+data = os.urandom(1 << 20) * (half >> 20)
+l = socket.create_server(("127.0.0.1", 8190))
+c = socket.create_connection(l.getsockname())
+s, _ = l.accept()
+joint = lambda: "memfd:ncd-joint" in open("/proc/self/maps").read()
+def take(h, n):
+    while n:
+        d = s.recv(min(n, 1 << 20))
+        if not d: sys.exit("end")
+        h.update(d)
+        n -= len(d)
+def both(n):
+    t = threading.Thread(target=c.sendall, args=(data[:n],))
+    t.start()
+    h = hashlib.sha256()
+    take(h, n)
+    t.join()
+    assert h.digest() == hashlib.sha256(data[:n]).digest(), "bytes"
+both(half)
+assert joint(), "not joined"
+for side in "writer", "reader":
+    if side == "writer":
+        pid = os.fork()
+        if pid == 0:
+            c.sendall(data)
+            os._exit(0)
+        h = hashlib.sha256()
+        take(h, half)
+        assert h.digest() == hashlib.sha256(data).digest(), side
+    else:
+        pid = os.fork()
+        if pid == 0:
+            h = hashlib.sha256()
+            take(h, half)
+            os._exit(0 if h.digest() == hashlib.sha256(data).digest() else 1)
+        c.sendall(data)
+    assert os.waitpid(pid, 0)[1] == 0, side
+    both(half)
+print("all right")
+' >"$dir/joined.log" 2>&1 </dev/null) || fail "status $?: $(tail -3 "$dir/joined.log")"
+	grep -q 'all right' "$dir/joined.log" || fail "$(tail -3 "$dir/joined.log")"
+}
+
 run_case "$@"

@@ -143,6 +143,53 @@ case_same_host() { # quick
 	transfer there there 7002 own
 }
 
+# The daemon here has N joined rings; maps them.
+has_joints() { [ "$(grep -c memfd:ncd-joint "/proc/${pid_of[here]}/maps")" -eq "$1" ]; }
+# A stream of bulk within a host has one ring for both ends, until it ends, however that is.
+case_joined_rings() { # quick
+	local way end got
+	host_address=127.0.0.1 without_peer=1 config here
+	start here
+	random_file 60000000 block
+	for way in 7001 7002; do
+		listen here $way block.got
+		(on here "$OUT/ncd-cat" -q 127.0.0.1 $way 2>"$dir/src.cat.log" < <(
+			head -c 30000000 "$dir/block"
+			until_true 20 has_joints 1
+			has_joints 1 && : >"$dir/joined"
+			tail -c +30000001 "$dir/block"
+		)) &
+		sender=$!
+		jobs_of_case+=("$sender")
+		ends 40 $sender || fail "the sender failed"
+		ends 10 $listener || fail "the listener failed"
+		[ -e "$dir/joined" ] || fail "the rings were not joined"
+		same block block.got
+		expect 10 has_joints 0
+		rm "$dir/joined"
+	done
+	# Killed in the middle: the other ends, and what came is right.
+	for end in sender listener; do
+		: >"$dir/block.got"
+		listen here 7003 block.got
+		(on here "$OUT/ncd-cat" -q 127.0.0.1 7003 2>"$dir/src.cat.log" < <(
+			cat "$dir/block"
+			until [ -e "$dir/enough" ]; do head -c 1000000 /dev/zero || break; done
+		)) &
+		sender=$!
+		jobs_of_case+=("$sender")
+		expect 20 has_joints 1
+		kill -KILL "${!end}"
+		ends 20 $sender
+		ends 20 $listener
+		got=$(stat -c %s "$dir/block.got")
+		[ "$got" -lt 60000000 ] || got=60000000
+		cmp -n "$got" "$dir/block" "$dir/block.got" || fail "what came is not what was sent"
+		expect 10 has_joints 0
+		expect 10 empty here
+	done
+}
+
 # The network keeps one queue, too short for what the rings hold; then it becomes ten times slower.
 case_shaped_link() { # quick
 	local h

@@ -27,6 +27,7 @@
 
 #include "clock.h"
 #include "../ncd_test.h"
+#include "joint.h"
 #include "port.h"
 #include "region.h"
 #include "worker.h"
@@ -38,12 +39,21 @@
 #define RIG_STREAMS 1024u
 #endif
 #define RIG_RING     16384u /* what rings begin with */
+#ifndef RIG_MOST
+#define RIG_MOST (1u << 20) /* and may become */
+#endif
+#ifndef RIG_REGION
+#define RIG_REGION (64u << 20) /* of an application */
+#endif
 #ifndef RIG_IDLE_NS
 #define RIG_IDLE_NS 0 /* rings keep their pages */
 #endif
 
+struct rig;
+
 struct rig_host {
 	struct worker *worker;
+	const struct rig *rig;
 	int event_fd, doorbell_fd;
 	struct address addr;
 	struct stats_worker stats;
@@ -61,6 +71,7 @@ struct rig_host {
 	struct rig_ring {
 		uint8_t *base;
 		uint32_t bytes;
+		bool joined;
 	} tx[RIG_SLOTS], rx[RIG_SLOTS]; /* the application's rings, by slot */
 	struct qp_shm *qp;
 	/* what control has heard */
@@ -71,12 +82,16 @@ struct rig_host {
 };
 
 #define RIG_MORE 2
+#define RIG_JOINTS 8
 
 struct rig {
 	struct rig_host host[2];
 	struct rig_host more[RIG_MORE]; /* other applications of host 1 */
 	struct link link[2][4];
 	uint32_t links;
+	struct joint joint[RIG_JOINTS];
+	uint32_t joints, joints_over;
+	bool no_joints;
 	bool extra; /* host 0 may take the next link away again */
 };
 
@@ -119,6 +134,22 @@ static inline struct rig_host *rig_app(struct rig *r, struct rig_host *h, const 
 	return h;
 }
 
+/* One for a stream of @host; either end knows it by its place in the rig. */
+static inline void rig_joint(struct rig *r, struct rig_host *host, const struct worker_event *ev)
+{
+	struct worker_cmd cmd = { .type = CMD_JOINT, .port = ev->port };
+	struct joint *j = &r->joint[r->joints];
+
+	cmd.joint.reader = ev->reader;
+	cmd.joint.stream = ev->stream;
+	if (!r->no_joints && r->joints < RIG_JOINTS) {
+		assert_int_equal(region_map_create("joint", ev->bytes, &j->map), 0);
+		j->number[JOINT_WRITER] = j->number[JOINT_READER] = joint_number(r->joints++, 7);
+		cmd.joint.joint = j;
+	}
+	rig_post(host, &cmd);
+}
+
 /* Plays control: takes all events. */
 static inline void rig_pump(struct rig *r)
 {
@@ -149,6 +180,13 @@ static inline void rig_pump(struct rig *r)
 				break;
 			case EVT_SEGMENT_WANTED:
 				rig_segment(h, rig_app(r, h, ev.port), ev.bytes);
+				break;
+			case EVT_JOINT_WANTED:
+				rig_joint(r, h, &ev);
+				break;
+			case EVT_JOINT_OVER:
+				r->joints_over++;
+				region_unmap(&ev.joint->map);
 				break;
 			case EVT_PEER_LEFT:
 			case EVT_PEER_GROWS:
@@ -246,10 +284,12 @@ static inline struct address rig_address(uint8_t last)
 static inline void rig_client_at(struct rig *r, int host, struct rig_host *h)
 {
 	struct worker_cmd cmd = { .type = CMD_CLIENT_ADD };
-	struct port_config cfg = { .worker = 0, .pid = 1, .region_max = 64u << 20 };
+	struct port_config cfg = { .worker = 0, .pid = 1, .region_max = RIG_REGION,
+				   .joins = true };
 	uint8_t *base;
 
 	assert_int_equal(region_create(1, RIG_SLOTS, 0, &h->layout, &h->seg[0]), 0);
+	h->rig = r;
 	h->segments = 1;
 	h->doorbell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	cfg.segment0 = h->seg[0].base;
@@ -311,8 +351,8 @@ static inline void rig_start_holding(struct rig *r, enum io_choice io, uint32_t 
 					    1000000000, /* a killed client is gone only after it */
 				    .port_low = 32768,
 				    .port_high = 60999 },
-			.ring_send_bytes = 1u << 20,
-			.ring_receive_bytes = 1u << 20,
+			.ring_send_bytes = RIG_MOST,
+			.ring_receive_bytes = RIG_MOST,
 			.ring_initial_bytes = RIG_RING,
 			.idle_ns = RIG_IDLE_NS,
 			.stats = &h->stats,
@@ -371,6 +411,8 @@ static inline void rig_stop(struct rig *r)
 			region_unmap(&r->more[i].seg[k]);
 		close(r->more[i].doorbell_fd);
 	}
+	for (uint32_t i = 0; i < r->joints; i++)
+		region_unmap(&r->joint[i].map);
 	for (int i = 0; i < 2; i++)
 		for (uint32_t k = 0; k < r->links; k++)
 			if (r->link[i][k].fd >= 0)
@@ -473,18 +515,43 @@ static inline uint8_t app_byte(uint32_t seed, uint64_t offset)
 	return (uint8_t)((offset * 0x9e3779b97f4a7c15ull + seed * 0xd1b54a32d192ed03ull) >> 32);
 }
 
+/* Where a joined ring is; NULL: @segment is none. */
+static inline uint8_t *rig_joint_base(const struct rig_host *h, uint32_t segment)
+{
+	return segment & JOINT_FLAG ? h->rig->joint[joint_index(segment)].map.base : NULL;
+}
+
 static inline struct rig_ring app_tx_place(struct rig_host *h, uint32_t slot)
 {
 	struct slot_shm *s = &h->slot[slot];
+	uint8_t *joint = rig_joint_base(h, s->tx_segment);
 
-	return (struct rig_ring){ h->seg[s->tx_segment].base + s->tx_off, s->tx_bytes };
+	if (joint)
+		return (struct rig_ring){ joint, s->tx_bytes, true };
+
+	return (struct rig_ring){ h->seg[s->tx_segment].base + s->tx_off, s->tx_bytes, false };
 }
 
 static inline struct rig_ring app_rx_place(struct rig_host *h, uint32_t slot)
 {
 	struct slot_shm *s = &h->slot[slot];
+	uint8_t *joint = rig_joint_base(h, s->rx_segment);
 
-	return (struct rig_ring){ h->seg[s->rx_segment].base + s->rx_off, s->rx_bytes };
+	if (joint)
+		return (struct rig_ring){ joint, s->rx_bytes, true };
+	return (struct rig_ring){ h->seg[s->rx_segment].base + s->rx_off, s->rx_bytes, false };
+}
+
+/* Within a host the worker may be copying the same bytes to the same places of a joined ring. */
+#ifdef __SANITIZE_THREAD__
+__attribute__((no_sanitize("thread"), noinline))
+#endif
+static void rig_carry(struct rig_ring to, uint64_t to_base, struct rig_ring from,
+		      uint64_t from_base, uint64_t head, uint64_t tail)
+{
+	for (uint64_t i = head; i < tail; i++)
+		to.base[(i - to_base) & (to.bytes - 1)] =
+			from.base[(i - from_base) & (from.bytes - 1)];
 }
 
 /* Takes a tx ring that is given, as the library does: with what is not acknowledged. */
@@ -501,9 +568,10 @@ static inline void app_take_tx(struct rig_host *h, uint32_t slot)
 	if (given == atomic_load(&s->tx_taken))
 		return;
 	ring = app_tx_place(h, slot);
-	for (uint64_t i = atomic_load(&s->tx_head); i < tail; i++)
-		ring.base[(i - base) & (ring.bytes - 1)] =
-			old->base[(i - base) & (old->bytes - 1)];
+	rig_carry(ring, ring.joined || old->joined ? 0 : base, *old, old->joined ? 0 : base,
+		  atomic_load(&s->tx_head), tail);
+	if (old->joined)
+		atomic_store(&s->tx_base, 0);
 	*old = ring;
 	/* TAKEN, app end. */
 	atomic_store_explicit(&s->tx_taken, given, memory_order_release);
@@ -527,12 +595,13 @@ static inline void app_follow_rx(struct rig_host *h, uint32_t slot)
 static inline uint64_t app_write(struct rig_host *h, uint32_t slot, uint32_t seed, uint64_t limit)
 {
 	struct slot_shm *s = &h->slot[slot];
-	uint64_t tail = atomic_load(&s->tx_tail), base = atomic_load(&s->tx_base);
+	uint64_t tail = atomic_load(&s->tx_tail), base;
 	struct rig_ring *ring = &h->tx[slot];
 	uint64_t room, end;
 
 	app_take_tx(h, slot);
-	room = ring->bytes - (tail - atomic_load(&s->tx_head));
+	base = ring->joined ? 0 : atomic_load(&s->tx_base);
+	room = ring->bytes - (tail - atomic_load(ring->joined ? &s->tx_read : &s->tx_head));
 	end = limit < tail + room ? limit : tail + room;
 	if (end == tail)
 		return tail;
@@ -552,11 +621,12 @@ static inline uint64_t app_read(struct rig_host *h, uint32_t slot, uint32_t seed
 	uint64_t head = atomic_load(&s->rx_head);
 	/* RXBYTES, app end. */
 	uint64_t tail = atomic_load_explicit(&s->rx_tail, memory_order_acquire);
-	uint64_t base = atomic_load(&s->rx_base);
+	uint64_t base;
 
 	if (tail == head)
 		return head;
 	app_follow_rx(h, slot);
+	base = ring->joined ? 0 : atomic_load(&s->rx_base);
 	for (uint64_t i = head; i < tail; i++)
 		if (ring->base[(i - base) & (ring->bytes - 1)] != app_byte(seed, i))
 			fail_msg("byte %llu is wrong", (unsigned long long)i);

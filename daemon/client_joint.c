@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client_joint.c - memory for a joined ring: made, told to the two applications that it is for, and
+ * taken back. It counts to what either may have ([buffers] region_max).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "joint.h"
+
+/* A place in the table of @c, if it may have @bytes more; or NCD_JOINTS_MAX. */
+static uint32_t joint_place(const struct client *c, uint64_t bytes)
+{
+	uint32_t i = 0;
+
+	if (c->state != CLIENT_ATTACHED || !c->joins ||
+	    c->segment_bytes + c->joint_bytes + bytes > c->ctl->config->region_max)
+		return NCD_JOINTS_MAX;
+	while (i < NCD_JOINTS_MAX && c->joint[i])
+		i++;
+	return i;
+}
+
+static void joint_enter(struct joint *j, enum joint_side side, struct client *c, uint32_t place)
+{
+	j->client[side] = c;
+	j->number[side] = joint_number(place, c->joint_serial++);
+	c->joint[place] = j;
+	c->joint_bytes += j->map.bytes;
+}
+
+static void joint_leave(struct joint *j, enum joint_side side)
+{
+	struct client *c = j->client[side];
+
+	if (!c)
+		return;
+	c->joint[joint_index(j->number[side])] = NULL;
+	c->joint_bytes -= j->map.bytes;
+	j->client[side] = NULL;
+}
+
+static void joint_free(struct joint *j)
+{
+	joint_leave(j, JOINT_WRITER);
+	joint_leave(j, JOINT_READER);
+	*j->link = j->next;
+	if (j->next)
+		j->next->link = j->link;
+	region_unmap(&j->map);
+	free(j);
+}
+
+/*
+ * Another descriptor of the memory, that cannot be mapped to be written; and nobody can make one of
+ * it that can, but who may do anything with files of ours.
+ */
+static int joint_read_only(int fd)
+{
+	char path[32];
+	int ret;
+
+	if (fchmod(fd, S_IRUSR) < 0)
+		return -errno;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ret = open(path, O_RDONLY | O_CLOEXEC);
+	return ret < 0 ? -errno : ret;
+}
+
+static bool joint_tell(struct joint *j, enum joint_side side, int fd)
+{
+	struct client *c = j->client[side];
+	struct ctl_segment msg = {
+		.head = { .type = CTL_JOINT },
+		.segment = j->number[side],
+		.bytes = j->map.bytes,
+		.flags = (side == JOINT_READER ? SEGMENT_READ : 0) |
+			 (c->ctl->config->huge_pages ? SEGMENT_HUGE : 0),
+	};
+
+	return client_send(c, &msg, sizeof(msg), &fd, 1);
+}
+
+static void joint_untell(struct joint *j, enum joint_side side)
+{
+	struct client *c = j->client[side];
+	struct ctl_number msg = { .head = { .type = CTL_UNJOIN }, .number = j->number[side] };
+
+	joint_leave(j, side);
+	if (c && c->state == CLIENT_ATTACHED)
+		/* If it cannot hear it has ended, which is as good. */
+		(void)client_send(c, &msg, sizeof(msg), NULL, 0);
+}
+
+/* For @writer and @reader, which may have ended then; NULL: no room at one, or no memory. */
+static struct joint *joint_create(struct client *writer, struct client *reader, uint64_t bytes)
+{
+	uint32_t at_writer = joint_place(writer, bytes), at_reader;
+	struct control *ctl = writer->ctl;
+	struct joint *j;
+	int fd = -1;
+
+	if (at_writer == NCD_JOINTS_MAX)
+		return NULL;
+	j = calloc(1, sizeof(*j));
+	if (!j)
+		return NULL;
+	if (region_map_create("ncd-joint", bytes, &j->map) < 0)
+		goto err_joint;
+	fd = joint_read_only(j->map.fd);
+	if (fd < 0)
+		goto err_map;
+	j->next = ctl->joints;
+	j->link = &ctl->joints;
+	if (j->next)
+		j->next->link = &j->next;
+	ctl->joints = j;
+	joint_enter(j, JOINT_WRITER, writer, at_writer);
+	/* Behind that: a program may be connected to itself. */
+	at_reader = joint_place(reader, bytes);
+	if (at_reader == NCD_JOINTS_MAX)
+		goto err_told;
+	joint_enter(j, JOINT_READER, reader, at_reader);
+	if (!joint_tell(j, JOINT_READER, fd))
+		goto err_told;
+	if (!joint_tell(j, JOINT_WRITER, j->map.fd)) {
+		joint_untell(j, JOINT_READER);
+		goto err_told;
+	}
+	(void)close(fd); /* passed on */
+	region_close_fd(&j->map);
+	return j;
+
+err_told:
+	(void)close(fd); /* of no use any more */
+	joint_free(j);
+	return NULL;
+err_map:
+	region_unmap(&j->map);
+err_joint:
+	free(j);
+	return NULL;
+}
+
+void client_joint_wanted(struct client *c, uint32_t worker, const struct worker_event *ev)
+{
+	struct worker_cmd *cmd;
+
+	if (c->state != CLIENT_ATTACHED)
+		return;
+	cmd = command_create(CMD_JOINT);
+	if (!cmd) {
+		client_end(c, "out of memory");
+		return;
+	}
+	cmd->joint.stream = ev->stream;
+	cmd->joint.reader = ev->reader;
+	cmd->joint.joint = joint_create(c, port_client(ev->reader), ev->bytes);
+	if (c->state != CLIENT_ATTACHED) { /* the joint has gone with it */
+		command_destroy(cmd);
+		return;
+	}
+	client_post(c, worker, cmd);
+}
+
+void client_joint_over(struct joint *j)
+{
+	joint_untell(j, JOINT_READER);
+	joint_untell(j, JOINT_WRITER);
+	joint_free(j);
+}
+
+void client_joints_leave(struct client *c)
+{
+	for (uint32_t i = 0; i < NCD_JOINTS_MAX; i++) {
+		struct joint *j = c->joint[i];
+
+		if (j)
+			joint_leave(j, joint_index(j->number[JOINT_WRITER]) == i &&
+						       j->client[JOINT_WRITER] == c
+					       ? JOINT_WRITER : JOINT_READER);
+	}
+}
+
+void control_joints_free(struct control *ctl)
+{
+	while (ctl->joints)
+		joint_free(ctl->joints);
+}
