@@ -206,11 +206,11 @@ void carry_placed_take(struct engine *e, const struct carry_msg *m)
 	if (m->type == CARRY_PLACED) {
 		if (s->rx.base != pl->msg.ring.base)
 			ring_copy(&pl->msg.ring, pl->msg.base, &s->rx, s->rx_base, from, end);
-		stream_peer_placed(e, s, from, end);
+		stream_rx_placed(e, s, from, end);
 		return;
 	}
 	if (s->held_on != 0)
-		(void)stream_peer_unhold(e, s, e->now_ns); /* that channel says it */
+		(void)stream_rx_unhold(e, s, e->now_ns); /* that channel says it */
 	stream_credit_check(e, s, e->now_ns);
 }
 

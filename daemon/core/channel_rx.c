@@ -169,7 +169,7 @@ static int take_payload(struct engine *e, struct channel *c, const uint8_t *data
 	copy_to_ring(&to, offset, data, bytes);
 	if (s == NULL)
 		return 0;
-	if (stream_peer_bytes(e, c, s, offset, bytes, e->now_ns) != 0)
+	if (stream_rx_bytes(e, c, s, offset, bytes, e->now_ns) != 0)
 		return fail(c, "too many holes in a stream");
 	return 0;
 }
@@ -221,7 +221,7 @@ static int end_frame(struct engine *e, struct channel *c)
 		r = stream_peer_frame(e, c, &rx->frame, rx->open, e->now_ns);
 	} else if (s != NULL) {
 		s->placing--;
-		r = stream_peer_data_end(e, c, s, &rx->frame);
+		r = stream_rx_data_end(e, c, s, &rx->frame);
 		/* It may have held the credit back. */
 		stream_credit_check(e, s, e->now_ns);
 	}
@@ -300,10 +300,10 @@ int engine_received(struct engine *e, struct channel *c, size_t bytes, uint64_t 
 		uint64_t offset = rx->frame.offset + rx->done;
 
 		if (rx->stream != NULL &&
-		    stream_peer_bytes(e, c, rx->stream, offset, placed, e->now_ns) != 0)
+		    stream_rx_bytes(e, c, rx->stream, offset, placed, e->now_ns) != 0)
 			r = fail(c, "too many holes in a stream");
 		if (r == 0 && rx->stream != NULL && rx->stream->held_on != 0 &&
-		    stream_peer_unhold(e, rx->stream, e->now_ns) != 0)
+		    stream_rx_unhold(e, rx->stream, e->now_ns) != 0)
 			r = fail(c, "answers overflow");
 		if (r == 0)
 			r = advance(e, c, placed);

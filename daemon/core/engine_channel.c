@@ -102,7 +102,7 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 		c->rx.stream = NULL;
 		s->placing--;
 		if (s->held_on)
-			(void)stream_peer_unhold(e, s, e->now_ns); /* that channel says it */
+			(void)stream_rx_unhold(e, s, e->now_ns); /* that channel says it */
 		stream_credit_check(e, s, e->now_ns);
 	}
 	carry_rx_down(e, c);

@@ -5,7 +5,7 @@
  * Ownership: all of it lies in the memory given to engine_create. Threading: the worker.
  *
  * The way of a byte through these files:
- *   stream_app.c -> sched.c -> channel_tx.c -> (wire) -> channel_rx.c -> stream_peer.c -> events
+ *   stream_app.c -> sched.c -> channel_tx.c -> (wire) -> channel_rx.c -> stream_rx.c -> events
  */
 #ifndef NCD_CORE_ENGINE_STATE_H
 #define NCD_CORE_ENGINE_STATE_H
@@ -299,23 +299,34 @@ void peer_load_tick(struct engine *e);
 /* stream_peer.c: what frames do to streams. Each returns 0 or -EPROTO. */
 int stream_peer_frame(struct engine *e, struct channel *c, const struct frame *f,
 		      const uint8_t *form, uint64_t now_ns);
+int reply_unknown(struct engine *e, struct channel *c, uint64_t id);
+/* Ack and window of a frame for an established stream; it may be DEAD afterwards. */
+int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f);
+
+/* stream_rx.c: bytes that have come. What returns int: 0 or -EPROTO. */
 /* Bytes [offset, offset + bytes) of @s are in its ring, brought by @c (NULL: with OPEN). What
  * another channel may still write is neither told nor acknowledged (channel_hold). */
-int stream_peer_bytes(struct engine *e, const struct channel *c, struct stream *s, uint64_t offset,
-		      uint32_t bytes, uint64_t now_ns);
+int stream_rx_bytes(struct engine *e, const struct channel *c, struct stream *s, uint64_t offset,
+		    uint32_t bytes, uint64_t now_ns);
 /* A receive is over that has held back bytes of @s, which has held_on. */
-int stream_peer_unhold(struct engine *e, struct stream *s, uint64_t now_ns);
+int stream_rx_unhold(struct engine *e, struct stream *s, uint64_t now_ns);
 /* Bytes that another worker has placed: there is room for their interval. */
-void stream_peer_placed(struct engine *e, struct stream *s, uint64_t from, uint64_t end);
+void stream_rx_placed(struct engine *e, struct stream *s, uint64_t from, uint64_t end);
 /* Keeps an interval of @s for bytes that will come. False: there are too many. */
 bool stream_keep_hole(struct engine *e, struct stream *s);
 /* It is not needed any more. */
 void stream_unkeep_hole(struct engine *e, struct stream *s);
-int reply_unknown(struct engine *e, struct channel *c, uint64_t id);
-int stream_peer_data_end(struct engine *e, struct channel *c, struct stream *s,
-			 const struct frame *f);
-/* Ack and window of a frame for an established stream; it may be DEAD afterwards. */
-int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f);
+/* All of the payload of @f is there, by @c. */
+int stream_rx_data_end(struct engine *e, struct channel *c, struct stream *s,
+		       const struct frame *f);
+/* @s ends at @final. */
+void stream_rx_final(struct engine *e, struct stream *s, uint64_t final);
+/*
+ * If the peer's FIN and all before it are here, says so at once, also when it came before, and on
+ * @c, which brought it: the stream may be forgotten now, and nobody here will say it again. If @c
+ * dies first, the peer knows that it had used @c, and asks again.
+ */
+int stream_rx_ack_end(struct engine *e, struct channel *c, struct stream *s);
 
 /* channel_rx.c, channel_tx.c */
 int channel_reply(struct channel *c, const struct reply *r);
