@@ -10,8 +10,8 @@
  *
  * Ordering:
  *   DEAD     watcher sets dead (seq_cst), then moves and wakes every word that a thread may sleep
- * on; a thread names its word (seq_cst), looks at dead (seq_cst), then sleeps. SEGMENT  watcher
- * stores a segment's base (release) -> users load it (acquire): it is mapped.
+ *            on; a thread names its word (seq_cst), looks at dead (seq_cst), then sleeps.
+ *   SEGMENT  watcher stores a segment's base (release) -> users load it (acquire): it is mapped.
  *   JOINT    watcher clears a joint's base, later stores its next number (release) -> users load
  *            the number (acquire): the base behind it is that number's, or not there yet.
  */
@@ -122,19 +122,22 @@ void attachment_put(struct attachment *att);
 /* Of sockets that have none: alive, and good for nothing. */
 struct attachment *attachment_nowhere(void);
 
-/* Watcher: a joined ring, as above; it has been left. -EPROTO, -ENOMEM. */
+/* Starts the thread that receives on the control socket. -EAGAIN, -ENOMEM. */
+int watcher_start(struct attachment *att);
+
+/* ---- segment.c ---- */
+
+/* Maps @bytes of @fd, whose real size it checks: an access behind the end would be SIGBUS. @flags:
+ * SEGMENT_*. The descriptor stays the caller's. -EPROTO, or as mmap(2). */
+int segment_map(int fd, uint64_t bytes, uint32_t flags, struct segment *ret_segment);
+/* Watcher: maps segment @nr from @fd, which stays the caller's. -EPROTO, -ENOMEM. */
+int attachment_segment_add(struct attachment *att, const struct ctl_segment *msg, int fd);
+/* Watcher: the same of a joined ring; it has been left by all. -EPROTO, -ENOMEM. */
 int attachment_joint_add(struct attachment *att, const struct ctl_segment *msg, int fd);
 int attachment_joint_remove(struct attachment *att, uint32_t number);
-
 /* Base and size of ring memory @nr, which may be a joined ring; waits for its arrival. -ECONNRESET,
  * -EPROTO (absurd number). */
 int attachment_segment(struct attachment *att, uint32_t nr, struct segment **ret_segment);
-
-/* Watcher: maps segment @nr from @fd, which stays the caller's. -EPROTO, -ENOMEM. */
-int attachment_segment_add(struct attachment *att, const struct ctl_segment *msg, int fd);
-
-/* Starts the thread that receives on the control socket. -EAGAIN, -ENOMEM. */
-int watcher_start(struct attachment *att);
 
 /* ---- control.c ---- */
 
