@@ -62,4 +62,17 @@ bool config_value_adds(const struct config_key *key);
 const char *config_value_write(const struct config_key *key, const void *field,
 			       char out[CONFIG_VALUE_BYTES]);
 
+/* ---- between config_value.c and config_list.c ---- */
+
+/* Says in @why what is wrong. Returns -EINVAL. */
+__attribute__((format(printf, 2, 3))) int config_wrong(char why[CONFIG_WHY_BYTES], const char *fmt,
+						       ...);
+/* Digits of @text up to *ret_end as a number; -EINVAL: none, or too large. */
+int config_digits(const char *text, uint64_t *ret_number, const char **ret_end);
+/* As config_value_read and _write, of a key whose kind is a list. */
+int config_list_read(const struct config_key *key, const char *text, void *field,
+		     char why[CONFIG_WHY_BYTES]);
+void config_list_write(const struct config_key *key, const void *field,
+		       char out[CONFIG_VALUE_BYTES]);
+
 #endif /* NCD_CONFIG_KEY_H */

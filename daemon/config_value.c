@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * config_value.c - the values of ncd.conf by kind, from and to text.
+ * config_value.c - the values of ncd.conf by kind, from and to text; lists are in config_list.c.
  */
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
 #include "config_key.h"
-#include "endpoint.h"
 
-#define ITEM_BYTES 64
-
-__attribute__((format(printf, 2, 3))) static int wrong(char why[CONFIG_WHY_BYTES], const char *fmt,
-						       ...)
+int config_wrong(char why[CONFIG_WHY_BYTES], const char *fmt, ...)
 {
 	va_list args;
 
@@ -27,8 +22,7 @@ __attribute__((format(printf, 2, 3))) static int wrong(char why[CONFIG_WHY_BYTES
 	return -EINVAL;
 }
 
-/* Digits of @text up to *ret_end as a number; -EINVAL: none, or too large. */
-static int digits_read(const char *text, uint64_t *ret_number, const char **ret_end)
+int config_digits(const char *text, uint64_t *ret_number, const char **ret_end)
 {
 	uint64_t number = 0;
 	const char *p;
@@ -51,12 +45,13 @@ static int number_read(const struct config_key *key, const char *text, uint32_t 
 	uint64_t number = 0;
 	const char *end = "?";
 
-	if (digits_read(text, &number, &end) < 0 || *end != '\0')
-		return wrong(why, "is not a number; give one from %" PRIu64 " to %" PRIu64,
-			     key->min, key->max);
+	if (config_digits(text, &number, &end) < 0 || *end != '\0')
+		return config_wrong(why, "is not a number; give one from %" PRIu64 " to %" PRIu64,
+				    key->min, key->max);
 	if (number < key->min || number > key->max)
-		return wrong(why, "is out of range; give a number from %" PRIu64 " to %" PRIu64,
-			     key->min, key->max);
+		return config_wrong(why,
+				    "is out of range; give a number from %" PRIu64 " to %" PRIu64,
+				    key->min, key->max);
 	*field = (uint32_t)number;
 	return 0;
 }
@@ -82,8 +77,8 @@ static int size_read(const struct config_key *key, const char *text, uint64_t *f
 
 	(void)size_write(key->min, low, sizeof(low));
 	(void)size_write(key->max, high, sizeof(high));
-	if (digits_read(text, &number, &end) < 0)
-		return wrong(why, "is not a size; give bytes, or a number with K, M or G");
+	if (config_digits(text, &number, &end) < 0)
+		return config_wrong(why, "is not a size; give bytes, or a number with K, M or G");
 	if (*end == 'k' || *end == 'K')
 		shift = 10;
 	else if (*end == 'm' || *end == 'M')
@@ -91,12 +86,12 @@ static int size_read(const struct config_key *key, const char *text, uint64_t *f
 	else if (*end == 'g' || *end == 'G')
 		shift = 30;
 	if (end[shift != 0] != '\0')
-		return wrong(why, "is not a size; give bytes, or a number with K, M or G");
+		return config_wrong(why, "is not a size; give bytes, or a number with K, M or G");
 	if (number > key->max >> shift || number << shift < key->min)
-		return wrong(why, "is out of range; give a size from %s to %s", low, high);
+		return config_wrong(why, "is out of range; give a size from %s to %s", low, high);
 	number <<= shift;
 	if (key->kind == KIND_POWER && (number & (number - 1)) != 0)
-		return wrong(why, "is not a power of two; take e.g. 256K, 1M or 4M");
+		return config_wrong(why, "is not a power of two; take e.g. 256K, 1M or 4M");
 	*field = number;
 	return 0;
 }
@@ -126,237 +121,12 @@ static int text_read(const struct config_key *key, const char *text, char *field
 
 	for (p = text; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			return wrong(why, "has control characters in it; remove them");
+			return config_wrong(why, "has control characters in it; remove them");
 	if (strlen(text) >= key->bytes)
-		return wrong(why, "is too long; at most %zu characters", key->bytes - 1);
+		return config_wrong(why, "is too long; at most %zu characters", key->bytes - 1);
 	memset(field, 0, key->bytes);
 	memcpy(field, text, strlen(text));
 	return 0;
-}
-
-/* Next item of a list separated by commas or blanks: 1, 0 at its end, -EINVAL: item too long. */
-static int item_next(const char **text, char item[ITEM_BYTES])
-{
-	const char *p = *text;
-	size_t bytes;
-
-	p += strspn(p, ", \t");
-	if (*p == '\0')
-		return 0;
-	bytes = strcspn(p, ", \t");
-	if (bytes >= ITEM_BYTES)
-		return -EINVAL;
-	memcpy(item, p, bytes);
-	item[bytes] = '\0';
-	*text = p + bytes;
-	return 1;
-}
-
-/* Multicast or broadcast: an address of no one host. */
-static bool address_is_group(const struct address *a)
-{
-	static const uint8_t broadcast[4] = { 255, 255, 255, 255 };
-
-	if (address_is_v4(a))
-		return (a->byte[12] & 0xf0) == 224 || memcmp(a->byte + 12, broadcast, 4) == 0;
-	return a->byte[0] == 0xff;
-}
-
-/* fe80::/10 names no host without an interface; 169.254.0.0/16 does, by the routes. */
-static bool address_needs_interface(const struct address *a)
-{
-	return a->byte[0] == 0xfe && (a->byte[1] & 0xc0) == 0x80;
-}
-
-static int addresses_read(const char *text, struct config_addresses *field,
-			  char why[CONFIG_WHY_BYTES])
-{
-	struct address a = { 0 };
-	char item[ITEM_BYTES];
-	uint32_t i;
-	int r;
-
-	while ((r = item_next(&text, item)) > 0) {
-		if (address_parse(item, &a) < 0)
-			return wrong(why,
-				     "'%s' is not an address; give IPv4 as 192.0.2.1 or IPv6 "
-				     "as 2001:db8::1, no names",
-				     item);
-		if (address_is_any(&a))
-			return wrong(why, "'%s' stands for any address; name a certain one", item);
-		if (address_is_group(&a))
-			return wrong(why,
-				     "'%s' is a multicast or broadcast address; give one that is "
-				     "a host's own",
-				     item);
-		if (address_needs_interface(&a))
-			return wrong(why,
-				     "'%s' is a link-local address, which differs by interface; "
-				     "give a global or unique local one",
-				     item);
-		for (i = 0; i < field->nr; i++)
-			if (address_equal(&field->address[i], &a))
-				return wrong(why, "'%s' is given twice; remove one", item);
-		if (field->nr == NCD_ADDRS_MAX)
-			return wrong(why, "has too many addresses; at most %d", NCD_ADDRS_MAX);
-		field->address[field->nr++] = a;
-	}
-	return r == 0 ? 0 : wrong(why, "has an item that is no address; separate them by commas");
-}
-
-static int names_read(const char *text, struct config_names *field, char why[CONFIG_WHY_BYTES])
-{
-	char item[ITEM_BYTES];
-	int r;
-
-	while ((r = item_next(&text, item)) > 0) {
-		if (strlen(item) >= CONFIG_NAME_BYTES)
-			return wrong(why, "'%s' is too long; at most %d characters", item,
-				     CONFIG_NAME_BYTES - 1);
-		if (field->nr == CONFIG_NAMES_MAX)
-			return wrong(why, "has too many names; at most %d", CONFIG_NAMES_MAX);
-		memset(field->name[field->nr], 0, CONFIG_NAME_BYTES);
-		memcpy(field->name[field->nr++], item, strlen(item));
-	}
-	return r == 0 ? 0 : wrong(why, "has a name that is too long; separate names by commas");
-}
-
-/* "5" or "5-9"; -EINVAL: neither, or outside of min..max. */
-static int range_read(const char *item, uint64_t min, uint64_t max, uint64_t *ret_first,
-		      uint64_t *ret_last)
-{
-	uint64_t first = 0, last = 0;
-	const char *end = "?";
-
-	if (digits_read(item, &first, &end) < 0)
-		return -EINVAL;
-	last = first;
-	if (*end == '-' && digits_read(end + 1, &last, &end) < 0)
-		return -EINVAL;
-	if (*end != '\0' || first < min || last > max || first > last)
-		return -EINVAL;
-	*ret_first = first;
-	*ret_last = last;
-	return 0;
-}
-
-static int ports_read(const char *text, struct config_ports *field, char why[CONFIG_WHY_BYTES])
-{
-	uint64_t first = 0, last = 0;
-	char item[ITEM_BYTES];
-	int r;
-
-	while ((r = item_next(&text, item)) > 0) {
-		if (range_read(item, 1, 65535, &first, &last) < 0)
-			return wrong(why,
-				     "'%s' is no port; give numbers or ranges from 1 to 65535, "
-				     "e.g. 80, 8000-8100",
-				     item);
-		if (field->nr == CONFIG_RANGES_MAX)
-			return wrong(why, "has too many ranges; at most %d", CONFIG_RANGES_MAX);
-		field->range[field->nr].first = (uint16_t)first;
-		field->range[field->nr++].last = (uint16_t)last;
-	}
-	return r == 0 ? 0 : wrong(why, "has an item that is no port; separate them by commas");
-}
-
-static bool has_weight(const struct config_weights *w, uint64_t first, uint64_t last)
-{
-	uint32_t i;
-
-	for (i = 0; i < w->nr; i++)
-		if (first <= w->range[i].last && last >= w->range[i].first)
-			return true;
-	return false;
-}
-
-/* PORTS:WEIGHT, each. */
-static int weights_read(const struct config_key *key, const char *text,
-			struct config_weights *field, char why[CONFIG_WHY_BYTES])
-{
-	uint64_t first = 0, last = 0, weight = 0;
-	const char *end = "?";
-	char item[ITEM_BYTES], *colon;
-	int r;
-
-	while ((r = item_next(&text, item)) > 0) {
-		colon = strchr(item, ':');
-		if (colon)
-			*colon = '\0';
-		if (!colon || range_read(item, 1, 65535, &first, &last) < 0 ||
-		    digits_read(colon + 1, &weight, &end) < 0 || *end != '\0' ||
-		    weight < key->min || weight > key->max)
-			return wrong(why,
-				     "'%s%s%s' is no weight of a port; give PORT:WEIGHT or "
-				     "PORT-PORT:WEIGHT with a weight from %" PRIu64 " to %" PRIu64,
-				     item, colon ? ":" : "", colon ? colon + 1 : "", key->min,
-				     key->max);
-		if (has_weight(field, first, last))
-			return wrong(why, "'%s:%s' gives a port a second weight", item, colon + 1);
-		if (field->nr == CONFIG_RANGES_MAX)
-			return wrong(why, "has too many ranges; at most %d", CONFIG_RANGES_MAX);
-		field->range[field->nr].first = (uint16_t)first;
-		field->range[field->nr].last = (uint16_t)last;
-		field->range[field->nr++].weight = (uint16_t)weight;
-	}
-	return r == 0 ? 0 : wrong(why, "has an item that is no weight; separate them by commas");
-}
-
-static bool core_is_listed(const struct config_cores *c, uint64_t cpu)
-{
-	uint32_t i;
-
-	for (i = 0; i < c->nr; i++)
-		if (c->cpu[i] == cpu)
-			return true;
-	return false;
-}
-
-/* A list of at most @most cores. @else_word is what stands for no list. */
-static int core_list_read(const char *text, uint32_t most, const char *else_word,
-			  struct config_cores *field, char why[CONFIG_WHY_BYTES])
-{
-	struct config_cores c = { .choice = CORES_LIST };
-	uint64_t first = 0, last = 0;
-	char item[ITEM_BYTES];
-	int r;
-
-	while ((r = item_next(&text, item)) > 0) {
-		if (range_read(item, 0, 65535, &first, &last) < 0)
-			return wrong(why,
-				     "'%s' is no core; give '%s' or a list of cores such as "
-				     "2,3 or 4-7: one worker on each",
-				     item, else_word);
-		for (; first <= last; first++) {
-			if (c.nr == most)
-				return wrong(why, "has too many cores; at most %" PRIu32, most);
-			/* Two workers that spin on one core would only be in each other's way. */
-			if (core_is_listed(&c, first))
-				return wrong(why, "core %" PRIu64 " is given twice; remove one",
-					     first);
-			c.cpu[c.nr++] = (uint32_t)first;
-		}
-	}
-	if (r < 0 || c.nr == 0)
-		return wrong(why,
-			     "names no cores; give '%s' or a list of cores such as 2,3 or 4-7: one "
-			     "worker on each",
-			     else_word);
-	*field = c;
-	return 0;
-}
-
-static int cores_read(const struct config_key *key, const char *text, struct config_cores *field,
-		      char why[CONFIG_WHY_BYTES])
-{
-	bool copy = key->kind == KIND_COPY_CORES;
-
-	if (strcmp(text, copy ? "none" : "auto") == 0) {
-		*field = (struct config_cores){ .choice = copy ? CORES_LIST : CORES_AUTO };
-		return 0;
-	}
-	return core_list_read(text, copy ? NCD_COPY_WORKERS_MAX : NCD_WORKERS_MAX,
-			      copy ? "none" : "auto", field, why);
 }
 
 int config_value_read(const struct config_key *key, const char *text, void *field,
@@ -373,80 +143,20 @@ int config_value_read(const struct config_key *key, const char *text, void *fiel
 	case KIND_CHOICE:
 		return choice_read(key, text, field, why);
 	case KIND_ADDRESSES:
-		return addresses_read(text, field, why);
 	case KIND_NAMES:
-		return names_read(text, field, why);
 	case KIND_PORTS:
-		return ports_read(text, field, why);
 	case KIND_WEIGHTS:
-		return weights_read(key, text, field, why);
 	case KIND_CORES:
 	case KIND_COPY_CORES:
-		return cores_read(key, text, field, why);
+		return config_list_read(key, text, field, why);
 	}
-	return wrong(why, "has no known kind");
+	return config_wrong(why, "has no known kind");
 }
 
 bool config_value_adds(const struct config_key *key)
 {
-	return key->kind == KIND_ADDRESSES || key->kind == KIND_NAMES ||
-	       key->kind == KIND_PORTS || key->kind == KIND_WEIGHTS;
-}
-
-/* Appends an item to a list in @out. */
-__attribute__((format(printf, 3, 4))) static void item_write(char out[CONFIG_VALUE_BYTES],
-							     size_t *used, const char *fmt, ...)
-{
-	size_t room = CONFIG_VALUE_BYTES - *used;
-	va_list args;
-	int r;
-
-	if (*used > 0 && room > 2) {
-		memcpy(out + *used, ", ", 3);
-		*used += 2;
-		room -= 2;
-	}
-	va_start(args, fmt);
-	r = vsnprintf(out + *used, room, fmt, args);
-	va_end(args);
-	if (r > 0)
-		*used += (size_t)r < room ? (size_t)r : room - 1;
-}
-
-static void list_write(const struct config_key *key, const void *field,
-		       char out[CONFIG_VALUE_BYTES])
-{
-	const struct config_addresses *addresses = field;
-	const struct config_names *names = field;
-	const struct config_ports *ports = field;
-	const struct config_weights *weights = field;
-	const struct config_cores *cores = field;
-	char text[ADDRESS_TEXT_BYTES];
-	size_t used = 0;
-	uint32_t i;
-
-	if (key->kind == KIND_ADDRESSES) {
-		for (i = 0; i < addresses->nr; i++)
-			item_write(out, &used, "%s", address_format(&addresses->address[i], text));
-	} else if (key->kind == KIND_NAMES) {
-		for (i = 0; i < names->nr; i++)
-			item_write(out, &used, "%s", names->name[i]);
-	} else if (key->kind == KIND_PORTS) {
-		for (i = 0; i < ports->nr; i++)
-			item_write(out, &used, "%u-%u", ports->range[i].first,
-				   ports->range[i].last);
-	} else if (key->kind == KIND_WEIGHTS) {
-		for (i = 0; i < weights->nr; i++)
-			item_write(out, &used, "%u-%u:%u", weights->range[i].first,
-				   weights->range[i].last, weights->range[i].weight);
-	} else if (cores->choice == CORES_AUTO) {
-		item_write(out, &used, "auto");
-	} else if (cores->nr == 0) {
-		item_write(out, &used, "none");
-	} else {
-		for (i = 0; i < cores->nr; i++)
-			item_write(out, &used, "%u", cores->cpu[i]);
-	}
+	return key->kind == KIND_ADDRESSES || key->kind == KIND_NAMES || key->kind == KIND_PORTS ||
+	       key->kind == KIND_WEIGHTS;
 }
 
 const char *config_value_write(const struct config_key *key, const void *field,
@@ -477,7 +187,7 @@ const char *config_value_write(const struct config_key *key, const void *field,
 	case KIND_WEIGHTS:
 	case KIND_CORES:
 	case KIND_COPY_CORES:
-		list_write(key, field, out);
+		config_list_write(key, field, out);
 		break;
 	}
 	return out;
