@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * port_bulk.c - how many streams of a worker move bulk at the same time, and how large the ring of
- * one may be, so that those of all together stay in the caches.
+ * port_bulk.c - how many clients of a worker, and streams of each, move bulk at the same time, and
+ * how large the ring of one may be, so that those of all together stay in the caches.
  *
  * One stream needs a large ring to keep the way to its peer full. Of many, each needs the less:
  * while one waits the others send. Rings of 4 MiB would only cost memory, and every byte of them
- * would come from it.
+ * would come from it. Clients share first, for they take turns (core/sched.c): the one stream of a
+ * client beside another's thousand needs what it can send between its turns.
  */
 #include "port_state.h"
 
@@ -39,12 +40,15 @@ void flow_bulk_count(struct worker *w, struct flow *f)
 		return;
 	f->bulk_period = w->bulk_period;
 	f->bulk_moved = moved;
-	w->bulk_seen++;
+	f->port->bulk_seen++;
 }
 
-void flow_bulk_new(struct worker *w, uint32_t before, uint32_t after)
+void flow_bulk_new(struct worker *w, struct port *p, uint32_t before, uint32_t after)
 {
-	w->bulk_new += before < BULK_RING_LEAST && after >= BULK_RING_LEAST;
+	if (before >= BULK_RING_LEAST || after < BULK_RING_LEAST)
+		return;
+	w->bulk_ports_new += p->bulk + p->bulk_new == 0;
+	p->bulk_new++;
 }
 
 void bulk_counted(struct worker *w)
@@ -53,24 +57,31 @@ void bulk_counted(struct worker *w)
 		return;
 	w->bulk_ns = w->now_ns;
 	w->bulk_period++;
-	w->bulk = w->bulk_seen;
-	w->bulk_seen = w->bulk_new = 0;
+	w->bulk_ports = w->bulk_ports_new = 0;
+	for (struct port *p = w->ports; p; p = p->next) {
+		p->bulk = p->bulk_seen;
+		p->bulk_seen = p->bulk_new = 0;
+		w->bulk_ports += p->bulk > 0;
+	}
 }
 
-uint64_t bulk_ring_share(uint64_t rtt_ns, uint32_t nr)
+uint64_t bulk_ring_share(uint64_t rtt_ns, uint32_t ports, uint32_t nr)
 {
 	uint64_t all = rtt_ns * BULK_RATE, share;
 
 	if (all < BULK_RINGS)
 		all = BULK_RINGS;
-	share = nr > 1 ? all / nr : all;
+	share = all / (ports > 1 ? ports : 1) / (nr > 1 ? nr : 1);
 	return share > BULK_RING_LEAST ? share : BULK_RING_LEAST;
 }
 
 uint64_t bulk_ring_most(const struct worker *w, const struct flow *f)
 {
+	const struct port *p = f->port;
+	uint32_t nr = p->bulk + p->bulk_new;
 	struct stream_info i;
 
 	engine_stream_info(f->stream, &i);
-	return bulk_ring_share(w->rtt_ns[i.peer], w->bulk + w->bulk_new);
+	return bulk_ring_share(w->rtt_ns[i.peer], w->bulk_ports + w->bulk_ports_new + (nr == 0),
+			       nr);
 }

@@ -147,7 +147,7 @@ static void tx_taken(struct worker *w, struct flow *f)
 				   : engine_tx_exchange(w->engine, f->stream, &ring);
 
 	assert(ret == 0); /* it is larger than the one before */
-	flow_bulk_new(w, f->tx_bytes, f->tx_next.bytes);
+	flow_bulk_new(w, f->port, f->tx_bytes, f->tx_next.bytes);
 	f->tx_old = f->tx;
 	f->tx = f->tx_next;
 	f->tx_next = (struct arena_block){ 0 };
@@ -287,7 +287,7 @@ void flow_rx_give(struct worker *w, struct flow *f, const struct arena_block *bl
 {
 	struct slot_shm *shm = f->shm;
 
-	flow_bulk_new(w, f->rx_bytes, block->bytes);
+	flow_bulk_new(w, f->port, f->rx_bytes, block->bytes);
 	f->rx_prev = f->rx;
 	f->rx = *block;
 	f->rx_bytes = block->bytes;

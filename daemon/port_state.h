@@ -182,6 +182,9 @@ struct port {
 	uint32_t pending_listeners;          /* how many */
 	uint32_t pending_nr;                 /* slots and listeners */
 	struct arena *arena;
+	uint32_t bulk;      /* streams that moved it in the worker's last period */
+	uint32_t bulk_new;  /* rings that became large in this one */
+	uint32_t bulk_seen; /* streams that moved it so far in this one */
 	bool segment_wanted; /* asked for, not answered */
 	bool bad, removed, active, dirty;
 	const char *reason;  /* why bad */
@@ -313,10 +316,11 @@ uint64_t flow_moved(const struct flow *f);
 /* Of each stream touched since the last time: does @f move bulk? Then bulk_counted(). */
 void flow_bulk_count(struct worker *w, struct flow *f);
 void bulk_counted(struct worker *w);
-/* A ring of @before bytes has become one of @after. */
-void flow_bulk_new(struct worker *w, uint32_t before, uint32_t after);
-/* The largest ring, in bytes, not rounded: that each of @nr such streams is to have; that @f is. */
-uint64_t bulk_ring_share(uint64_t rtt_ns, uint32_t nr);
+/* A ring of @p of @before bytes has become one of @after. */
+void flow_bulk_new(struct worker *w, struct port *p, uint32_t before, uint32_t after);
+/* The largest ring, in bytes, not rounded: that each of @nr such streams of one of @ports is to
+ * have; that @f is. */
+uint64_t bulk_ring_share(uint64_t rtt_ns, uint32_t ports, uint32_t nr);
 uint64_t bulk_ring_most(const struct worker *w, const struct flow *f);
 
 /* port_idle.c: rings that hardly move give back their pages */

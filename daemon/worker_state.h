@@ -105,10 +105,10 @@ struct worker {
 	uint32_t takes_nr;
 	uint32_t removed_ports;
 	uint32_t pending_ports; /* with completions that found no room */
-	uint32_t bulk;     /* streams that moved it in the last period */
-	uint32_t bulk_new; /* that began in this one */
-	uint32_t bulk_seen, bulk_period; /* so far in this one; its number, from 1 on */
-	uint64_t bulk_ns;  /* its beginning */
+	uint32_t bulk_ports;     /* that moved bulk in the last period */
+	uint32_t bulk_ports_new; /* that began in this one */
+	uint32_t bulk_period;    /* its number, from 1 on */
+	uint64_t bulk_ns;        /* its beginning */
 	struct io_watch carry_watch;
 	struct ring carry_in[NCD_WORKERS_MAX], carry_out[NCD_WORKERS_MAX]; /* by worker */
 	uint64_t carry_rings;    /* workers (bits) that have messages, and may sleep */

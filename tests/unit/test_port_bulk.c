@@ -16,7 +16,8 @@
 struct bulk {
 	struct rig rig;
 	struct worker *w;
-	struct flow flow[FLOWS];
+	struct port port[2];
+	struct flow flow[FLOWS]; /* of the first port */
 };
 
 static int set_up(void **state)
@@ -28,8 +29,11 @@ static int set_up(void **state)
 	b->w = aligned_alloc(64, (sizeof(*b->w) + 63) & ~(size_t)63);
 	memset(b->w, 0, sizeof(*b->w));
 	b->w->bulk_period = 1;
+	b->w->ports = &b->port[0];
+	b->port[0].next = &b->port[1];
 	for (uint32_t i = 0; i < FLOWS; i++)
-		b->flow[i] = (struct flow){ .tx_bytes = LARGE, .rx_bytes = 16384 };
+		b->flow[i] = (struct flow){ .port = &b->port[0], .tx_bytes = LARGE,
+					    .rx_bytes = 16384 };
 	b->flow[0].stream = rig_connect(&b->rig);
 	for (uint32_t i = 1; i < FLOWS; i++)
 		b->flow[i].stream = b->flow[0].stream;
@@ -64,13 +68,13 @@ static void second(struct bulk *b, uint32_t nr, uint64_t bytes, uint32_t looks)
 static void the_more_move_bulk_the_smaller_the_ring_of_each(void **state)
 {
 	(void)state;
-	assert_true(bulk_ring_share(0, 0) == 8 << 20);
-	assert_true(bulk_ring_share(0, 1) == 8 << 20);
-	assert_true(bulk_ring_share(50000, 4) == 2 << 20);
-	assert_true(bulk_ring_share(50000, 64) == 256 << 10);
-	assert_true(bulk_ring_share(50000, 100000) == 256 << 10);
+	assert_true(bulk_ring_share(0, 0, 0) == 8 << 20);
+	assert_true(bulk_ring_share(0, 1, 1) == 8 << 20);
+	assert_true(bulk_ring_share(50000, 2, 2) == 2 << 20);
+	assert_true(bulk_ring_share(50000, 1, 64) == 256 << 10);
+	assert_true(bulk_ring_share(50000, 100000, 1) == 256 << 10);
 	/* On a long way they fill 100 Gbit/s together. */
-	assert_in_range(bulk_ring_share(20000000, 64) * 64, 200000000, 300000000);
+	assert_in_range(bulk_ring_share(20000000, 8, 8) * 64, 200000000, 300000000);
 }
 
 static void each_counts_once_in_a_period(void **state)
@@ -78,11 +82,11 @@ static void each_counts_once_in_a_period(void **state)
 	struct bulk *b = *state;
 
 	second(b, 40, 10 << 20, 10);
-	assert_int_equal(b->w->bulk, 40);
+	assert_int_equal(b->port[0].bulk, 40);
 	second(b, 7, 10 << 20, 10);
-	assert_int_equal(b->w->bulk, 7);
+	assert_int_equal(b->port[0].bulk, 7);
 	second(b, 0, 0, 1);
-	assert_int_equal(b->w->bulk, 0);
+	assert_int_equal(b->port[0].bulk, 0);
 }
 
 static void a_thousand_that_share_a_slow_link_count(void **state)
@@ -90,10 +94,10 @@ static void a_thousand_that_share_a_slow_link_count(void **state)
 	struct bulk *b = *state;
 
 	second(b, FLOWS, LITTLE, 8);
-	assert_int_equal(b->w->bulk, FLOWS);
+	assert_int_equal(b->port[0].bulk, FLOWS);
 	assert_true(bulk_ring_most(b->w, &b->flow[0]) == LARGE);
 	second(b, FLOWS, LITTLE, 8);
-	assert_int_equal(b->w->bulk, FLOWS);
+	assert_int_equal(b->port[0].bulk, FLOWS);
 }
 
 static void small_rings_do_not_count(void **state)
@@ -103,20 +107,33 @@ static void small_rings_do_not_count(void **state)
 	for (uint32_t i = 0; i < FLOWS; i++)
 		b->flow[i].tx_bytes = 16384;
 	second(b, FLOWS, 10 << 20, 10);
-	assert_int_equal(b->w->bulk, 0);
+	assert_int_equal(b->port[0].bulk, 0);
 }
 
 static void those_that_begin_count_at_once(void **state)
 {
 	struct bulk *b = *state;
 
-	flow_bulk_new(b->w, 16384, LARGE);
-	flow_bulk_new(b->w, 16384, 65536);
-	flow_bulk_new(b->w, LARGE, 4 * LARGE);
+	flow_bulk_new(b->w, &b->port[0], 16384, LARGE);
+	flow_bulk_new(b->w, &b->port[0], 16384, 65536);
+	flow_bulk_new(b->w, &b->port[0], LARGE, 4 * LARGE);
 	assert_true(bulk_ring_most(b->w, &b->flow[0]) == 8 << 20);
 	for (uint32_t i = 0; i < 31; i++)
-		flow_bulk_new(b->w, 16384, LARGE);
+		flow_bulk_new(b->w, &b->port[0], 16384, LARGE);
 	assert_true(bulk_ring_most(b->w, &b->flow[0]) == LARGE);
+}
+
+static void one_stream_beside_a_clients_thousand_has_half(void **state)
+{
+	struct bulk *b = *state;
+	struct flow other = b->flow[0];
+
+	other.port = &b->port[1];
+	second(b, FLOWS, LITTLE, 8);
+	assert_true(bulk_ring_most(b->w, &b->flow[0]) == LARGE);
+	assert_true(bulk_ring_most(b->w, &other) == 4 << 20);
+	flow_bulk_new(b->w, &b->port[1], 16384, LARGE);
+	assert_true(bulk_ring_most(b->w, &other) == 4 << 20);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -129,6 +146,7 @@ int main(void)
 		CASE(a_thousand_that_share_a_slow_link_count),
 		CASE(small_rings_do_not_count),
 		CASE(those_that_begin_count_at_once),
+		CASE(one_stream_beside_a_clients_thousand_has_half),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
