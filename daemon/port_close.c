@@ -175,7 +175,7 @@ static void flow_free(struct worker *w, struct flow *f)
 	flow_stats_close(w, f);
 	flow_warm_end(w, f);
 	flow_moved_end(w, f);
-	joint_writer_leaves(f);
+	joint_writer_leaves(w, f);
 	joint_reader_leaves(w, f);
 	engine_stream_free(w->engine, f->stream);
 	flow_forget(p, f);

@@ -6,13 +6,14 @@
  *   writer (its tx)                                       reader (its rx)
  *   wants to grow --- JOINT_WANTED, CMD_JOINT --->        exchanged: what is unread is copied,
  *   still in its old ring  ==== copied as ever ====>      and its credit leaves room for that ring
- *   is given the same, and takes it when it lacks room:
- *   room is behind what the reader has read (tx_read)     all of the ring is credit now
+ *   is given the same  <-----------------------------     has followed: looks into it
+ *   takes it when it lacks room: room is behind
+ *   what the reader has read (tx_read)                    all of the ring is credit now
  *
  * Either may leave: it ends, goes to another process, or must see more at once than the ring holds.
  * As long as the reader may look into the ring its rx_head bounds the writer, also in an old ring
  * that it has not left; who leaves as writer may still be putting bytes where it saw room, so the
- * reader leaves first.
+ * reader leaves first. It can, at once, since the writer was not let in before it had followed.
  */
 #include <errno.h>
 
@@ -108,7 +109,7 @@ void joint_of_bulk(struct worker *w, struct flow *f)
 
 bool joint_half(const struct flow *g)
 {
-	return g->rx_joint && g->rx_joint->writer && g->rx_joint->writer->tx_next.joint;
+	return g->rx_joint && g->rx_joint->writer && !g->rx_joint->writer->tx.joint;
 }
 
 /* ---- room ---- */
@@ -163,14 +164,24 @@ static bool join_both(struct worker *w, struct flow *f, struct flow *g, struct j
 	j->writer = f;
 	j->reader = g;
 	f->tx_joint = g->rx_joint = j;
+	/* It may be asleep, and the next byte comes to the new ring: it follows then. */
+	flow_rx_give(w, g, &block);
+	return true;
+}
+
+void joint_followed(struct worker *w, struct flow *g)
+{
+	struct joint *j = g->rx_joint;
+	struct flow *f = j && j == g->rx.joint ? j->writer : NULL;
+
+	if (!f || f->tx.joint || f->tx_next.base || f->tx_old.base || !end_is_ready(f) ||
+	    f->flags & FLOW_SHUTDOWN)
+		return;
 	/* Before GIVEN. */
 	f->tx_read = 0;
 	joint_show_read(f, f->tx_head);
-	flow_rx_give(w, g, &block);
 	f->tx_next = joint_block(j, JOINT_WRITER);
 	flow_tx_give(w, f);
-	/* The reader may be asleep, and the next byte comes to the new ring: it follows then. */
-	return true;
 }
 
 int port_joint(struct worker *w, const struct worker_cmd *cmd)
@@ -220,11 +231,16 @@ void joint_taken(struct worker *w, struct flow *f)
 
 /* ---- leaving ---- */
 
-void joint_writer_leaves(struct flow *f)
+void joint_writer_leaves(struct worker *w, struct flow *f)
 {
-	if (f->tx_joint)
-		f->tx_joint->writer = NULL;
+	struct joint *j = f->tx_joint;
+
+	if (!j)
+		return;
 	f->tx_joint = NULL;
+	j->writer = NULL;
+	if (j->reader) /* perhaps it never came in */
+		engine_rx_open(w->engine, j->reader->stream, w->now_ns);
 }
 
 void joint_reader_leaves(struct worker *w, struct flow *g)
@@ -247,7 +263,7 @@ int joint_part(struct worker *w, struct flow *f)
 	struct arena_block block;
 	struct ring_mem ring;
 
-	if (!g || !g->rx.joint)
+	if (!g || !g->rx.joint || (!f->tx.joint && !f->tx_next.joint))
 		return 0;
 	if (g->rx_prev.base || g->rx_old.base || engine_rx_busy(w->engine, g->stream))
 		return -EAGAIN;

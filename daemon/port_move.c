@@ -321,7 +321,7 @@ int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_sl
 	if (keeps && !(m = moved_take(w)))
 		goto err_slot;
 	flow_carry(w, f, &tx, &rx);
-	joint_writer_leaves(f);
+	joint_writer_leaves(w, f);
 	joint_reader_leaves(w, f);
 	flow_leave(w, f, m);
 	flow_settle(w, p, f, &tx, &rx);

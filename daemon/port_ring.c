@@ -158,7 +158,7 @@ static void tx_taken(struct worker *w, struct flow *f)
 	if (f->tx.joint)
 		joint_taken(w, f);
 	else
-		joint_writer_leaves(f);
+		joint_writer_leaves(w, f);
 }
 
 static void rx_left(struct worker *w, struct flow *f)
@@ -168,6 +168,8 @@ static void rx_left(struct worker *w, struct flow *f)
 	flow_retire(w, f);
 	if (f->rx_old.joint)
 		joint_reader_leaves(w, f);
+	else
+		joint_followed(w, f);
 }
 
 int flow_exchange(struct worker *w, struct flow *f, const char **ret_why)

@@ -300,10 +300,12 @@ uint64_t joint_tx_free(const struct flow *f, uint64_t acked);
 void joint_show_read(struct flow *f, uint64_t acked);
 /* rx_head of @g, which has a joint, has moved. */
 void joint_reader_moved(struct worker *w, struct flow *g);
+/* @g has left its old rx ring; if for a joint, the writer may come. */
+void joint_followed(struct worker *w, struct flow *g);
 /* @f has taken tx_next, and f->tx is a joint's. */
 void joint_taken(struct worker *w, struct flow *f);
 /* Nothing of it is in the joint any more, or nobody looks. */
-void joint_writer_leaves(struct flow *f);
+void joint_writer_leaves(struct worker *w, struct flow *f);
 void joint_reader_leaves(struct worker *w, struct flow *g);
 /* Before @f goes to another process: its reader gets a ring of its own. 0; -EAGAIN; -ENOBUFS. */
 int joint_part(struct worker *w, struct flow *f);

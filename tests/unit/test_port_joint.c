@@ -86,6 +86,37 @@ static void bulk_within_a_host_has_one_ring(void **state)
 	rig_free(p.r);
 }
 
+/* Or the stream could not be taken by another process before a reader that sleeps has more. */
+static void the_writer_comes_when_its_reader_has_followed(void **state)
+{
+	struct pair p;
+	uint64_t at = 0;
+	uint32_t given;
+
+	pair_open(state, &p);
+	rig_until(p.r, ({
+			  at = app_write(p.a, SLOT, SLOT, at + 1500000);
+			  given = atomic_load(&p.s->tx_given);
+			  rig_pump(p.r);
+			  if (p.r->joints == 0)
+				  (void)app_read(p.b, p.slot, SLOT);
+			  p.r->joints > 0;
+		  }));
+	/* From now on it does not read. */
+	rig_until(p.r, atomic_load(&p.t->rx_given) != atomic_load(&p.t->rx_taken));
+	assert_true(p.t->rx_segment & JOINT_FLAG);
+	at = app_write(p.a, SLOT, SLOT, UINT64_MAX);
+	rig_rest(p.r);
+	assert_int_equal(atomic_load(&p.s->tx_given), given);
+	rig_until(p.r, ({
+			  at = app_write(p.a, SLOT, SLOT, at + 1500000);
+			  (void)app_read(p.b, p.slot, SLOT);
+			  joined(&p);
+		  }));
+	move(&p, at);
+	rig_free(p.r);
+}
+
 static void who_does_not_read_stops_the_writer_and_loses_nothing(void **state)
 {
 	struct pair p;
@@ -260,6 +291,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_BOTH(bulk_within_a_host_has_one_ring),
+		RIG_BOTH(the_writer_comes_when_its_reader_has_followed),
 		RIG_BOTH(who_does_not_read_stops_the_writer_and_loses_nothing),
 		RIG_BOTH(a_writer_that_closes_leaves_its_bytes),
 		RIG_BOTH(a_writer_that_is_killed_leaves_its_bytes),
