@@ -84,6 +84,8 @@ static int listen_start(struct nc_sock *s, uint32_t backlog, int title)
 		return ret;
 	}
 	s->acceptor = a;
+	s->rx.armed = false; /* as another listener */
+	s->rx.due = 0;
 	/* DEAD, looking end: named before anybody sleeps on it. */
 	atomic_store_explicit(&s->seq, &a->shm->seq, memory_order_seq_cst);
 	sock_set_phase(s, PHASE_LISTENING);
@@ -312,10 +314,32 @@ static int accept_one(struct nc_sock *s, int flags, struct sockaddr *addr, sockl
 	return child->number;
 }
 
-int nc_accept4(int number, struct sockaddr *addr, socklen_t *addrlen, int flags)
+/* Under rx.lock. */
+static int accept_wait(struct nc_sock *s, int flags, struct sockaddr *addr, socklen_t *addrlen)
+{
+	uint64_t until_ns = 0;
+
+	for (;;) {
+		int ret;
+
+		ret = sock_open(s) ? 0 : -EBADF;
+		if (ret == 0 && sock_phase(s) != PHASE_LISTENING)
+			ret = -EINVAL;
+		if (ret == 0)
+			ret = accept_one(s, flags, addr, addrlen);
+		if (ret != -EAGAIN || flag_get(&s->nonblock))
+			return ret;
+		if (until_ns == 0)
+			until_ns = wait_until(s->recv_timeout_ns);
+		ret = sock_sleep_listener(s, &s->rx.lock, acceptor_look, until_ns);
+		if (ret < 0)
+			return ret;
+	}
+}
+
+static int accept_any(int number, struct sockaddr *addr, socklen_t *addrlen, int flags, bool blocks)
 {
 	struct nc_sock *s = sock_find(number);
-	uint64_t until_ns = 0;
 	int ret;
 
 	if (!s)
@@ -323,23 +347,21 @@ int nc_accept4(int number, struct sockaddr *addr, socklen_t *addrlen, int flags)
 	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
 		return -EINVAL;
 	lock_take(&s->rx.lock);
-	for (;;) {
-		ret = sock_open(s) ? 0 : -EBADF;
-		if (ret == 0 && sock_phase(s) != PHASE_LISTENING)
-			ret = -EINVAL;
-		if (ret == 0)
-			ret = accept_one(s, flags, addr, addrlen);
-		if (ret != -EAGAIN || flag_get(&s->nonblock))
-			break;
-		if (until_ns == 0)
-			until_ns = wait_until(s->recv_timeout_ns);
-		ret = sock_sleep_listener(s, &s->rx.lock, acceptor_look, until_ns);
-		if (ret < 0)
-			break;
-	}
+	s->rx.blocks = blocks;
+	ret = accept_wait(s, flags, addr, addrlen);
 	if (sock_watched(s) && ret != -EBADF && sock_phase(s) == PHASE_LISTENING &&
 	    !acceptor_look(s))
 		pollfd_sync_in(s);
 	lock_release(&s->rx.lock);
 	return ret;
+}
+
+int nc_accept4(int number, struct sockaddr *addr, socklen_t *addrlen, int flags)
+{
+	return accept_any(number, addr, addrlen, flags, false);
+}
+
+int listener_accept(int number, struct sockaddr *addr, socklen_t *addrlen, int flags, bool blocks)
+{
+	return accept_any(number, addr, addrlen, flags, blocks);
 }

@@ -8,6 +8,7 @@
 #ifndef NC_LISTENER_H
 #define NC_LISTENER_H
 
+#include <stdbool.h>
 #include <sys/socket.h>
 
 /*
@@ -16,6 +17,12 @@
  * nc_listen; -EINVAL: @title does not listen there.
  */
 int listener_open(int number, const struct sockaddr *addr, socklen_t len, int backlog, int title);
+/*
+ * nc_accept4 of a non-blocking socket, for a program whose accept @blocks: what it took is not told
+ * by the pollable descriptor later. Else the program, which accepts once for each time that it was
+ * told, would wait for another stream. May wait for the daemon to be done with telling.
+ */
+int listener_accept(int number, struct sockaddr *addr, socklen_t *addrlen, int flags, bool blocks);
 /*
  * The calling thread has looked, and sleeps until a stream comes; and no more. What others are too
  * busy to accept comes to who waits. Of a number that does not listen: nothing.

@@ -19,8 +19,8 @@
  *        those tokens are taken. One that is written behind the arming stays. So the descriptor has
  *        a token, or one is on its way, or the wish is armed and the ring was empty behind it. One
  *        that is on its way comes too late if its bytes have been read meanwhile: a wish that is
- *        found served has a token that is due. A blocking socket waits for it, since who polls and
- *        then reads must not block; a non-blocking one takes it the next time.
+ *        found served has a token that is due. A blocking call waits for it, since who polls and
+ *        then reads (or accepts) must not block; another takes it the next time.
  *   out  It is filled, the wish is armed, the ring is looked at. Full: room makes the daemon empty
  *        it. Room already: nobody may ever empty it, so instead its buffer limit is raised, which
  *        makes it writable (and wakes epoll) with the filling inside. The limit is lowered to fill
@@ -123,7 +123,7 @@ static int in_take(struct nc_sock *s, int nr, bool wait)
 /* Of a shared one another process may have taken what was due. */
 static bool in_waits(struct nc_sock *s)
 {
-	return s->rx.due > 0 && !flag_get(&s->nonblock) && !flag_get(&s->shared);
+	return s->rx.due > 0 && (s->rx.blocks || !flag_get(&s->nonblock)) && !flag_get(&s->shared);
 }
 
 void pollfd_sync_in(struct nc_sock *s)

@@ -100,6 +100,7 @@ struct sock_rx {
 	uint64_t origin;    /* rx_base behind it */
 	uint64_t told;      /* rx_head at the last kick for it */
 	int due;            /* tokens of served wishes, not taken yet */
+	bool blocks;        /* the caller's call does, though the socket does not */
 	bool end_shown;     /* the descriptor says that the stream has ended */
 	uint32_t segment;
 	bool joined;

@@ -272,7 +272,7 @@ static int accept_virtual(struct file *f, struct sockaddr *addr, socklen_t *len,
 		errno = EAGAIN;
 		return -1;
 	}
-	nc = nc_accept4(nc, &from.sa, &from_len, flags & SOCK_NONBLOCK);
+	nc = listener_accept(nc, &from.sa, &from_len, flags & SOCK_NONBLOCK, !file_nonblock(f));
 	if (nc == -ECONNRESET || nc == -EBADF) {
 		listener_detach(f);
 		nc = -EAGAIN;

@@ -89,6 +89,8 @@ void fake_fail(struct fake *f, struct fake_slot s, int error);
 struct fake_slot fake_incoming(struct fake *f, uint32_t worker, uint32_t listener);
 /* The stream that arrived last goes to somebody else. False: the library has it. */
 bool fake_take_back(struct fake *f, uint32_t worker, uint32_t listener);
+/* A token for its descriptor, of a wish that was served a while ago. */
+void fake_token(struct fake *f, uint32_t listener);
 struct listener_shm *fake_listener(struct fake *f, uint32_t listener);
 /* Bytes arrive: as many as there is room for. */
 size_t fake_put(struct fake *f, struct fake_slot s, const void *data, size_t bytes);

@@ -462,6 +462,13 @@ bool fake_take_back(struct fake *f, uint32_t worker, uint32_t listener)
 	return word != RING_CLAIMED;
 }
 
+void fake_token(struct fake *f, uint32_t listener)
+{
+	pthread_mutex_lock(&f->lock);
+	pollfd_signal(&f->listener_pollfd[listener], EV_IN);
+	pthread_mutex_unlock(&f->lock);
+}
+
 size_t fake_put(struct fake *f, struct fake_slot s, const void *data, size_t bytes)
 {
 	pthread_mutex_lock(&f->lock);

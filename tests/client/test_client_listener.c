@@ -162,6 +162,41 @@ static void *accepts(void *s)
 	return (void *)(intptr_t)nc_accept4(*(int *)s, NULL, NULL, 0);
 }
 
+static long accept_as_if_blocking(struct call *c)
+{
+	return listener_accept(c->s, NULL, NULL, 0, true);
+}
+
+/* The daemon has served the wish, and gets to the token only when the stream has been accepted. */
+static void a_late_token_tells_nothing_that_is_gone(void **state)
+{
+	struct fake *f = *state;
+	struct call c = { .run = accept_as_if_blocking, .s = share(0) };
+	struct pollfd p = { .fd = nc_pollfd(c.s), .events = POLLIN };
+	struct listener_shm *l = fake_listener(f, 0);
+
+	assert_true(atomic_fetch_and(&l->notify, ~NOTIFY_FD(EV_IN)) & NOTIFY_FD(EV_IN));
+	(void)fake_incoming(f, 1, 0);
+	call_start(&c);
+	fake_await_listener_wish(f, 0, NOTIFY_FD(EV_IN)); /* accepted: it asks for the next */
+	fake_token(f, 0);
+	assert_true(call_end(&c) >= 0);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	assert_int_equal(nc_close((int)c.ret), 0);
+	/* Who does not block is not made to wait: he finds nothing, the next time. */
+	assert_true(atomic_fetch_and(&l->notify, ~NOTIFY_FD(EV_IN)) & NOTIFY_FD(EV_IN));
+	(void)fake_incoming(f, 1, 0);
+	c.ret = listener_accept(c.s, NULL, NULL, 0, false);
+	assert_true(c.ret >= 0);
+	fake_token(f, 0);
+	assert_int_equal(poll(&p, 1, 0), 1);
+	assert_int_equal(listener_accept(c.s, NULL, NULL, 0, false), -EAGAIN);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	assert_int_equal(nc_close((int)c.ret), 0);
+	assert_int_equal(nc_close(c.s), 0);
+	(void)fake_drain(f);
+}
+
 static void shutdown_ends_listening_and_who_waits_for_it(void **state)
 {
 	struct fake *f = *state;
@@ -244,6 +279,7 @@ int main(void)
 		T(who_waits_is_counted_and_asks_for_what_others_have),
 		T(who_is_busy_offers_what_is_queued),
 		T(what_was_taken_back_is_not_accepted),
+		T(a_late_token_tells_nothing_that_is_gone),
 		T(shutdown_ends_listening_and_who_waits_for_it),
 		T(who_looks_at_one_shut_down_sees_it_hung_up),
 		T(the_daemon_is_found_again_without_its_name),
