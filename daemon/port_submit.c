@@ -12,6 +12,7 @@
 #define BATCH        32u
 #define WORDS_A_TURN 256u /* of one port: the first of them should leave before the last is read */
 #define LIFE_WORDS   4u   /* opening and closing take as long as so many others */
+#define GIVE_WAY_NS  20000000u /* round trips are not over because one of them takes so long */
 #define SELDOM       16u   /* turns between two looks at a queue that was never used */
 
 int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
@@ -187,6 +188,18 @@ static uint32_t submit_batch(struct worker *w, struct port *p, struct ring *sq, 
 	return nr;
 }
 
+/* Told to who has words for us; what others were told does not matter before they have. */
+static void give_way_set(const struct worker *w, struct port *p)
+{
+	bool wanted = w->latency_ns && w->now_ns - w->latency_ns < GIVE_WAY_NS;
+
+	if (p->give_way == wanted)
+		return;
+	p->give_way = wanted;
+	/* Relaxed: advice. */
+	atomic_store_explicit(&p->shm->give_way, wanted, memory_order_relaxed);
+}
+
 /* Those that may have words. */
 static uint32_t queues_to_look_at(struct port *p)
 {
@@ -217,8 +230,10 @@ static uint32_t port_submit(struct worker *w, struct port *p)
 	}
 	if (cost >= WORDS_A_TURN)
 		p->sq_first = (i + 1) % NCD_QP_NR;
-	if (did)
+	if (did) {
 		p->active_ns = w->now_ns;
+		give_way_set(w, p);
+	}
 	return did;
 }
 

@@ -40,7 +40,7 @@ struct app_port {
 	struct attachment *att;
 	uint32_t worker;
 	int doorbell_fd;
-	_Atomic uint32_t *need_wakeup;
+	_Atomic uint32_t *need_wakeup, *give_way;
 	struct slot_shm *slot;
 	_Atomic(struct nc_sock *) *owner; /* by slot number, for completions */
 

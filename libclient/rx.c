@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "copy.h"
+#include "give_way.h"
 #include "iov.h"
 #include "ncclient.h"
 #include "sock.h"
@@ -293,6 +294,8 @@ static int rx_get(struct nc_sock *s, struct iov_cursor *to, size_t bytes, int fl
 
 	if (bytes > s->rx.bytes / 4)
 		bytes = s->rx.bytes / 4;
+	if (bytes > GIVE_WAY_BYTES && give_way_wanted(s->port))
+		bytes = GIVE_WAY_BYTES;
 	if (!(flags & MSG_TRUNC))
 		rx_copy(s, to, bytes);
 	*ret_done = bytes;
@@ -300,6 +303,7 @@ static int rx_get(struct nc_sock *s, struct iov_cursor *to, size_t bytes, int fl
 		*to = before; /* another process has them */
 		*ret_done = 0;
 	}
+	give_way(s->port, &s->rx.copied, bytes);
 	return 0;
 }
 

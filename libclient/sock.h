@@ -83,6 +83,7 @@ struct sock_tx {
 	uint64_t head_seen; /* last tx_head, or of a joined ring tx_read */
 	uint64_t origin;    /* tx_base: the offset at the ring's first byte */
 	uint64_t reserved;  /* nc_reserve's length */
+	uint64_t copied;    /* bytes since the core was offered; give_way.h */
 	uint64_t cold;      /* what was written below this offset has no pages any more */
 	uint8_t *view;      /* mapped twice in a row; NULL until wanted */
 	uint32_t segment;
@@ -98,6 +99,7 @@ struct sock_rx {
 	uint8_t *base;
 	uint64_t tail_seen; /* last rx_tail */
 	uint64_t origin;    /* rx_base behind it */
+	uint64_t copied;    /* as in tx */
 	uint64_t told;      /* rx_head at the last kick for it */
 	int due;            /* tokens of served wishes, not taken yet */
 	bool blocks;        /* the caller's call does, though the socket does not */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "copy.h"
+#include "give_way.h"
 #include "iov.h"
 #include "ncclient.h"
 #include "sock.h"
@@ -250,6 +251,7 @@ static int tx_put(struct nc_sock *s, struct iov_cursor *from, size_t bytes, size
 		*from = before; /* once more, wherever the stream is now */
 		*ret_done = 0;
 	}
+	give_way(s->port, &s->tx.copied, bytes);
 	return 0;
 }
 

@@ -120,6 +120,8 @@ void fake_free(struct fake *f, struct fake_slot s);
 /* Waits until the library has announced @wish (NOTIFY_*) on the slot, or listener. */
 void fake_await_wish(struct fake *f, struct fake_slot s, uint32_t wish);
 void fake_await_listener_wish(struct fake *f, uint32_t listener, uint32_t wish);
+/* Somebody waits for round trips, or nobody. */
+void fake_give_way(struct fake *f, uint32_t worker, bool wanted);
 /* Pretends to sleep: the library must ring; waits for that. */
 void fake_sleep(struct fake *f, uint32_t worker);
 void fake_await_doorbell(struct fake *f, uint32_t worker);

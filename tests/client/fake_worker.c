@@ -572,6 +572,11 @@ void fake_await_listener_wish(struct fake *f, uint32_t listener, uint32_t wish)
 	FAKE_AWAIT(has_wish(f, &fake_listener(f, listener)->notify, wish));
 }
 
+void fake_give_way(struct fake *f, uint32_t worker, bool wanted)
+{
+	atomic_store(&fake_port(f, worker)->give_way, wanted);
+}
+
 void fake_sleep(struct fake *f, uint32_t worker)
 {
 	eventfd_t count;

@@ -89,11 +89,39 @@ static void a_full_queue_does_not_keep_another_waiting(void **state)
 	queues_fini(&q);
 }
 
+static uint32_t told(struct queues *q)
+{
+	const uint8_t *base = q->seg.base + q->layout.port_off;
+	const struct port_shm *shm = (const struct port_shm *)(const void *)base;
+
+	post(q, 0, 1);
+	(void)ports_submit(q->worker);
+	return atomic_load(&shm->give_way);
+}
+
+static void who_posts_is_told_whether_round_trips_are_under_way(void **state)
+{
+	struct queues q;
+
+	(void)state;
+	queues_init(&q);
+	q.worker->now_ns = UINT64_C(1000000000);
+	assert_int_equal(told(&q), 0);
+	q.worker->latency_ns = q.worker->now_ns;
+	assert_int_equal(told(&q), 1);
+	q.worker->now_ns += 10000000;
+	assert_int_equal(told(&q), 1);
+	q.worker->now_ns += 20000000;
+	assert_int_equal(told(&q), 0);
+	queues_fini(&q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_turn_takes_so_many_words_of_one_application),
 		cmocka_unit_test(a_full_queue_does_not_keep_another_waiting),
+		cmocka_unit_test(who_posts_is_told_whether_round_trips_are_under_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * give_way.h - a thread that copies bulk offers the core while others wait for round trips.
+ *
+ * For one round trip four threads wake, one after the other. Where all cores are busy the kernel
+ * lets whoever computes there go on to the end of a time slice before each of them: milliseconds in
+ * all. Who copies for some 10 us and then offers the core gives nothing away that is not wanted,
+ * and saves the others those slices. The worker says whether anybody waits (give_way in
+ * ncd/shm_abi.h), since caches are cold for who comes back.
+ *
+ * Only between the pieces of large copies: who exchanges small messages is whom the core is for.
+ *
+ * Threading: under the lock of the direction, whose count it is.
+ */
+#ifndef NC_GIVE_WAY_H
+#define NC_GIVE_WAY_H
+
+#include <sched.h>
+
+#include "attach.h"
+
+#define GIVE_WAY_PIECE (16u << 10) /* smaller ones are no bulk */
+#define GIVE_WAY_BYTES (64u << 10) /* copied between two offers */
+
+static inline bool give_way_wanted(const struct app_port *p)
+{
+	/* Relaxed: advice. */
+	return atomic_load_explicit(p->give_way, memory_order_relaxed) != 0;
+}
+
+/* A piece of @bytes has been copied; *copied: in all since the last offer. */
+static inline void give_way(const struct app_port *p, uint64_t *copied, uint64_t bytes)
+{
+	if (bytes < GIVE_WAY_PIECE)
+		return;
+	*copied += bytes;
+	if (*copied < GIVE_WAY_BYTES)
+		return;
+	*copied = 0;
+	if (give_way_wanted(p))
+		(void)sched_yield(); /* cannot fail */
+}
+
+#endif /* NC_GIVE_WAY_H */

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_client_give_way.c - Goal: who copies bulk offers the core while the worker says that others
+ * wait for round trips, and at no other time; who exchanges small messages never does.
+ * Method: the fake plays the daemon; sched_yield(2) is the test's own, and counts.
+ */
+#include <sched.h>
+
+#include "client_test.h"
+
+#define BULK (128u << 10)
+
+static uint32_t offers; /* Global: why: sched_yield has no argument */
+
+int sched_yield(void)
+{
+	offers++;
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	*state = fake_start(&(struct fake_config){ .ring_bytes = 4 * BULK });
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	fake_stop(*state);
+	return 0;
+}
+
+/* Both in calls of @size; how often the core was offered. */
+static uint32_t sending(struct fake *f, int s, struct fake_slot p, size_t size)
+{
+	uint8_t bytes[BULK] = { 0 };
+
+	offers = 0;
+	for (size_t done = 0; done < BULK; done += size)
+		assert_int_equal(nc_send(s, bytes, size, 0), size);
+	assert_int_equal(fake_take(f, p, bytes, sizeof(bytes)), BULK);
+	return offers;
+}
+
+static uint32_t receiving(struct fake *f, int s, struct fake_slot p, size_t size)
+{
+	uint8_t bytes[BULK] = { 0 };
+
+	assert_int_equal(fake_put(f, p, bytes, BULK), BULK);
+	offers = 0;
+	for (size_t done = 0; done < BULK; done += size)
+		assert_int_equal(nc_recv(s, bytes, size, MSG_WAITALL), size);
+	return offers;
+}
+
+static void bulk_gives_way_while_others_wait(void **state)
+{
+	struct fake *f = *state;
+	struct fake_slot p;
+	int s = connected(f, &p);
+
+	assert_int_equal(sending(f, s, p, BULK), 0);
+	assert_int_equal(receiving(f, s, p, BULK), 0);
+	fake_give_way(f, p.worker, true);
+	assert_in_range(sending(f, s, p, BULK), 1, 2);
+	assert_int_equal(receiving(f, s, p, BULK), 2);
+	/* In smaller calls as well. */
+	assert_in_range(sending(f, s, p, BULK / 8), 1, 2);
+	assert_in_range(receiving(f, s, p, BULK / 8), 1, 2);
+	fake_give_way(f, p.worker, false);
+	assert_int_equal(sending(f, s, p, BULK), 0);
+	assert_int_equal(receiving(f, s, p, BULK), 0);
+	closed(f, s);
+}
+
+static void messages_do_not(void **state)
+{
+	struct fake *f = *state;
+	struct fake_slot p;
+	int s = connected(f, &p);
+
+	fake_give_way(f, p.worker, true);
+	assert_int_equal(sending(f, s, p, 4096), 0);
+	assert_int_equal(receiving(f, s, p, 4096), 0);
+	closed(f, s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		T(bulk_gives_way_while_others_wait),
+		T(messages_do_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
