@@ -190,7 +190,7 @@ connected() { expect 15 channels_up here; expect 15 channels_up there; }
 
 ask() { "$OUT/ncd-stat" -s "$dir/$1.sock" --json "${@:2}"; }
 # number HOST COMMAND NAME - the sum of all members of that name.
-number() { ask "$1" "$2" | grep -o "\"$3\":-\?[0-9]*" | awk -F: '{ n += $2 } END { print n + 0 }'; }
+number() { ask "$1" "$2" | grep -o "\"$3\":-\?[0-9]*" | awk -F: '{ n += $2 } END { printf "%.0f\n", n }'; }
 channels_up() { [ "$(ask "$1" channels | grep -o '"state":"up"' | wc -l)" -ge "${channels:-3}" ]; }
 listens() { ask "$1" -l sockets | grep -q "\"local_port\":$2,"; }
 # is HOST COMMAND NAME NUMBER
