@@ -33,7 +33,7 @@ listens() { "$bin/ncd-stat" -s "$dir/b.sock" --json -l sockets | grep -q '"local
 # carried - bytes of what host a has sent that went over channels of others.
 carried() {
 	"$bin/ncd-stat" -s "$dir/a.sock" --json channels | grep -o '"carried_sent":[0-9]*' |
-		awk -F: '{ n += $2 } END { print n }'
+		awk -F: '{ n += $2 } END { printf "%.0f\n", n }'
 }
 # once CARRY - bytes a second, and those that were carried.
 once() {

@@ -104,7 +104,7 @@ same_host() {
 	line "64 flows" msgs_per_s ncd '>=' - -
 }
 # CPU time of all threads of process $1, in ns.
-cpu_ns() { cat /proc/"$1"/task/*/schedstat | awk '{ n += $1 } END { printf "%d", n }'; }
+cpu_ns() { cat /proc/"$1"/task/*/schedstat | awk '{ n += $1 } END { printf "%.0f", n }'; }
 idle() {
 	local name before_a before_b
 	echo "  idle daemons, an idle application attached to each" >&2

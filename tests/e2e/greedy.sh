@@ -43,7 +43,7 @@ beside() {
 	gone_or_zombie "$greedy" && fail "the greedy client has ended"
 	grep -q '"errors":0[,}]' "$dir/good.log" || fail "the client of one socket counted errors"
 	good=$(awk -v rate="$(member good bytes_per_s)" -v s="$(member good seconds)" \
-		'BEGIN { printf "%d", rate * s }')
+		'BEGIN { printf "%.0f", rate * s }')
 	say "$*: $good of $all bytes"
 	[ $((good * least)) -ge "$all" ] || fail "less than one ${least}th"
 }
