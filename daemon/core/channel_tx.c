@@ -1,79 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel_tx.c - streams to frames: what a channel sends next, gathered for one sendmsg. Headers
- * and small payloads lie in the channel's buffer, large payloads stay in the applications' rings.
- * One that goes by file ends the gathering: it is sent behind all iovecs.
+ * channel_tx.c - streams to frames: what a channel sends next (gather.h), of whom, in which order.
  */
-#include <string.h>
-
 #include "engine_state.h"
+#include "gather.h"
 
 #define LATENCY_GATHER (64u << 10)
-
-static bool tx_room(const struct channel *c)
-{
-	return c->tx.file_nr == 0 && c->tx.iov_nr + 4 <= TX_IOV_MAX &&
-	       c->tx.buf_used + WIRE_HEADER_BYTES + WIRE_OPEN_BYTES + TX_COPY_MAX <=
-		       c->tx.buf_bytes;
-}
-
-/* @bytes more of the channel's own buffer, as part of the gathered send. */
-static uint8_t *put_own(struct channel_tx *tx, uint32_t bytes)
-{
-	uint8_t *p = tx->buf + tx->buf_used;
-	struct iovec *last = tx->iov_nr > 0 ? &tx->iov[tx->iov_nr - 1] : NULL;
-
-	tx->buf_used += bytes;
-	if (last != NULL && (uint8_t *)last->iov_base + last->iov_len == p)
-		last->iov_len += bytes;
-	else
-		tx->iov[tx->iov_nr++] = (struct iovec){ p, bytes };
-	return p;
-}
-
-static void put_file(struct channel_tx *tx, const struct ring_mem *ring, uint32_t pos,
-		     uint32_t bytes)
-{
-	tx->file[tx->file_nr++] = (struct tx_file){
-		.base = ring->base + pos,
-		.bytes = bytes,
-		.file = ring->file,
-		.file_off = ring->file_off + pos,
-	};
-}
-
-/* @bytes of a stream's ring from @offset on, piece by piece out of its file. */
-static void put_ring_file(struct channel_tx *tx, const struct ring_mem *ring, uint64_t base,
-			  uint64_t offset, uint32_t bytes)
-{
-	uint32_t pos = ring_place(ring, base, offset);
-	uint32_t first = bytes < ring->bytes - pos ? bytes : ring->bytes - pos;
-
-	put_file(tx, ring, pos, first);
-	if (first < bytes)
-		put_file(tx, ring, 0, bytes - first);
-	tx->payload += bytes;
-}
-
-/* @bytes of a stream's ring from @offset on: copied if few, else by reference. */
-static void put_ring(struct channel_tx *tx, const struct ring_mem *ring, uint64_t base,
-		     uint64_t offset, uint32_t bytes)
-{
-	uint32_t pos = ring_place(ring, base, offset);
-	uint32_t first = bytes < ring->bytes - pos ? bytes : ring->bytes - pos;
-
-	tx->payload += bytes;
-	if (bytes <= TX_COPY_MAX) {
-		uint8_t *p = put_own(tx, bytes);
-
-		memcpy(p, ring->base + pos, first);
-		memcpy(p + first, ring->base, bytes - first);
-		return;
-	}
-	tx->iov[tx->iov_nr++] = (struct iovec){ ring->base + pos, first };
-	if (first < bytes)
-		tx->iov[tx->iov_nr++] = (struct iovec){ ring->base, bytes - first };
-}
 
 static void put_header(struct channel *c, const struct frame *f)
 {
