@@ -16,11 +16,6 @@
 #define IPPROTO_VIRTUAL_SOCK 19 /* as in the paper's kernel: a virtual socket or an error */
 #define ANSWER_LIMIT_MS      200
 
-union address {
-	struct sockaddr sa;
-	struct sockaddr_storage storage;
-};
-
 /* A descriptor for virtual socket @nc, which is closed if there can be none. */
 static int virtual_open(int nc, int domain, int flags)
 {

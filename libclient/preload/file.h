@@ -43,6 +43,12 @@
 #include "../pollfd.h"
 #include "../lock.h"
 
+/* Of any family. */
+union address {
+	struct sockaddr sa;
+	struct sockaddr_storage storage;
+};
+
 #define FILE_TABLE  (1 << 20) /* descriptors beyond it are never ours */
 #define OPTION_MAX  64        /* bytes of a value that is remembered */
 #define OPTIONS_MAX 64        /* of one socket; more are applied, but not remembered */
@@ -278,6 +284,12 @@ void listener_show(int fd, bool nonblock);
 void listener_forget(struct file *f);
 /* A KERNEL file, which listens already, becomes a LISTENER that nobody has waited at. */
 void listener_adopt(struct file *f, int fd);
+/* The virtual one is of no use any more: the daemon has gone. */
+void listener_detach(struct file *f);
+/* It has gone, and may be back: after a while another is tried. */
+void listener_retry(struct file *f, int fd);
+/* It was shut down: as listener_detach, and ncd is not tried again. */
+void listener_end(struct file *f);
 
 /* ---- adopt.c ---- */
 
@@ -288,10 +300,5 @@ struct file *adopt_listening(int fd);
 void adopt_listener(int fd);
 /* The listening sockets that the program was started with. Once, before it runs. */
 void adopt_listeners(void);
-
-/* The virtual one of a LISTENER is of no use any more: the daemon has gone. */
-void listener_detach(struct file *f);
-/* It was shut down: as above, and ncd is not tried again. */
-void listener_end(struct file *f);
 
 #endif /* PRELOAD_FILE_H */
