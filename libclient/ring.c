@@ -199,9 +199,11 @@ bool rx_ring_ask(struct nc_sock *s, size_t want)
 	struct slot_shm *slot = sock_slot(s);
 	uint32_t bytes = want < NCD_RING_MAX ? (uint32_t)want : NCD_RING_MAX;
 
-	/* The next ring is given only when the last is left. */
-	if (!s->rx.old_view)
-		rx_ring_leave(s, s->rx.old_end);
+	/* The next ring is given only when the last is left: what was peeked at there is consumed
+	 * first, and who waits for more than this ring holds would never get to that. */
+	if (s->rx.old_view)
+		return false;
+	rx_ring_leave(s, s->rx.old_end);
 	/* NOTIFY, application end: who waits is told when it changes. */
 	if (s->rx.bytes >= atomic_load_explicit(&slot->rx_most, memory_order_seq_cst))
 		return false;

@@ -252,6 +252,29 @@ static void who_gets_no_larger_ring_has_a_full_one(void **state)
 	closed(f, s);
 }
 
+static void who_has_not_consumed_what_he_peeked_at_has_a_full_one(void **state)
+{
+	struct fake *f = *state;
+	struct fake_slot p;
+	static uint8_t buf[LARGE + 1];
+	int s = connected(f, &p);
+	const void *view;
+	uint64_t in = 0;
+
+	arrive(f, p, &in, RING);
+	assert_int_equal(nc_peek(s, RING, &view, 0), RING);
+	fake_give_rx(f, p, LARGE);
+	arrive(f, p, &in, LARGE - RING);
+	assert_int_equal(nc_recv(s, buf, sizeof(buf), MSG_PEEK | MSG_WAITALL), LARGE);
+	pattern_check(buf, LARGE, 0);
+	pattern_check(view, RING, 0);
+	assert_int_equal(nc_consume(s, RING), 0);
+	arrive(f, p, &in, RING);
+	assert_int_equal(nc_peek(s, LARGE + 1, &view, 0), LARGE);
+	assert_true(wants(f, p, LARGE + 1));
+	closed(f, s);
+}
+
 struct idler {
 	struct fake *f;
 	struct fake_slot p;
@@ -427,6 +450,8 @@ int main(void)
 			who_must_see_more_than_the_ring_asks_for_a_larger_one, start, stop),
 		cmocka_unit_test_setup_teardown(who_gets_no_larger_ring_has_a_full_one, start,
 						stop),
+		cmocka_unit_test_setup_teardown(
+			who_has_not_consumed_what_he_peeked_at_has_a_full_one, start, stop),
 		cmocka_unit_test_setup_teardown(an_idle_tx_ring_gives_back_its_pages, start, stop),
 		cmocka_unit_test_setup_teardown(what_is_not_acknowledged_keeps_its_pages, start,
 						stop),
