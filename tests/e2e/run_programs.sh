@@ -93,6 +93,22 @@ case_run_http() { # quick
 	serves_a_file 8003 s
 }
 
+# HTTP/2: many requests at once on each connection, and a file with its checksum.
+case_run_http2() { # quick
+	needs nghttpd
+	needs nghttp
+	needs h2load
+	mkdir "$dir/www"
+	random_file 20000000 www/large
+	head -c 1000 "$dir/www/large" >"$dir/www/small"
+	both
+	local url=http://${address[there]}:8004
+	local s=(nghttpd --no-tls -n 2 -d "$dir/www" -a "${address[there]}" 8004)
+	local c=(bash -c "nghttp $url/large | cmp - '$dir/www/large' &&
+		h2load -n 4000 -c 16 -m 10 -t 2 $url/small")
+	both_sides 8004 s c ' 4000 succeeded, 0 failed, 0 errored'
+}
+
 case_run_redis() { # quick
 	needs redis-server
 	needs redis-cli
