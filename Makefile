@@ -177,7 +177,7 @@ $(OUT)/tests/client/test_%: $(OUT)/tests/client/test_%.o \
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
 
 # What the end-to-end tests use beside our own programs.
-E2E_PROGRAMS := $(addprefix $(OUT)/tests/e2e/,copies echo garbage hostile no_uring sockets soak)
+E2E_PROGRAMS := $(addprefix $(OUT)/tests/e2e/,copies echo garbage hostile no_uring quiet sockets soak)
 $(E2E_PROGRAMS): $(OUT)/tests/e2e/%: $(OUT)/tests/e2e/%.o $(OUT)/libncclient.a
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^

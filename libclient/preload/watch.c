@@ -353,7 +353,9 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 		(void)file_virtual(fd); /* settles */
 		f = file_of(fd);
 	}
-	if (f && file_kind(f) == FILE_VIRTUAL && file_nc(f) >= 0 && file_own_process()) {
+	/* Whether this is a child of vfork is not asked, which costs a syscall: such a child may
+	 * prepare its exec and no more, and would change the same epoll. */
+	if (f && file_kind(f) == FILE_VIRTUAL && file_nc(f) >= 0) {
 		if (op == EPOLL_CTL_ADD)
 			share_fetch(file_nc(f));
 		if (set_of(epfd))

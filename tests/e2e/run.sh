@@ -16,7 +16,7 @@ export OUT
 for program in ncd ncd-cat ncd-perf ncd-stat; do
 	[ -x "$OUT/$program" ] || { echo "run.sh: no $OUT/$program: make all first" >&2; exit 1; }
 done
-for program in copies echo garbage hostile no_uring sockets soak soak_posix; do
+for program in copies echo garbage hostile no_uring quiet sockets soak soak_posix; do
 	[ -x "$OUT/tests/e2e/$program" ] && continue
 	echo "run.sh: no $OUT/tests/e2e/$program: make check-e2e builds it (with E2E=--list: and runs nothing)" >&2
 	exit 1
