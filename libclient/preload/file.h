@@ -34,6 +34,8 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -205,6 +207,14 @@ void file_let_go(struct file *f);
 /* Highest descriptor that was ever ours; and with INTERNAL ones. */
 int file_top(void);
 int file_top_hidden(void);
+
+/* ---- poll.c ---- */
+
+/* Who waits for @fd may not leave that to the kernel. */
+bool poll_is_ours(int fd);
+/* ppoll(2) of the program's; in here `ppoll` is the C library's. */
+int poll_program(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+		 const sigset_t *mask);
 
 /* ---- confine.c ---- */
 
