@@ -153,7 +153,8 @@ int nc_consume(int s, size_t len);
 /*
  * Completion queue: for thousands of sockets in one thread. Edge triggered: an event is reported
  * when something new happens after the last report; read or write until -EAGAIN. At most 15 queues
- * a process. Only one thread at a time may wait on a queue.
+ * a process, less those of threads in nc_poll (4 at most). Only one thread at a time may wait on a
+ * queue.
  */
 struct nc_cq;
 struct nc_event {

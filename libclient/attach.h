@@ -61,11 +61,13 @@ struct nc_cq {
 	struct attachment *att;
 	uint32_t qp;
 	bool used; /* attachment.cq_lock */
+	bool weak; /* of a thread's polls (poll_queue.h): another queue may have its members */
 	struct qp_shm *shm;
 	struct lock lock;       /* all below */
 	struct nc_sock *member; /* doubly linked, by cq_next and cq_prev */
 	struct nc_sock *ready;  /* singly linked, by ready_next: to report without a word */
 	struct nc_sock **ready_end;
+	bool asleep; /* weak: its thread is */
 	struct ring *ring; /* one for each worker */
 	uint32_t turn;     /* worker to begin with */
 	_Atomic uint32_t ready_nr;

@@ -12,19 +12,33 @@
 #include "process.h"
 
 #define CQ_BATCH 32
+#define WEAK_MAX 4 /* queues of threads' polls: there are NCD_QP_NR for everything */
 
-int nc_cq_create(struct nc_cq **ret_cq)
+/* A queue that nobody has, or NULL. With cq_lock held. */
+static struct nc_cq *cq_unused(struct attachment *att, bool weak)
+{
+	struct nc_cq *cq = NULL;
+	uint32_t weaks = 0;
+
+	for (uint32_t i = NCD_QP_NR - 1; i > 0; i--) {
+		if (!att->cq[i].used)
+			cq = &att->cq[i];
+		else
+			weaks += att->cq[i].weak;
+	}
+	return weak && weaks >= WEAK_MAX ? NULL : cq;
+}
+
+static int cq_create(bool weak, struct nc_cq **ret_cq)
 {
 	struct attachment *att;
-	struct nc_cq *cq = NULL;
+	struct nc_cq *cq;
 	int ret = process_attach(&att);
 
 	if (ret < 0)
 		return ret;
 	lock_take(&att->cq_lock);
-	for (uint32_t i = 1; i < NCD_QP_NR && !cq; i++)
-		if (!att->cq[i].used)
-			cq = &att->cq[i];
+	cq = cq_unused(att, weak);
 	if (cq) {
 		for (uint32_t w = 0; w < att->layout.workers; w++) {
 			const struct region_shm *l = &att->layout;
@@ -42,6 +56,8 @@ int nc_cq_create(struct nc_cq **ret_cq)
 		cq->ready_end = &cq->ready;
 		cq->ready_nr = 0;
 		cq->sleepers = 0;
+		cq->asleep = false;
+		cq->weak = weak;
 		cq->used = true;
 	}
 	lock_release(&att->cq_lock);
@@ -51,6 +67,16 @@ int nc_cq_create(struct nc_cq **ret_cq)
 	}
 	*ret_cq = cq; /* with the reference */
 	return 0;
+}
+
+int nc_cq_create(struct nc_cq **ret_cq)
+{
+	return cq_create(false, ret_cq);
+}
+
+int cq_create_weak(struct nc_cq **ret_cq)
+{
+	return cq_create(true, ret_cq);
 }
 
 void nc_cq_destroy(struct nc_cq *cq)

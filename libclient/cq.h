@@ -54,6 +54,22 @@ bool cq_in_use(struct nc_cq *cq);
 bool cq_has(struct nc_cq *cq, int number);
 bool cq_dead(struct nc_cq *cq);
 
+/* ---- weak queues, for poll_queue.c ---- */
+
+/* As nc_cq_create: a queue whose members go to another that wants them; to a weak one, unless its
+ * thread sleeps. -EMFILE: there are enough. */
+int cq_create_weak(struct nc_cq **ret_cq);
+/* One of @events (any POLL*) of virtual socket @number is to be reported, once. Errors as of
+ * nc_cq_add. */
+int cq_want(struct nc_cq *cq, int number, uint32_t events);
+/* Its thread sleeps until @until_ns, or there is something to collect: 0, -EINTR, -ETIMEDOUT. A
+ * cancellation point. */
+int cq_sleep_weak(struct nc_cq *cq, uint64_t until_ns);
+/* The same for who sleeps in poll(2) with nc_cq_fd() there: false if he need not; else to be
+ * followed by the second, and whether the descriptor was readable. */
+bool cq_sleep_weak_enter(struct nc_cq *cq);
+void cq_sleep_weak_leave(struct nc_cq *cq, bool rung);
+
 /* ---- cq_member.c, for cq.c; with cq->lock held ---- */
 
 /* To be looked at by the next collector; wakes him if he sleeps. */

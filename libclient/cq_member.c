@@ -251,6 +251,21 @@ static void member_set(struct nc_sock *s, uint32_t events, uint32_t flags, uint6
 	atomic_store_explicit(&s->cq_events, events | CQ_ALWAYS, memory_order_relaxed);
 }
 
+/* What @s is in it leaves for @to, if it may: who sleeps there looks again. With cq_lock held. */
+static void weak_give_up(struct nc_sock *s, const struct nc_cq *to)
+{
+	struct nc_cq *cq = s->att == to->att ? s->cq : NULL;
+
+	if (!cq || !cq->weak || cq == to)
+		return;
+	lock_take(&cq->lock);
+	if (!cq->asleep || !to->weak)
+		cq_unlink(cq, s);
+	if (cq->asleep && !s->cq)
+		cq_wake(cq, 0);
+	lock_release(&cq->lock);
+}
+
 int cq_add(struct nc_cq *cq, int number, uint32_t events, uint32_t flags, uint64_t data)
 {
 	struct nc_sock *s = sock_find(number);
@@ -259,6 +274,7 @@ int cq_add(struct nc_cq *cq, int number, uint32_t events, uint32_t flags, uint64
 	if (!s)
 		return -EBADF;
 	lock_take(&cq->att->cq_lock);
+	weak_give_up(s, cq);
 	lock_take(&cq->lock);
 	/* A closer sets `closing` before it takes cq_lock: we see it, or it sees us. */
 	if (!sock_open(s))
@@ -296,6 +312,22 @@ int cq_modify(struct nc_cq *cq, int number, uint32_t events, uint32_t flags, uin
 		return ret;
 	member_set(s, events, flags, data);
 	cq_join(cq, s);
+	lock_release(&cq->lock);
+	lock_release(&cq->att->cq_lock);
+	return 0;
+}
+
+int cq_want(struct nc_cq *cq, int number, uint32_t events)
+{
+	struct nc_sock *s;
+
+	if (cq_member(cq, number, &s) < 0)
+		return cq_add(cq, number, events, CQ_ONESHOT, 0);
+	/* Relaxed: cq->lock orders it. The same, not reported since: it is armed. */
+	if (atomic_load_explicit(&s->cq_events, memory_order_relaxed) != (events | CQ_ALWAYS)) {
+		member_set(s, events, CQ_ONESHOT, 0);
+		cq_join(cq, s);
+	}
 	lock_release(&cq->lock);
 	lock_release(&cq->att->cq_lock);
 	return 0;

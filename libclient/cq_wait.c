@@ -8,6 +8,7 @@
  *
  * Locks: cq.lock.
  */
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -51,7 +52,7 @@ static void fd_empty(struct nc_cq *cq)
 {
 	char bytes[2 * TOKENS_MAX];
 
-	while (recv(cq->fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+	while (recv(cq->fd, bytes, sizeof(bytes), MSG_DONTWAIT) == sizeof(bytes))
 		;
 }
 
@@ -97,6 +98,52 @@ void cq_pass_on(struct nc_cq *cq)
 	if (cq->sleepers > 0 && !cq_arm_sleep(cq, DOORBELL_FD))
 		cq_wake(cq, DOORBELL_FD);
 	lock_release(&cq->lock);
+}
+
+static bool weak_enter(struct nc_cq *cq, uint32_t how)
+{
+	lock_take(&cq->lock);
+	cq->asleep = cq_arm_sleep(cq, how);
+	lock_release(&cq->lock);
+	return cq->asleep;
+}
+
+static void weak_leave(void *arg)
+{
+	struct nc_cq *cq = arg;
+
+	lock_take(&cq->lock);
+	cq->asleep = false;
+	doorbell_disarm(&cq->shm->need_wakeup);
+	lock_release(&cq->lock);
+}
+
+int cq_sleep_weak(struct nc_cq *cq, uint64_t until_ns)
+{
+	/* DOORBELL, waiter end: before arming, so that the wake moves it. */
+	uint32_t value = atomic_load_explicit(&cq->shm->seq, memory_order_seq_cst);
+	int type, ret;
+
+	if (!weak_enter(cq, DOORBELL_FUTEX))
+		return 0;
+	pthread_cleanup_push(weak_leave, cq) /* opens a block */
+	(void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type); /* cannot fail */
+	ret = futex_wait_shared(&cq->shm->seq, value, until_ns);
+	(void)pthread_setcanceltype(type, NULL); /* as above */
+	pthread_cleanup_pop(1);
+	return ret;
+}
+
+bool cq_sleep_weak_enter(struct nc_cq *cq)
+{
+	return weak_enter(cq, DOORBELL_FD);
+}
+
+void cq_sleep_weak_leave(struct nc_cq *cq, bool rung)
+{
+	weak_leave(cq);
+	if (rung)
+		fd_empty(cq);
 }
 
 int nc_cq_wait(struct nc_cq *cq, struct nc_event *events, int max, int timeout_ms)

@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "copy.h"
+#include "poll_queue.h"
 #include "process.h"
 #include "sock.h"
 
@@ -41,6 +42,7 @@ void process_before_fork(void)
 
 void process_fork_child(void)
 {
+	poll_queue_forget();
 	process_forget(child_close_socket, child_close_attachment);
 }
 

@@ -4,12 +4,14 @@
  *
  * Virtual sockets are looked at in the rings. Only if nothing is ready, the kernel waits for their
  * pollable descriptors, which are kept true meanwhile. One that is alone is slept for at its slot,
- * as a blocking call would, which takes one syscall instead of four.
+ * as a blocking call would, and several at a queue of the thread's, if there is nothing else: that
+ * takes one syscall, and not four for each.
  */
 #include <poll.h>
 #include <stdlib.h>
 
 #include "ncclient.h"
+#include "poll_queue.h"
 #include "pollfd.h"
 #include "sock.h"
 
@@ -50,7 +52,8 @@ static bool look_both(struct nc_sock *s)
 	return rx_look(s) || tx_look(s);
 }
 
-int poll_sleep(const struct pollfd *p, uint64_t until_ns)
+/* One that is alone, at its slot. */
+static int lone_sleep(const struct pollfd *p, uint64_t until_ns)
 {
 	struct nc_sock *s = sock_find(p->fd);
 	uint32_t events = events_of(p->events);
@@ -71,6 +74,26 @@ int poll_sleep(const struct pollfd *p, uint64_t until_ns)
 				       until_ns);
 	lock_release(&s->rx.lock);
 	return ret;
+}
+
+/* Several, at the thread's queue. */
+static int queue_sleep(const struct pollfd *p, nfds_t nr, uint64_t until_ns)
+{
+	bool all = true;
+	int ret;
+
+	if (!poll_queue_begin())
+		return -ENOTSUP;
+	for (nfds_t i = 0; i < nr && all; i++)
+		all = poll_queue_want(p[i].fd, p[i].events);
+	ret = all ? poll_queue_sleep(until_ns) : -ENOTSUP;
+	poll_queue_end();
+	return ret == -ETIMEDOUT ? -EAGAIN : ret;
+}
+
+int poll_sleep(const struct pollfd *p, nfds_t nr, uint64_t until_ns)
+{
+	return nr == 1 ? lone_sleep(p, until_ns) : queue_sleep(p, nr, until_ns);
 }
 
 /* Fills in revents of the virtual ones; returns how many are ready. */
@@ -149,6 +172,14 @@ static int real_wait(struct pollfd *real, struct pollfd *fds, nfds_t nfds, bool 
 	return ret;
 }
 
+static bool all_virtual(const struct pollfd *fds, nfds_t nfds)
+{
+	for (nfds_t i = 0; i < nfds; i++)
+		if (!is_virtual(fds[i].fd))
+			return false;
+	return nfds > 0;
+}
+
 static int poll_loop(struct pollfd *real, struct pollfd *fds, nfds_t nfds, int timeout_ms)
 {
 	uint64_t until_ns = timeout_ms < 0    ? NC_FOREVER
@@ -158,8 +189,7 @@ static int poll_loop(struct pollfd *real, struct pollfd *fds, nfds_t nfds, int t
 	for (;;) {
 		int ready = look_virtual(fds, nfds);
 		bool wait = ready == 0 && until_ns != 0;
-		int n = wait && nfds == 1 && is_virtual(fds->fd) ? poll_sleep(fds, until_ns)
-								 : -ENOTSUP;
+		int n = wait && all_virtual(fds, nfds) ? poll_sleep(fds, nfds, until_ns) : -ENOTSUP;
 
 		if (n == -ENOTSUP)
 			n = real_wait(real, fds, nfds, wait, until_ns);

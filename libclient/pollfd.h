@@ -21,8 +21,8 @@ void pollfd_unwatch(int number);
 /* What is true of @p->fd, a virtual socket, as poll(2) would say. Makes no syscall,
  * unless another process had it. */
 short poll_look(const struct pollfd *p);
-/* Sleeps until that may have changed, without the pollable descriptor. Returns 0 (look again),
- * -EINTR, -EAGAIN (@until_ns), -EBADF, or -ENOTSUP: the kernel must wait for the descriptor. */
-int poll_sleep(const struct pollfd *p, uint64_t until_ns);
+/* Sleeps until that may have changed for one of the @nr, without pollable descriptors. Returns 0
+ * (look again), -EINTR, -EAGAIN (@until_ns), -EBADF, or -ENOTSUP: the kernel must wait for them. */
+int poll_sleep(const struct pollfd *p, nfds_t nr, uint64_t until_ns);
 
 #endif /* NC_POLLFD_H */

@@ -27,6 +27,7 @@
 #include "../cq.h"
 #include "file.h"
 
+#define LOOK_NS       100000u
 #define SET_LISTENERS 8 /* of more than so many the daemon is not told that somebody waits */
 
 struct set {

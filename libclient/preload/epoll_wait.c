@@ -10,7 +10,6 @@
 #include "pending.h"
 #include "real.h"
 
-#define LOOK_NS  100000u /* the kernel's part is looked at so often while ours has something */
 #define TAKE_MAX 128     /* virtual sockets of one call: fewer than there are is allowed */
 
 /* How a call wants to sleep. */

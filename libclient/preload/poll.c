@@ -2,9 +2,10 @@
 /*
  * poll.c - poll and ppoll.
  *
- * Virtual sockets are looked at in memory first; only if nothing is ready, the kernel waits for
- * their pollable descriptors; or we do, at its slot, if it is one socket and nothing else. A
- * listener has two descriptors to wait for. An epoll that is waited for is left to the kernel.
+ * Virtual sockets are looked at in memory first; only if nothing is ready, the thread sleeps at its
+ * queue, or at the slot of one that is alone. Beside others the kernel waits for the queue's
+ * descriptor, and for a pollable descriptor of each that cannot be in the queue. A listener has two
+ * descriptors to wait for. An epoll that is waited for is left to the kernel.
  * Where nothing of the kind is polled these calls are the kernel's.
  */
 #include <poll.h>
@@ -13,6 +14,7 @@
 #include <time.h>
 
 #include "../listener.h"
+#include "../poll_queue.h"
 #include "chk.h"
 #include "epoll.h"
 #include "ncclient.h"
@@ -26,7 +28,9 @@ struct polls {
 	struct pollfd *fds; /* the program's */
 	struct pollfd *all; /* the kernel's: the same, then seconds, then one that ends the list */
 	nfds_t nfds, seconds;
-	nfds_t virtuals;
+	nfds_t virtuals, ignored;
+	bool queue;  /* the thread's may be used */
+	bool queued; /* virtual ones are in it: its descriptor is the last of all */
 	bool away; /* one of them is looked for in memory: another process has it, or confine.c */
 	uint64_t until_ns;
 	const sigset_t *mask;
@@ -80,6 +84,7 @@ static bool polls_count(struct polls *p)
 	for (nfds_t i = 0; i < p->nfds; i++) {
 		int fd = p->fds[i].fd;
 
+		p->ignored += fd < 0;
 		p->seconds += second_of(fd) >= 0;
 		if (virtual_of(fd) >= 0) {
 			share_fetch(virtual_of(fd));
@@ -90,7 +95,8 @@ static bool polls_count(struct polls *p)
 	return p->seconds + p->virtuals > 0;
 }
 
-/* What is true of virtual ones, into the program's; counts those that are ready. */
+/* What is true of virtual ones, into the program's, and nothing of others; counts those that are
+ * ready. */
 static int look_virtual(struct polls *p)
 {
 	int ready = 0;
@@ -100,6 +106,7 @@ static int look_virtual(struct polls *p)
 	for (nfds_t i = 0; i < p->nfds; i++) {
 		struct pollfd one = { virtual_of(p->fds[i].fd), p->fds[i].events, 0 };
 
+		p->fds[i].revents = 0;
 		if (one.fd < 0)
 			continue;
 		p->fds[i].revents = poll_look(&one);
@@ -110,6 +117,15 @@ static int look_virtual(struct polls *p)
 		ready += p->fds[i].revents != 0;
 	}
 	return ready;
+}
+
+/* Virtual socket @nc is waited for by the thread's queue. */
+static bool kernel_queue(struct polls *p, int nc, short events)
+{
+	if (!p->queue || poll_queue_fd() < 0 || !poll_queue_want(nc, events))
+		return false;
+	p->queued = true;
+	return true;
 }
 
 /* What the kernel is to wait for; virtual ones if it sleeps. */
@@ -126,9 +142,11 @@ static void kernel_fill(struct polls *p, bool sleeps)
 		if (nc >= 0 && sleeps && (confined() || share_away(nc))) {
 			p->all[i].fd = -1;
 			p->away = true;
+		} else if (nc >= 0 && (!sleeps || kernel_queue(p, nc, p->fds[i].events))) {
+			p->all[i].fd = -1;
 		} else if (nc >= 0) {
-			p->all[i].fd = sleeps ? pollfd_watch(nc) : -1;
-			if (sleeps && p->all[i].fd < 0)
+			p->all[i].fd = pollfd_watch(nc);
+			if (p->all[i].fd < 0)
 				/* It is the kernel's, since just now. */
 				p->all[i].fd = p->fds[i].fd;
 		}
@@ -136,7 +154,8 @@ static void kernel_fill(struct polls *p, bool sleeps)
 			p->all[at++] = (struct pollfd){ .fd = second, .events = in };
 	}
 	p->seconds = at - p->nfds;
-	p->all[at] = (struct pollfd){ .fd = -1 };
+	/* Ends the list for kernel_merge. */
+	p->all[at] = (struct pollfd){ .fd = p->queued ? poll_queue_fd() : -1, .events = POLLIN };
 }
 
 /* All that kernel_fill watched; a descriptor may have been closed or replaced meanwhile. */
@@ -207,31 +226,54 @@ static const struct timespec *left(const struct polls *p, bool sleeps, struct ti
 static int kernel_wait(struct polls *p, bool sleeps)
 {
 	struct timespec ts = { 0 };
-	int ret;
+	bool waits;
+	int ret, err;
 
 	kernel_fill(p, sleeps);
 	listeners_tell(p, sleeps ? listener_wait_begin : listener_ask);
-	ret = real()->ppoll(p->all, p->nfds + p->seconds, left(p, sleeps, &ts), p->mask);
-	if (sleeps) {
-		int err = errno;
-
-		listeners_tell(p, listener_wait_end);
-		kernel_done(p);
-		errno = err;
-	}
+	waits = sleeps && (!p->queued || poll_queue_enter());
+	ret = real()->ppoll(p->all, p->nfds + p->seconds + p->queued, left(p, waits, &ts), p->mask);
+	if (!sleeps)
+		return ret;
+	err = errno;
+	if (waits && p->queued)
+		poll_queue_leave(ret > 0 && p->all[p->nfds + p->seconds].revents);
+	listeners_tell(p, listener_wait_end);
+	kernel_done(p);
+	errno = err;
 	return ret;
 }
 
-/* Waits without the kernel's poll for what is alone. False: the kernel must. *ret: 0, or -1 with
- * errno. */
-static bool lone_wait(const struct polls *p, int *ret)
+/* The same, with the thread's queue if there is one to be had. */
+static int kernel_wait_queued(struct polls *p)
 {
-	struct pollfd one = { .fd = p->nfds == 1 ? virtual_of(p->fds->fd) : -1 };
+	int ret;
 
-	if (one.fd < 0 || p->mask || confined())
+	p->queue = p->virtuals > 0 && !confined() && poll_queue_begin();
+	p->queued = false;
+	ret = kernel_wait(p, true);
+	if (p->queue)
+		poll_queue_end();
+	return ret;
+}
+
+/* Waits without the kernel's poll for virtual ones, if there is nothing else. False: the kernel
+ * must. *ret: 0, or -1 with errno. */
+static bool virtual_wait(const struct polls *p, int *ret)
+{
+	nfds_t nr = 0;
+
+	if (p->virtuals + p->ignored < p->nfds || p->mask || confined())
 		return false;
-	one.events = p->fds->events;
-	*ret = poll_sleep(&one, p->until_ns);
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		struct pollfd one = { virtual_of(p->fds[i].fd), p->fds[i].events, 0 };
+
+		if (one.fd >= 0)
+			p->all[nr++] = one;
+	}
+	if (nr < p->virtuals)
+		return false; /* one has become the kernel's just now */
+	*ret = poll_sleep(p->all, nr, p->until_ns);
 	if (*ret == -ENOTSUP)
 		return false;
 	if (*ret == -EINTR)
@@ -240,25 +282,52 @@ static bool lone_wait(const struct polls *p, int *ret)
 	return true;
 }
 
+/*
+ * Listeners are looked at as often as the kernel's part of a set (epoll.h) while there is something
+ * else: who comes, comes at any time.
+ */
+static bool listeners_due(void)
+{
+	/* Global: why: a thread's polls in a row. */
+	static _Thread_local uint64_t looked_ns;
+	uint64_t now_ns = clock_now_ns();
+
+	if (now_ns - looked_ns < LOOK_NS)
+		return false;
+	looked_ns = now_ns;
+	return true;
+}
+
+/* What is ready is enough, and is not to be waited for. */
+static bool looked_enough(const struct polls *p, int ready)
+{
+	if (ready == 0 && p->until_ns != 0)
+		return false;
+	if (p->virtuals + p->ignored == p->nfds)
+		return true;
+	return ready > 0 && p->until_ns != 0 &&
+	       p->virtuals + p->ignored + p->seconds == p->nfds && !listeners_due();
+}
+
 /* Until something is ready, or it is time. -1 with errno. */
 static int polls_wait(struct polls *p)
 {
 	for (;;) {
 		int ready = look_virtual(p);
 		bool sleeps = ready == 0 && p->until_ns != 0;
-		bool lone;
+		bool ours;
 		int ret;
 
-		if (!sleeps && p->virtuals == p->nfds)
+		if (looked_enough(p, ready))
 			return ready;
-		lone = sleeps && lone_wait(p, &ret);
-		if (!lone)
-			ret = kernel_wait(p, sleeps);
+		ours = sleeps && virtual_wait(p, &ret);
+		if (!ours)
+			ret = sleeps ? kernel_wait_queued(p) : kernel_wait(p, false);
 		if (ret < 0)
 			return ret;
 		if (sleeps)
 			ready = look_virtual(p);
-		if (!lone)
+		if (!ours)
 			ready += kernel_merge(p);
 		if (ready > 0 || !sleeps)
 			return ready;

@@ -283,82 +283,6 @@ static void poll_mixes_both_kinds(void **state)
 	closed(f, s);
 }
 
-struct poll_call {
-	pthread_t thread;
-	struct pollfd *fds;
-	int nr, ret;
-};
-
-static void *poll_run(void *arg)
-{
-	struct poll_call *c = arg;
-
-	c->ret = nc_poll(c->fds, (nfds_t)c->nr, 30000);
-	return NULL;
-}
-
-static void poll_sleeps_until_one_of_many_is_ready(void **state)
-{
-	struct fake *f = fresh(&(struct fake_config){ .slots = 256 });
-	struct fake_slot p[40];
-	struct pollfd fds[40];
-	struct poll_call c = { .fds = fds, .nr = 40 };
-	char buf[RING] = { 0 };
-
-	(void)state;
-	for (int i = 0; i < 40; i++)
-		fds[i] = (struct pollfd){ .fd = connected(f, &p[i]), .events = POLLIN };
-	for (int round = 0; round < 40; round += 13) {
-		assert_int_equal(pthread_create(&c.thread, NULL, poll_run, &c), 0);
-		fake_await_wish(f, p[39], NOTIFY_FD(EV_IN));
-		fake_put(f, p[round], "x", 1);
-		pthread_join(c.thread, NULL);
-		assert_int_equal(c.ret, 1);
-		assert_int_equal(fds[round].revents, POLLIN);
-		assert_int_equal(nc_recv(fds[round].fd, buf, 4, 0), 1);
-	}
-	assert_int_equal(nc_send(fds[0].fd, buf, RING, 0), RING);
-	fds[0].events = POLLOUT;
-	c.nr = 1;
-	assert_int_equal(pthread_create(&c.thread, NULL, poll_run, &c), 0);
-	fake_await_wish(f, p[0], NOTIFY_FUTEX(EV_OUT));
-	fake_take(f, p[0], buf, RING);
-	pthread_join(c.thread, NULL);
-	assert_int_equal(c.ret, 1);
-	assert_int_equal(fds[0].revents, POLLOUT);
-	for (int i = 0; i < 40; i++)
-		closed(f, fds[i].fd);
-	fake_stop(f);
-}
-
-/* Nothing else is waited for: no descriptor is made, and the daemon is asked for nothing. */
-static void poll_of_one_sleeps_at_its_slot(void **state)
-{
-	struct fake *f = *state;
-	struct fake_slot p;
-	struct pollfd fd = { .fd = connected(f, &p), .events = POLLIN };
-	struct poll_call c = { .fds = &fd, .nr = 1 };
-	char buf[4];
-
-	for (int round = 0; round < 10; round++) {
-		assert_int_equal(nc_poll(&fd, 1, 1), 0);
-		assert_int_equal(pthread_create(&c.thread, NULL, poll_run, &c), 0);
-		fake_await_wish(f, p, NOTIFY_FUTEX(EV_IN | EV_ERR | EV_HUP));
-		fake_put(f, p, "x", 1);
-		pthread_join(c.thread, NULL);
-		assert_int_equal(c.ret, 1);
-		assert_int_equal(fd.revents, POLLIN);
-		assert_int_equal(nc_recv(fd.fd, buf, 4, 0), 1);
-	}
-	assert_int_equal(pthread_create(&c.thread, NULL, poll_run, &c), 0);
-	fake_await_wish(f, p, NOTIFY_FUTEX(EV_IN));
-	closed(f, fd.fd);
-	pthread_join(c.thread, NULL);
-	assert_int_equal(c.ret, 1);
-	assert_int_equal(fd.revents, POLLNVAL);
-	assert_int_equal(fake_asked(f, CTL_POLLFD), 0);
-}
-
 /* ---- completion queues ---- */
 
 static void queue_reports_what_is_true_and_then_edges(void **state)
@@ -585,8 +509,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(descriptor_of_a_listener, start, stop),
 		cmocka_unit_test_setup_teardown(epoll_sees_edges, start, stop),
 		cmocka_unit_test_setup_teardown(poll_mixes_both_kinds, start, stop),
-		cmocka_unit_test(poll_sleeps_until_one_of_many_is_ready),
-		cmocka_unit_test_setup_teardown(poll_of_one_sleeps_at_its_slot, start, stop),
 		cmocka_unit_test_setup_teardown(queue_reports_what_is_true_and_then_edges, start,
 						stop),
 		cmocka_unit_test_setup_teardown(queue_reports_room_only_after_it_was_full, start,

@@ -2,7 +2,7 @@
 # run_quiet.sh - which system calls programs make under ncd-run.
 . "$(dirname "$(readlink -f "$0")")/programs.sh"
 
-# Messages at an epoll take none but those to sleep and to wake; a filter of them traps any other.
+# Messages at an epoll, a poll or a select take none but those to sleep and to wake; a filter of them traps any other.
 case_run_quiet() { # quick
 	[ "$slow" = 1 ] || skip "sanitizers make calls of their own"
 	both
