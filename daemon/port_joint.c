@@ -291,6 +291,10 @@ uint32_t joints_over(struct worker *w)
 		struct worker_event ev = { .type = EVT_JOINT_OVER, .joint = j };
 
 		w->joints_over = j->over_next;
+		/* One that was never let in, or had left its slot before it came. */
+		if (j->writer)
+			j->writer->tx_joint = NULL;
+		j->writer = NULL;
 		door_event(&w->door, &ev);
 		did++;
 	}

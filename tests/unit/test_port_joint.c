@@ -117,6 +117,38 @@ static void the_writer_comes_when_its_reader_has_followed(void **state)
 	rig_free(p.r);
 }
 
+/* It is given the ring and does not come; nor does the writer then. Returns how far it wrote. */
+static uint64_t join_half(const struct pair *p)
+{
+	uint64_t at = 0;
+
+	rig_until(p->r, ({
+			  at = app_write(p->a, SLOT, SLOT, at + 1500000);
+			  rig_pump(p->r);
+			  if (p->r->joints == 0)
+				  (void)app_read(p->b, p->slot, SLOT);
+			  p->r->joints > 0;
+		  }));
+	rig_until(p->r, p->t->rx_segment & JOINT_FLAG &&
+				atomic_load(&p->t->rx_given) != atomic_load(&p->t->rx_taken));
+	return at;
+}
+
+static void a_reader_that_ends_before_it_has_followed_leaves_nothing(void **state)
+{
+	struct pair p;
+
+	pair_open(state, &p);
+	(void)join_half(&p);
+	app_close(p.b, p.slot, CLOSE_GRACEFUL);
+	rig_until(p.r, p.r->joints_over == 1);
+	/* Its memory is gone, and the writer's end is not. */
+	rig_until(p.r, app_flags(p.a, SLOT) & SLOT_F_RESET);
+	app_close(p.a, SLOT, CLOSE_GRACEFUL);
+	rig_until(p.r, app_state(p.a, SLOT) == SLOT_FREE);
+	rig_free(p.r);
+}
+
 static void who_does_not_read_stops_the_writer_and_loses_nothing(void **state)
 {
 	struct pair p;
@@ -292,6 +324,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_BOTH(bulk_within_a_host_has_one_ring),
 		RIG_BOTH(the_writer_comes_when_its_reader_has_followed),
+		RIG_BOTH(a_reader_that_ends_before_it_has_followed_leaves_nothing),
 		RIG_BOTH(who_does_not_read_stops_the_writer_and_loses_nothing),
 		RIG_BOTH(a_writer_that_closes_leaves_its_bytes),
 		RIG_BOTH(a_writer_that_is_killed_leaves_its_bytes),

@@ -186,6 +186,8 @@ static inline void rig_pump(struct rig *r)
 				break;
 			case EVT_JOINT_OVER:
 				r->joints_over++;
+				/* Control frees it. */
+				assert_true(!ev.joint->writer && !ev.joint->reader);
 				region_unmap(&ev.joint->map);
 				break;
 			case EVT_PEER_LEFT:
