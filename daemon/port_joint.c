@@ -174,9 +174,14 @@ void joint_followed(struct worker *w, struct flow *g)
 	struct joint *j = g->rx_joint;
 	struct flow *f = j && j == g->rx.joint ? j->writer : NULL;
 
-	if (!f || f->tx.joint || f->tx_next.base || f->tx_old.base || !end_is_ready(f) ||
-	    f->flags & FLOW_SHUTDOWN)
+	if (!f || f->tx.joint || f->tx_next.base)
 		return;
+	/* It was shared, or finished, meanwhile: it stays in its ring, and room for that is not
+	 * kept any more. */
+	if (f->tx_old.base || !end_is_ready(f) || f->flags & FLOW_SHUTDOWN) {
+		joint_writer_leaves(w, f);
+		return;
+	}
 	/* Before GIVEN. */
 	f->tx_read = 0;
 	joint_show_read(f, f->tx_head);

@@ -117,6 +117,21 @@ static void the_writer_comes_when_its_reader_has_followed(void **state)
 	rig_free(p.r);
 }
 
+/* The writer's stream may be another process' soon. */
+static void share(const struct pair *p)
+{
+	struct worker_cmd cmd = { .type = CMD_SHARE, .port = p->a->port };
+	int end[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, end), 0);
+	close(end[0]);
+	cmd.share.slot = SLOT;
+	cmd.share.cookie = 77;
+	cmd.share.fd = cmd.share.end = end[1];
+	rig_command(p->r, 1, &cmd);
+	assert_int_equal(p->r->host[1].result, 0);
+}
+
 /* It is given the ring and does not come; nor does the writer then. Returns how far it wrote. */
 static uint64_t join_half(const struct pair *p)
 {
@@ -146,6 +161,29 @@ static void a_reader_that_ends_before_it_has_followed_leaves_nothing(void **stat
 	rig_until(p.r, app_flags(p.a, SLOT) & SLOT_F_RESET);
 	app_close(p.a, SLOT, CLOSE_GRACEFUL);
 	rig_until(p.r, app_state(p.a, SLOT) == SLOT_FREE);
+	rig_free(p.r);
+}
+
+/* Nobody keeps room for it: the reader may want to see all that its ring holds, and more. */
+static void a_writer_that_is_shared_before_it_is_let_in_stays_outside(void **state)
+{
+	struct pair p;
+	uint64_t at;
+	uint32_t want;
+
+	pair_open(state, &p);
+	at = join_half(&p);
+	share(&p);
+	move(&p, at += 1500000);
+	assert_true(p.b->rx[p.slot].joined && !p.a->tx[SLOT].joined);
+	want = p.b->rx[p.slot].bytes + (1u << 20);
+	atomic_store(&p.t->rx_want, want);
+	rig_until(p.r, (app_follow_rx(p.b, p.slot), app_kick(p.b, p.slot),
+			(void)app_write(p.a, SLOT, SLOT, at + want),
+			atomic_load(&p.t->rx_tail) == at + want));
+	atomic_store(&p.t->rx_want, 0);
+	move(&p, at + BULK);
+	assert_false(p.a->tx[SLOT].joined);
 	rig_free(p.r);
 }
 
@@ -295,8 +333,8 @@ static void a_reader_that_wants_more_leaves(void **state)
 	atomic_store(&p.t->rx_want, want);
 	/* The writer fills what it has, and comes; what is unread stays so. */
 	rig_until(p.r, (app_follow_rx(p.b, p.slot), app_kick(p.b, p.slot),
-			app_write(p.a, SLOT, SLOT, at + want) == at + want));
-	rig_until(p.r, atomic_load(&p.t->rx_tail) == at + want);
+			(void)app_write(p.a, SLOT, SLOT, at + want),
+			atomic_load(&p.t->rx_tail) == at + want));
 	assert_false(atomic_load(&p.t->rx_segment) & JOINT_FLAG);
 	atomic_store(&p.t->rx_want, 0);
 	move(&p, at + BULK);
@@ -325,6 +363,7 @@ int main(void)
 		RIG_BOTH(bulk_within_a_host_has_one_ring),
 		RIG_BOTH(the_writer_comes_when_its_reader_has_followed),
 		RIG_BOTH(a_reader_that_ends_before_it_has_followed_leaves_nothing),
+		RIG_BOTH(a_writer_that_is_shared_before_it_is_let_in_stays_outside),
 		RIG_BOTH(who_does_not_read_stops_the_writer_and_loses_nothing),
 		RIG_BOTH(a_writer_that_closes_leaves_its_bytes),
 		RIG_BOTH(a_writer_that_is_killed_leaves_its_bytes),
