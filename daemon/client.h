@@ -54,6 +54,7 @@ struct client {
 	enum client_state state;
 	int fd;
 	struct event *event;
+	uint32_t version; /* of ctl_proto.h, from ATTACHED on */
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
@@ -70,7 +71,6 @@ struct client {
 	struct joint *joint[NCD_JOINTS_MAX]; /* by joint_index() */
 	uint64_t joint_bytes;
 	uint32_t joint_serial;
-	bool joins; /* its library knows them */
 	struct port *port[NCD_WORKERS_MAX];
 	bool in_worker[NCD_WORKERS_MAX];            /* from CMD_CLIENT_ADD to EVT_CLIENT_GONE */
 	struct worker_cmd *remove[NCD_WORKERS_MAX]; /* made early: leaving must not fail */
@@ -127,6 +127,10 @@ void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes);
 /* A stream of @c wants to be joined. Whether @c lives does not matter, it may end. */
 void client_joint_wanted(struct client *c, uint32_t worker, const struct worker_event *ev);
 void client_joint_over(struct joint *j);
+/* JOINED. False: @c has ended. */
+bool client_joined(struct client *c, const struct ctl_reply *msg);
+/* Once a second: who does not answer gets none. */
+void control_joints_look(struct control *ctl);
 /* @c has none any more: it is gone. */
 void client_joints_leave(struct client *c);
 void control_joints_free(struct control *ctl);

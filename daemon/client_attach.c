@@ -137,7 +137,7 @@ static int client_build(struct client *c, int doorbell[NCD_WORKERS_MAX])
 			.segment0_bytes = c->segment0.bytes,
 			.layout = &c->layout,
 			.pid = (uint32_t)c->pid,
-			.joins = c->joins,
+			.joins = c->version >= CTL_VERSION_JOINT,
 			.root = c->uid == 0,
 			.region_max = ctl->config->region_max,
 		};
@@ -192,7 +192,7 @@ static bool client_welcome(struct client *c, const int doorbell[NCD_WORKERS_MAX]
 	struct ctl_welcome welcome = {
 		.head = { .type = CTL_WELCOME },
 		.magic = CTL_MAGIC,
-		.version = c->joins ? CTL_VERSION : CTL_VERSION_MIN,
+		.version = c->version,
 		.workers = ctl->workers->nr,
 		.segment_bytes = c->segment0.bytes,
 		.addr_nr = ctl->config->addresses.nr,
@@ -255,7 +255,7 @@ bool client_attach(struct client *c, const struct ctl_hello *hello)
 			       CTL_VERSION_MIN, CTL_VERSION);
 		return client_refuse(c, -EPROTONOSUPPORT, why);
 	}
-	c->joins = hello->version_max >= CTL_VERSION;
+	c->version = hello->version_max < CTL_VERSION ? hello->version_max : CTL_VERSION;
 	if (ctl->leaving)
 		return client_refuse(c, -ESHUTDOWN, "this ncd is shutting down");
 	if (!client_allowed(c))

@@ -2,6 +2,10 @@
 /*
  * client_joint.c - memory for a joined ring: made, told to the two applications that it is for, and
  * taken back. It counts to what either may have ([buffers] region_max).
+ *
+ * The worker gets it when both have said that they could map it. One that could not, or does not
+ * answer, costs the stream the joined ring and nothing else; what it says is believed, since it
+ * alone has to do without the ring, or with one that is not there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,12 +17,14 @@
 #include "client.h"
 #include "joint.h"
 
+#define ANSWER_SECONDS 2 /* so long JOINED is waited for, at least */
+
 /* A place in the table of @c, if it may have @bytes more; or NCD_JOINTS_MAX. */
 static uint32_t joint_place(const struct client *c, uint64_t bytes)
 {
 	uint32_t i = 0;
 
-	if (c->state != CLIENT_ATTACHED || !c->joins ||
+	if (c->state != CLIENT_ATTACHED || c->version < CTL_VERSION_JOINT ||
 	    c->segment_bytes + c->joint_bytes + bytes > c->ctl->config->region_max)
 		return NCD_JOINTS_MAX;
 	while (i < NCD_JOINTS_MAX && c->joint[i])
@@ -53,6 +59,7 @@ static void joint_free(struct joint *j)
 	if (j->next)
 		j->next->link = j->link;
 	region_unmap(&j->map);
+	command_destroy(j->cmd);
 	free(j);
 }
 
@@ -83,6 +90,7 @@ static bool joint_tell(struct joint *j, enum joint_side side, int fd)
 			 (c->ctl->config->huge_pages ? SEGMENT_HUGE : 0),
 	};
 
+	j->waits[side] = c->version >= CTL_VERSION_JOINED;
 	return client_send(c, &msg, sizeof(msg), &fd, 1);
 }
 
@@ -147,9 +155,46 @@ err_joint:
 	return NULL;
 }
 
+/* Neither gets it: its worker is told, and who has it. */
+static void joint_refuse(struct joint *j)
+{
+	struct client *writer = j->client[JOINT_WRITER];
+	struct worker_cmd *cmd = j->cmd;
+	uint32_t worker = j->worker;
+
+	j->cmd = NULL;
+	joint_untell(j, JOINT_READER);
+	joint_untell(j, JOINT_WRITER);
+	joint_free(j);
+	if (writer && writer->state == CLIENT_ATTACHED)
+		client_post(writer, worker, cmd);
+	else
+		command_destroy(cmd);
+}
+
+static bool joint_side_there(const struct joint *j, enum joint_side side)
+{
+	return j->client[side] && j->client[side]->state == CLIENT_ATTACHED;
+}
+
+/* Goes on with @j if that is possible by now. */
+static void joint_settle(struct joint *j)
+{
+	struct worker_cmd *cmd = j->cmd;
+
+	if (!joint_side_there(j, JOINT_WRITER) || !joint_side_there(j, JOINT_READER)) {
+		joint_refuse(j);
+	} else if (!j->waits[JOINT_WRITER] && !j->waits[JOINT_READER]) {
+		j->cmd = NULL;
+		cmd->joint.joint = j;
+		client_post(j->client[JOINT_WRITER], j->worker, cmd);
+	}
+}
+
 void client_joint_wanted(struct client *c, uint32_t worker, const struct worker_event *ev)
 {
 	struct worker_cmd *cmd;
+	struct joint *j;
 
 	if (c->state != CLIENT_ATTACHED)
 		return;
@@ -160,12 +205,47 @@ void client_joint_wanted(struct client *c, uint32_t worker, const struct worker_
 	}
 	cmd->joint.stream = ev->stream;
 	cmd->joint.reader = ev->reader;
-	cmd->joint.joint = joint_create(c, port_client(ev->reader), ev->bytes);
-	if (c->state != CLIENT_ATTACHED) { /* the joint has gone with it */
+	j = joint_create(c, port_client(ev->reader), ev->bytes);
+	if (j) {
+		j->cmd = cmd;
+		j->worker = worker;
+		joint_settle(j);
+	} else if (c->state == CLIENT_ATTACHED) {
+		client_post(c, worker, cmd);
+	} else {
 		command_destroy(cmd);
-		return;
 	}
-	client_post(c, worker, cmd);
+}
+
+bool client_joined(struct client *c, const struct ctl_reply *msg)
+{
+	uint32_t i = joint_index(msg->value), side = JOINT_WRITER;
+	struct joint *j = i < NCD_JOINTS_MAX ? c->joint[i] : NULL;
+
+	while (j && side < JOINT_SIDES &&
+	       !(j->client[side] == c && j->number[side] == msg->value && j->waits[side]))
+		side++;
+	if (!j || side == JOINT_SIDES)
+		return true; /* late: it was told that it is over */
+	j->waits[side] = false;
+	if (msg->result < 0)
+		joint_refuse(j);
+	else
+		joint_settle(j);
+	return c->state == CLIENT_ATTACHED;
+}
+
+void control_joints_look(struct control *ctl)
+{
+	struct joint *next;
+
+	for (struct joint *j = ctl->joints; j; j = next) {
+		next = j->next;
+		if (j->cmd && ++j->seconds > ANSWER_SECONDS)
+			joint_refuse(j);
+		else if (j->cmd)
+			joint_settle(j);
+	}
 }
 
 void client_joint_over(struct joint *j)

@@ -95,6 +95,8 @@ static size_t message_bytes(uint32_t type)
 		return sizeof(struct ctl_share);
 	case CTL_TAKE:
 		return sizeof(struct ctl_head);
+	case CTL_JOINED:
+		return sizeof(struct ctl_reply);
 	default:
 		return 0;
 	}
@@ -139,6 +141,8 @@ bool client_message(struct client *c, const union ctl_message *msg, size_t bytes
 		return client_share(c, &msg->share, fds, fd_nr);
 	case CTL_TAKE:
 		return client_take(c, &msg->head, fds, fd_nr);
+	case CTL_JOINED:
+		return client_joined(c, &msg->reply);
 	default:
 		return client_cqfd(c, &msg->number, fds, fd_nr);
 	}

@@ -95,6 +95,7 @@ void control_second(struct control *ctl)
 		client_left_look(c);
 		client_idle_look(c);
 	}
+	control_joints_look(ctl);
 }
 
 void control_leave(struct control *ctl)

@@ -59,7 +59,7 @@ void control_adopt(struct control *ctl, int fd);
 /* A descriptor is free, or one more may say hello: accepts again if it had stopped. */
 void control_resume(struct control *ctl);
 /* Once a second: what applications say of sockets that they left to kernel TCP goes to ncd-stat;
- * what workers say of idle streams to the applications. */
+ * what workers say of idle streams to the applications. Looks after joined rings. */
 void control_second(struct control *ctl);
 /* No new attachments; those that are attached are told. */
 void control_leave(struct control *ctl);

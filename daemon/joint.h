@@ -3,7 +3,8 @@
  * joint.h - a joined ring: one memfd that is the tx ring of one application and the rx ring of
  * another, of one stream whose two ends are on this host (ncd/shm_abi.h).
  *
- *   worker: JOINT_WANTED --> control: memory, told to both --> worker: CMD_JOINT, blocks of it
+ *   worker: JOINT_WANTED --> control: memory, told to both; both have it, or one has not
+ *                              --> worker: CMD_JOINT, blocks of it
  *   worker: the last block is given back, JOINT_OVER --> control: both are told, unmapped
  *
  * Ownership: control allocates it and has it in a list; the worker has it from CMD_JOINT to
@@ -13,12 +14,14 @@
 #ifndef NCD_JOINT_H
 #define NCD_JOINT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "region.h"
 
 struct client;
 struct flow;
+struct worker_cmd;
 
 enum joint_side { JOINT_WRITER, JOINT_READER, JOINT_SIDES };
 
@@ -33,6 +36,9 @@ struct joint {
 	struct flow *writer, *reader; /* NULL: uses it no more */
 	/* control only */
 	struct client *client[JOINT_SIDES]; /* NULL: gone */
+	bool waits[JOINT_SIDES]; /* for JOINED */
+	struct worker_cmd *cmd;  /* CMD_JOINT, for `worker` when both have answered; then NULL */
+	uint32_t worker, seconds;
 	struct joint *next, **link;
 };
 

@@ -312,6 +312,7 @@ static int attachment_fill(struct attachment *att, struct welcome *w)
 	if (!layout_good(&att->layout, &w->msg) ||
 	    w->fd_nr != 1 + att->layout.workers + att->layout.copy_workers)
 		return -EPROTO;
+	att->says_joined = w->msg.version >= CTL_VERSION_JOINED;
 	att->default_worker = w->msg.default_worker;
 	att->addr_nr = w->msg.addr_nr;
 	memcpy(att->addr, w->msg.addr, sizeof(att->addr));

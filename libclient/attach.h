@@ -89,6 +89,7 @@ struct attachment {
 	_Atomic bool dead;    /* DEAD */
 	_Atomic bool leaving; /* the daemon said so; new sockets attach elsewhere once it is gone */
 	int ctl_fd;
+	bool says_joined; /* the daemon waits for JOINED */
 	int spare_fd; /* watcher: given up to receive one when the program has no more; or -1 */
 	uint32_t default_worker;
 	uint32_t addr_nr;
@@ -134,7 +135,7 @@ int watcher_start(struct attachment *att);
 int segment_map(int fd, uint64_t bytes, uint32_t flags, struct segment *ret_segment);
 /* Watcher: maps segment @nr from @fd, which stays the caller's. -EPROTO, -ENOMEM. */
 int attachment_segment_add(struct attachment *att, const struct ctl_segment *msg, int fd);
-/* Watcher: the same of a joined ring; it has been left by all. -EPROTO, -ENOMEM. */
+/* Watcher: the same of a joined ring. It has been left by all, or was not to be had. */
 int attachment_joint_add(struct attachment *att, const struct ctl_segment *msg, int fd);
 int attachment_joint_remove(struct attachment *att, uint32_t number);
 /* Base and size of ring memory @nr, which may be a joined ring; waits for its arrival. -ECONNRESET,

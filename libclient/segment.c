@@ -75,6 +75,11 @@ int attachment_joint_remove(struct attachment *att, uint32_t number)
 	/* Relaxed, both: this thread is the only one that stores them. */
 	uint8_t *base = atomic_load_explicit(&joint->base, memory_order_relaxed);
 
+	if (!(number & JOINT_FLAG) || joint_index(number) >= NCD_JOINTS_MAX)
+		return -EPROTO;
+	/* One that could not be mapped, and perhaps not even received. */
+	if (!base && att->says_joined)
+		return 0;
 	if (!base || atomic_load_explicit(&joint->number, memory_order_relaxed) != number)
 		return -EPROTO;
 	/* Relaxed: JOINT orders it. Nobody uses it: the daemon has seen all leave. */

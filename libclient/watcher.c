@@ -7,7 +7,7 @@
  * daemon has gone. Then it marks the attachment dead and wakes whoever sleeps on any word of it.
  *
  * A program at its limit of descriptors loses no stream for that: one is kept in reserve for the
- * memory that the daemon sends.
+ * memory that the daemon sends. A joined ring that cannot be had for any reason is refused.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -25,6 +25,25 @@
 #define WATCHER_STACK_BYTES (256u << 10) /* it calls little; thread-local storage counts too */
 #define ROOM_PAUSE_MS       10
 #define ROOM_TRIES          1000
+
+/* A joined ring, or one that there was no descriptor for. False: it breaks ctl_proto.h; or the
+ * daemon is an older one, which takes it for granted that it can be had. */
+static bool joint_come(struct attachment *att, const struct ctl_segment *msg, int fd)
+{
+	struct ctl_reply joined = { .head = { .type = CTL_JOINED },
+				    .result = -EMFILE,
+				    .value = msg->segment };
+
+	if (fd >= 0) {
+		joined.result = attachment_joint_add(att, msg, fd);
+		close(fd);
+	}
+	if (!att->says_joined || joined.result == -EPROTO)
+		return joined.result == 0;
+	/* Without waiting: the daemon, too, does so, and waits for this only so long. */
+	(void)send(att->ctl_fd, &joined, sizeof(joined), MSG_DONTWAIT | MSG_NOSIGNAL);
+	return true;
+}
 
 /* One message; false when the connection is of no use any more. */
 static bool message_handle(struct attachment *att, const union ctl_message *msg, size_t bytes,
@@ -53,12 +72,11 @@ static bool message_handle(struct attachment *att, const union ctl_message *msg,
 		close(fd);
 		return mapped;
 	case CTL_JOINT:
-		if (fd < 0)
-			return false;
 		if (bytes == sizeof(msg->segment))
-			mapped = attachment_joint_add(att, &msg->segment, fd) == 0;
-		close(fd);
-		return mapped;
+			return joint_come(att, &msg->segment, fd);
+		if (fd >= 0)
+			close(fd);
+		return false;
 	case CTL_UNJOIN:
 		return bytes == sizeof(msg->number) &&
 		       attachment_joint_remove(att, msg->number.number) == 0;
@@ -78,6 +96,14 @@ static bool message_handle(struct attachment *att, const union ctl_message *msg,
 static bool fd_lost(const struct msghdr *mh)
 {
 	return mh->msg_flags & MSG_CTRUNC && !CMSG_FIRSTHDR(mh);
+}
+
+/* True if all goes on without the memory that @msg is about. */
+static bool is_refusable(const struct attachment *att, const struct msghdr *mh)
+{
+	const union ctl_message *msg = mh->msg_iov->iov_base;
+
+	return att->says_joined && msg->head.type == CTL_JOINT && att->spare_fd < 0;
 }
 
 /* Makes room for one; false: others take it all, or the daemon has gone. */
@@ -113,7 +139,7 @@ static ssize_t message_wait(struct attachment *att, struct msghdr *mh)
 	for (;;) {
 		mh->msg_controllen = room;
 		n = recvmsg(att->ctl_fd, mh, MSG_PEEK | MSG_CMSG_CLOEXEC);
-		if (n <= 0 || !fd_lost(mh))
+		if (n <= 0 || !fd_lost(mh) || is_refusable(att, mh))
 			break;
 		if (!room_make(att, tries++))
 			return 0;

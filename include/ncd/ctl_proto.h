@@ -16,6 +16,7 @@
  *                             <-         SEGMENT + memfd     (before the slot that names it)
  *                             <-         LEAVING             (daemon drains)
  *                             <-         JOINT + memfd       (the same for one ring)
+ *   JOINED {number, result}   ->                             (no slot names it before)
  *                             <-         UNJOIN
  *                             <-         IDLE                (tx rings may give back their pages)
  *   end of connection: the other side is gone, whatever the reason.
@@ -28,10 +29,12 @@
 #include "ncd/limits.h"
 
 #define CTL_MAGIC   0x6e63642d63746c31ull
-/* Of the messages. 5: JOINT and UNJOIN, and the rings of shm_abi.h that are joined; an application
- * that says 4 gets none. */
-#define CTL_VERSION     5u
-#define CTL_VERSION_MIN 4u
+/* Of the messages. An application that says 4 gets no joined rings; one that says 5 gets them, and
+ * what it cannot map ends its attachment. Both sides know by WELCOME which it is. */
+#define CTL_VERSION        6u
+#define CTL_VERSION_MIN    4u
+#define CTL_VERSION_JOINT  5u /* from here on: JOINT, UNJOIN, and the joined rings of shm_abi.h */
+#define CTL_VERSION_JOINED 6u /* JOINED */
 
 enum ctl_type {
 	CTL_HELLO = 1, /* app: struct ctl_hello */
@@ -54,7 +57,10 @@ enum ctl_type {
 	CTL_IDLE,      /* daemon: struct ctl_head; slots have another tx_idle (shm_abi.h). Not said
 			* again before the last one has been read */
 	CTL_JOINT,     /* daemon: struct ctl_segment + memfd: a joined ring, of one stream */
-	CTL_UNJOIN,    /* daemon: struct ctl_number (of a joined ring that it has left) */
+	CTL_UNJOIN,    /* daemon: struct ctl_number (of a joined ring that it has left, or that is
+			* not to be) */
+	CTL_JOINED,    /* app: struct ctl_reply (0: it is mapped; or why not. value: number of
+			* JOINT). Not in time, or for what is not waited for any more: as nothing */
 	CTL_TYPE_END
 };
 

@@ -59,12 +59,12 @@
  * is just being put there: of an rx ring the daemon; of a tx ring the library, when it is told that
  * the stream is idle (tx_idle, then ctl IDLE). That is a hint: who does not follow it keeps memory.
  *
- * A stream of bulk whose two ends are on this host, at applications that both know of it, is joined
- * (ctl JOINT): the next larger ring is one for both, in a memfd of its own, which the writer may
- * write and the reader only read. A byte's place in it is offset & (size - 1), whatever the bases
- * say. The daemon gives it to the reader, copies to it what the writer still has in its old ring,
- * and gives it to the writer; from then on it moves numbers only. Room is what is behind tx_read
- * then, up to which the reader has consumed, and not tx_head.
+ * A stream of bulk whose two ends are on this host, at applications that both know of it and have
+ * mapped it (ctl JOINT, JOINED), is joined: the next larger ring is one for both, in a memfd of its
+ * own, which the writer may write and the reader only read. A byte's place in it is offset &
+ * (size - 1), whatever the bases say. The daemon gives it to the reader, copies to it what the
+ * writer still has in its old ring, and gives it to the writer; from then on it moves numbers only.
+ * Room is what is behind tx_read then, up to which the reader has consumed, and not tx_head.
  *
  * Listeners of several applications on one address may be a group (ctl_proto.h): a stream is put
  * into the accept queue of one of them, and as long as it is there may be moved to another's.

@@ -255,11 +255,43 @@ void fake_found_idle(struct fake *f, struct fake_slot s, uint64_t tail)
 	pthread_mutex_unlock(&f->lock);
 }
 
+void fake_joint(struct fake *f, uint32_t number, uint64_t bytes, uint32_t flags, int fd)
+{
+	const struct ctl_segment msg = { .head.type = CTL_JOINT,
+					 .segment = number,
+					 .flags = flags,
+					 .bytes = bytes };
+
+	pthread_mutex_lock(&f->lock);
+	send_with_fds(f, &msg, sizeof(msg), &fd, 1);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fake_unjoin(struct fake *f, uint32_t number)
+{
+	const struct ctl_number msg = { .head.type = CTL_UNJOIN, .number = number };
+
+	pthread_mutex_lock(&f->lock);
+	send_with_fds(f, &msg, sizeof(msg), NULL, 0);
+	pthread_mutex_unlock(&f->lock);
+}
+
+struct ctl_reply fake_joined(struct fake *f, uint32_t nr)
+{
+	struct ctl_reply joined;
+
+	FAKE_AWAIT(fake_asked(f, CTL_JOINED) == nr);
+	pthread_mutex_lock(&f->lock);
+	joined = f->joined;
+	pthread_mutex_unlock(&f->lock);
+	return joined;
+}
+
 static void welcome(struct fake *f)
 {
 	struct ctl_welcome msg = { .head.type = CTL_WELCOME,
 				   .magic = CTL_MAGIC,
-				   .version = CTL_VERSION,
+				   .version = f->cfg.version ? f->cfg.version : CTL_VERSION,
 				   .workers = f->cfg.workers,
 				   .segment_bytes = f->layout.bytes,
 				   .addr_nr = 1 };
@@ -330,6 +362,10 @@ static void answer(struct fake *f, const union ctl_message *msg, int fd)
 	struct ctl_reply reply = { .head = { CTL_REPLY, msg->head.tag } };
 
 	f->asked[msg->head.type]++;
+	if (msg->head.type == CTL_JOINED) {
+		f->joined = msg->reply;
+		return;
+	}
 	reply.result = f->result[msg->head.type];
 	if (msg->head.type == CTL_BIND)
 		reply.value = msg->addr.port ? msg->addr.port : 40000;

@@ -44,6 +44,7 @@ struct fake_config {
 	uint32_t ring_bytes; /* 0: 16 KiB */
 	uint32_t copy_workers;
 	bool copy_plain; /* by memcpy, which TSan sees: no buffer may have holes */
+	uint32_t version;  /* of ctl_proto.h; 0: the newest */
 	enum fake_fault fault;
 };
 
@@ -65,6 +66,12 @@ void fake_answer(struct fake *f, enum ctl_type type, int result);
 uint32_t fake_asked(struct fake *f, enum ctl_type type);
 /* The newest LISTEN; *ret_shown: a descriptor came with it. */
 struct ctl_addr fake_listen(struct fake *f, bool *ret_shown);
+
+/* A joined ring of @bytes of @fd, which stays the caller's, and its end. */
+void fake_joint(struct fake *f, uint32_t number, uint64_t bytes, uint32_t flags, int fd);
+void fake_unjoin(struct fake *f, uint32_t number);
+/* Waits for the answer of number @nr to that. */
+struct ctl_reply fake_joined(struct fake *f, uint32_t nr);
 
 /* ---- as a worker ---- */
 

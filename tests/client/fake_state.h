@@ -55,6 +55,7 @@ struct fake {
 	int result[CTL_TYPE_END];
 	struct ctl_addr listen;  /* the newest LISTEN, */
 	bool listen_shown;       /* and whether a descriptor came with it */
+	struct ctl_reply joined; /* the newest JOINED */
 
 	struct region_shm layout;
 	uint8_t *base, *own_base, *segment, *own_segment;
