@@ -130,10 +130,16 @@ static bool rx_cool(struct flow *f)
 	return f->rx_cooled > 0;
 }
 
+/* Where what is of use in the tx ring begins. */
+static uint64_t tx_begin(const struct flow *f)
+{
+	return f->tx.joint ? f->tx_read : f->tx_head;
+}
+
 /* The library is to do the same with the tx ring. */
 static void tx_tell(struct flow *f)
 {
-	f->tx_cold = f->tx_head;
+	f->tx_cold = tx_begin(f);
 	/* Relaxed: IDLE orders it. */
 	atomic_store_explicit(&f->shm->tx_idle, f->tx_tail, memory_order_relaxed);
 	/* IDLE, worker's end. */
@@ -151,6 +157,7 @@ static enum look flow_look(struct worker *w, struct flow *f)
 		port_bad(w, f->port, why);
 		return LOOK_LEAVE;
 	}
+	joint_reader_look(w, f);
 	if (flow_moved(f) - f->warm_moved >= NCD_IDLE_BYTES) {
 		if (f->rx_cooled > 0)
 			flow_rx_new(f); /* from the beginning */
@@ -160,7 +167,7 @@ static enum look flow_look(struct worker *w, struct flow *f)
 	if (!f->rx.joint && (f->rx_cooled > 0 || warm(f->rx_bytes, f->rx_head, f->rx_cold)) &&
 	    engine_rx_settled(f->stream) && !ring_lent(w, &f->rx) && rx_cool(f))
 		return LOOK_GO_ON;
-	if (warm(f->tx_bytes, f->tx_head, f->tx_cold))
+	if (warm(f->tx_bytes, tx_begin(f), f->tx_cold))
 		tx_tell(f);
 	return f->rx_cooled > 0 || flow_is_warm(f) ? LOOK_AGAIN : LOOK_LEAVE;
 }

@@ -143,6 +143,15 @@ void joint_reader_moved(struct worker *w, struct flow *g)
 		slot_notify(w, f->port, f->slot, f->shm, EV_OUT);
 }
 
+void joint_reader_look(struct worker *w, struct flow *f)
+{
+	struct flow *g = f->tx_joint ? f->tx_joint->reader : NULL;
+	const char *why;
+
+	if (g && g->shm && !g->port->bad && flow_pull(w, g, &why) < 0)
+		port_bad(w, g->port, why);
+}
+
 /* ---- joining ---- */
 
 static struct arena_block joint_block(struct joint *j, enum joint_side side)

@@ -301,6 +301,8 @@ uint64_t joint_tx_free(const struct flow *f, uint64_t acked);
 void joint_show_read(struct flow *f, uint64_t acked);
 /* rx_head of @g, which has a joint, has moved. */
 void joint_reader_moved(struct worker *w, struct flow *g);
+/* How far has the reader of @f read without a word? */
+void joint_reader_look(struct worker *w, struct flow *f);
 /* @g has left its old rx ring; if for a joint, the writer may come. */
 void joint_followed(struct worker *w, struct flow *g);
 /* @f has taken tx_next, and f->tx is a joint's. */

@@ -136,6 +136,40 @@ static void the_writer_has_the_room_that_was_read(void **state)
 	closed(f, s);
 }
 
+static uint32_t pages(const struct joint *j)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(j->fd, &st), 0);
+	return (uint32_t)(st.st_blocks * 512 / NCD_PAGE);
+}
+
+/* What is acknowledged is not read yet. */
+static void an_idle_one_keeps_the_pages_that_are_unread(void **state)
+{
+	struct joint j = joint_make(JOINT);
+	struct fake *f = *state;
+	struct slot_shm *shm;
+	struct fake_slot p;
+	int s = connected(f, &p);
+	uint64_t in = 0;
+
+	shm = fake_shm(f, p);
+	assert_int_equal(put(s, &in, RING), RING);
+	fake_joint(f, joint_number(0, 0), JOINT, 0, j.fd);
+	assert_int_equal(fake_joined(f, 1).result, 0);
+	give(shm, true, joint_number(0, 0), JOINT);
+	assert_int_equal(put(s, &in, JOINT), JOINT - RING);
+	assert_int_equal(pages(&j), JOINT / NCD_PAGE);
+	atomic_store(&shm->tx_read, in - 2 * NCD_PAGE);
+	atomic_store(&shm->tx_head, in);
+	fake_found_idle(f, p, in);
+	FAKE_AWAIT(pages(&j) == 2);
+	joint_check(&j, in - 2 * NCD_PAGE, in);
+	joint_end(&j);
+	closed(f, s);
+}
+
 static void the_reader_leaves_its_old_ring_and_the_joined_one(void **state)
 {
 	const uint32_t number = joint_number(NCD_JOINTS_MAX - 1, 0x7fffff);
@@ -326,6 +360,7 @@ int main(void)
 #define WITH_FAKE(name) cmocka_unit_test_setup_teardown(name, start, stop)
 	const struct CMUnitTest tests[] = {
 		WITH_FAKE(the_writer_has_the_room_that_was_read),
+		WITH_FAKE(an_idle_one_keeps_the_pages_that_are_unread),
 		WITH_FAKE(the_reader_leaves_its_old_ring_and_the_joined_one),
 		WITH_FAKE(one_that_cannot_be_mapped_is_refused),
 		WITH_FAKE(one_that_there_is_no_descriptor_for_is_refused),
