@@ -145,12 +145,15 @@ case_same_host() { # quick
 
 # The daemon here has N joined rings; maps them.
 has_joints() { [ "$(grep -c memfd:ncd-joint "/proc/${pid_of[here]}/maps")" -eq "$1" ]; }
+# The daemon here has as many descriptors as it says in N.
+has_descriptors() { [ "$(find "/proc/${pid_of[here]}/fd" -mindepth 1 | wc -l)" -eq "$1" ]; }
 # A stream of bulk within a host has one ring for both ends, until it ends, however that is.
 case_joined_rings() { # quick
-	local way end got
+	local way end got before
 	host_address=127.0.0.1 without_peer=1 config here
 	start here
 	random_file 60000000 block
+	before=$(find "/proc/${pid_of[here]}/fd" -mindepth 1 | wc -l)
 	for way in 7001 7002; do
 		listen here $way block.got
 		(on here "$OUT/ncd-cat" -q 127.0.0.1 $way 2>"$dir/src.cat.log" < <(
@@ -188,6 +191,7 @@ case_joined_rings() { # quick
 		expect 10 has_joints 0
 		expect 10 empty here
 	done
+	expect 10 has_descriptors "$before"
 }
 
 # The network keeps one queue, too short for what the rings hold; then it becomes ten times slower.

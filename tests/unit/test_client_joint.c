@@ -19,6 +19,7 @@ struct pair {
 	struct worker *w;
 	int fd[JOINT_SIDES]; /* the writer's, the reader's */
 	struct port *port[JOINT_SIDES];
+	uint64_t bytes; /* of a joined ring */
 };
 
 static int rig_set_up(void **state)
@@ -36,6 +37,7 @@ static int rig_tear_down(void **state)
 static void pair_attach(void **state, struct pair *p)
 {
 	p->r = *state;
+	p->bytes = BYTES;
 	p->w = p->r->workers.worker[1];
 	for (int i = 0; i < JOINT_SIDES; i++) {
 		p->fd[i] = attach(p->r);
@@ -55,7 +57,7 @@ static void wish(struct pair *p)
 {
 	struct worker_event ev = { .type = EVT_JOINT_WANTED, .port = p->port[JOINT_WRITER],
 				   .reader = p->port[JOINT_READER], .stream = 77,
-				   .bytes = BYTES };
+				   .bytes = p->bytes };
 
 	fake_event(p->w, &ev);
 	rig_pump(p->r);
@@ -218,6 +220,32 @@ static uint32_t unjoined(int fd)
 	while (receive(fd, &msg, &fds) > 0)
 		nr += msg.head.type == CTL_UNJOIN;
 	return nr;
+}
+
+/* Places in the table of a client. */
+static void there_are_so_many_and_no_more(void **state)
+{
+	struct joint *j[NCD_JOINTS_MAX + 1];
+	struct pair p;
+	uint32_t nr = 0;
+
+	pair_attach(state, &p);
+	p.bytes = 64u << 10;
+	while (nr <= NCD_JOINTS_MAX && (j[nr] = ask(&p)))
+		nr++;
+	assert_int_equal(nr, NCD_JOINTS_MAX);
+	give_back(&p, j[77]);
+	(void)unjoined(p.fd[JOINT_WRITER]);
+	(void)unjoined(p.fd[JOINT_READER]);
+	j[77] = ask(&p);
+	assert_non_null(j[77]);
+	assert_int_equal(joint_index(j[77]->number[JOINT_WRITER]), 77);
+	while (nr > 0) {
+		give_back(&p, j[--nr]);
+		(void)unjoined(p.fd[JOINT_WRITER]);
+		(void)unjoined(p.fd[JOINT_READER]);
+	}
+	pair_close(&p);
 }
 
 static void the_worker_gets_it_when_both_have_it(void **state)
@@ -572,6 +600,7 @@ int main(void)
 		RIG_TEST(the_reader_cannot_write),
 		RIG_TEST(it_counts_to_both),
 		RIG_TEST(who_is_gone_is_not_told),
+		RIG_TEST(there_are_so_many_and_no_more),
 		RIG_TEST(the_worker_gets_it_when_both_have_it),
 		RIG_TEST(one_that_cannot_map_it_costs_the_ring_and_nothing_else),
 		RIG_TEST(who_does_not_answer_gets_none),
