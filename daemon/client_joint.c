@@ -22,10 +22,12 @@
 /* A place in the table of @c, if it may have @bytes more; or NCD_JOINTS_MAX. */
 static uint32_t joint_place(const struct client *c, uint64_t bytes)
 {
+	uint64_t most = c->ctl->config->region_max;
 	uint32_t i = 0;
 
+	/* Half of it, as of large rings (port_ring.c): what is left is for streams that are new. */
 	if (c->state != CLIENT_ATTACHED || c->version < CTL_VERSION_JOINT ||
-	    c->segment_bytes + c->joint_bytes + bytes > c->ctl->config->region_max)
+	    c->segment_bytes + c->joint_bytes + bytes > most || c->joint_bytes + bytes > most / 2)
 		return NCD_JOINTS_MAX;
 	while (i < NCD_JOINTS_MAX && c->joint[i])
 		i++;
