@@ -84,12 +84,14 @@ static void client_left_count(struct client *c)
 
 void client_left_look(struct client *c)
 {
-	const struct left_table_shm *table = (void *)(c->segment0.base + c->layout.left_off);
-	const struct left_shm *row = (const void *)(table + 1);
+	const struct left_table_shm *table;
+	const struct left_shm *row;
 	uint32_t changes, top;
 
 	if (c->state != CLIENT_ATTACHED)
-		return;
+		return; /* perhaps without a region */
+	table = (void *)(c->segment0.base + c->layout.left_off);
+	row = (const void *)(table + 1);
 	/* LEFT, looking end. */
 	changes = atomic_load_explicit(&table->changes, memory_order_acquire);
 	if (changes == c->left_seen)
