@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz_ctl.c - a hostile application on the control socket. Input: messages, each a byte of flags
- * (1: attach properly first, 2: with an eventfd, 4: with a stream socket, 8: hang up before it), a
- * byte of length, then that many bytes. Workers are fake; the address sanitizer judges.
+ * (1: attach properly first, 2: with an eventfd, 4: with a stream socket, 8: hang up before it, 16:
+ * a joined ring is wanted before it, 64: is over behind it, 32: a second passes), a byte of length,
+ * then that many bytes. Workers are fake; the address sanitizer judges.
  */
 #include <stdint.h>
 
@@ -50,6 +51,26 @@ static void fuzz_drain(int fd)
 	}
 }
 
+/* A stream of the application, connected to itself, is to be joined; or what was made is over. */
+static void fuzz_joint(struct rig *r, bool over)
+{
+	struct worker *w = r->workers.worker[1];
+	struct worker_event ev = { .type = EVT_JOINT_WANTED, .bytes = 64u << 10 };
+
+	if (over) {
+		ev = (struct worker_event){ .type = EVT_JOINT_OVER, .joint = w->last.joint.joint };
+		if (w->last.type != CMD_JOINT || !ev.joint)
+			return;
+		w->last.joint.joint = NULL;
+	} else {
+		if (!r->control.clients || r->control.clients->state != CLIENT_ATTACHED)
+			return;
+		ev.port = ev.reader = r->control.clients->port[1];
+	}
+	fake_event(w, &ev);
+	rig_pump(r);
+}
+
 static void fuzz_message(struct rig *r, int *fd, uint8_t flags, const uint8_t *data, size_t bytes)
 {
 	int pair[2] = { -1, -1 }, given = -1;
@@ -60,12 +81,18 @@ static void fuzz_message(struct rig *r, int *fd, uint8_t flags, const uint8_t *d
 		rig_pump(r);
 		*fd = flags & 1 ? fuzz_attach(r) : rig_connect(r);
 	}
+	if (flags & 16)
+		fuzz_joint(r, false);
+	if (flags & 32)
+		control_second(&r->control);
 	if (flags & 2)
 		given = eventfd(0, EFD_CLOEXEC);
 	else if (flags & 4 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0)
 		given = pair[0];
 	(void)rig_send(*fd, data, bytes, &given, given >= 0);
 	rig_pump(r);
+	if (flags & 64)
+		fuzz_joint(r, true);
 	fuzz_drain(*fd);
 	if (given >= 0)
 		close(given);
