@@ -280,4 +280,52 @@ print("all right")
 	grep -q 'all right' "$dir/joined.log" || fail "$(tail -3 "$dir/joined.log")"
 }
 
+# A program has no address space left for a joined ring: its stream has rings of its own, also when
+# there is room again, and its next one is joined.
+case_children_joint_refused() { # quick
+	needs python3
+	host_address=127.0.0.1 without_peer=1 config here
+	start here
+	(on here "${limit[@]}" "${ncd_run[@]}" python3 -c '
+import os, resource, socket, sys
+data = memoryview(os.urandom(1 << 20) * 2)
+got = memoryview(bytearray(1 << 20))
+l = socket.create_server(("127.0.0.1", 8191))
+def pair():
+    c = socket.create_connection(l.getsockname())
+    s, _ = l.accept()
+    c.setblocking(False)
+    s.setblocking(False)
+    return c, s
+joint = lambda: "memfd:ncd-joint" in open("/proc/self/maps").read()
+def move(c, s, size):
+    sent = seen = 0
+    while seen < size:
+        if sent < size:
+            try: sent += c.send(data[sent % (1 << 20):][:min(1 << 20, size - sent)])
+            except BlockingIOError: pass
+        try: n = s.recv_into(got, min(1 << 20, size - seen))
+        except BlockingIOError: continue
+        if not n: sys.exit("end")
+        assert got[:n] == data[seen % (1 << 20):][:n], "bytes"
+        seen += n
+c, s = pair()
+move(c, s, 1 << 10)
+resource.setrlimit(resource.RLIMIT_AS, (4096, resource.RLIM_INFINITY))
+move(c, s, 480 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert not joint(), "joined"
+move(c, s, 48 << 20)
+assert not joint(), "it was not refused"
+d, t = pair()
+for i in range(20):
+    move(d, t, 24 << 20)
+    if joint(): break
+else: sys.exit("not joined")
+move(c, s, 8 << 20)
+print("all right")
+' >"$dir/refused.log" 2>&1 </dev/null) || fail "status $?: $(tail -3 "$dir/refused.log")"
+	grep -q 'all right' "$dir/refused.log" || fail "$(tail -3 "$dir/refused.log")"
+}
+
 run_case "$@"
