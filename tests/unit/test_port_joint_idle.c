@@ -11,7 +11,8 @@
 #define RIG_IDLE_NS 30000000
 #include "joint_pair.h"
 
-#define UNREAD (3u << 20)
+#define UNREAD (2u << 20)
+#define READ   (1u << 20)
 #define FEW    (NCD_IDLE_BYTES / NCD_PAGE + 2)
 
 static uint32_t pages(const struct rig_ring *ring)
@@ -46,9 +47,13 @@ static void what_is_unread_stays_and_goes_when_it_is_read(void **state)
 	at = join(&p);
 	/* All of the ring has pages. */
 	move(&p, at += 2 * joint_size(&p));
+	at += READ + UNREAD;
+	rig_until(p.r, app_write(p.a, SLOT, SLOT, at) == at);
+	rig_until(p.r, atomic_load(&p.t->rx_tail) == at);
+	/* Last, however long the rest took: it was perhaps idle before. */
 	told = port_idle_told(p.a->port);
-	rig_until(p.r, app_write(p.a, SLOT, SLOT, at + UNREAD) == at + UNREAD);
-	at += UNREAD;
+	atomic_store(&p.t->rx_head, at - UNREAD);
+	app_kick(p.b, p.slot);
 	rig_until(p.r, port_idle_told(p.a->port) != told &&
 			       at - atomic_load(&p.s->tx_idle) < NCD_IDLE_BYTES);
 	/* The worker has not touched them. */
@@ -58,7 +63,6 @@ static void what_is_unread_stays_and_goes_when_it_is_read(void **state)
 	give_back(&p);
 	assert_in_range(pages(&p.a->tx[SLOT]), UNREAD / NCD_PAGE, UNREAD / NCD_PAGE + FEW);
 	/* Read, and without a word: it would not be worth one. */
-	rig_until(p.r, atomic_load(&p.t->rx_tail) == at);
 	for (uint64_t i = at - UNREAD; i < at; i++)
 		assert_true(p.b->rx[p.slot].base[i & (joint_size(&p) - 1)] == app_byte(SLOT, i));
 	atomic_store(&p.t->rx_head, at);
