@@ -9,6 +9,24 @@
 #include "ncclient.h"
 #include "real.h"
 
+#define LITTLE_BYTES (64u << 10) /* of more it pays to map the ring for nc_reserve */
+#define PIECE_BYTES  (16u << 10)
+
+/* Bytes of @in, from *offset, by a buffer. As sendfile: short at its end. */
+static ssize_t piece_send(struct file *f, int in, off_t *offset, size_t len)
+{
+	char buf[PIECE_BYTES];
+	ssize_t n = pread(in, buf, len < sizeof(buf) ? len : sizeof(buf), *offset);
+
+	if (n < 0)
+		return -errno;
+	if (n > 0)
+		n = nc_send(file_nc(f), buf, (size_t)n, MSG_NOSIGNAL);
+	if (n > 0)
+		*offset += n;
+	return n;
+}
+
 /* Bytes of @in, from *offset if there is one, into the ring. As sendfile: short at its end. */
 static ssize_t ring_fill(struct file *f, int in, off_t *offset, size_t len, int flags)
 {
@@ -33,11 +51,13 @@ static ssize_t ring_fill(struct file *f, int in, off_t *offset, size_t len, int 
 
 static ssize_t send_file(struct file *f, int in, off_t *offset, size_t len)
 {
+	bool little = offset && len <= LITTLE_BYTES;
 	size_t done = 0;
 	ssize_t n = 0;
 
 	while (done < len) {
-		n = ring_fill(f, in, offset, len - done, 0);
+		n = little ? piece_send(f, in, offset, len - done)
+			   : ring_fill(f, in, offset, len - done, 0);
 		if (n <= 0)
 			break;
 		done += (size_t)n;

@@ -72,6 +72,25 @@ static void sendfile_big(void)
 	fact("sent %zu drained %ld", done, far_finish(&p));
 }
 
+/* Each length from an offset of its own: little and much, and what is between. */
+static void sendfile_of_each_size(void)
+{
+	static const size_t sizes[] = { 1, 4096, 16384, 16385, 65536, 65537, 200000 };
+	struct pair p = pair_open();
+	int f = pattern_file(400000);
+	off_t at = 0;
+
+	far_start_drain(&p, 367939);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		off_t end = at + (off_t)sizes[i];
+
+		while (at < end && sendfile(p.fd, f, &at, (size_t)(end - at)) > 0)
+			;
+		fact("offset %ld", (long)at);
+	}
+	fact("drained %ld", far_finish(&p));
+}
+
 static void sendfile_wrong(void)
 {
 	struct pair p = pair_open();
@@ -109,6 +128,40 @@ static void sendfile_when_full(void)
 	set_nonblocking(p.fd, true);
 	CALL(sendfile(p.fd, f, NULL, 1000));
 	CALL(lseek(f, 0, SEEK_CUR));
+}
+
+/* What there is room for goes, and the offset says how much that was. */
+static void sendfile_when_nearly_full(void)
+{
+	struct pair p = pair_open_small();
+	int f = pattern_file(60000);
+	off_t at = 0;
+	bool moved = true;
+	ssize_t n;
+
+	set_nonblocking(p.fd, true);
+	while ((n = sendfile(p.fd, f, &at, 60000)) > 0) {
+		moved = moved && at == n;
+		at = 0;
+	}
+	fact_call("in the end", n);
+	fact("offset moved as far: %d, at the end %ld; the file's %ld", moved, (long)at,
+	     (long)lseek(f, 0, SEEK_CUR));
+}
+
+/* At the end of the file nothing is asked of the socket. */
+static void sendfile_of_nothing_to_a_broken_socket(void)
+{
+	struct pair p = pair_open();
+	int f = pattern_file(10);
+	off_t at = 10;
+
+	CALL(shutdown(p.fd, SHUT_WR));
+	CALL(sendfile(p.fd, f, &at, 10));
+	at = 0;
+	CALL(sendfile(p.fd, f, &at, 10));
+	fact("offset %ld", (long)at);
+	CALL(sigpipes());
 }
 
 static void splice_from_a_pipe(void)
@@ -193,9 +246,12 @@ const struct sem_case cases_sendfile[] = {
 	FAR_CASE(sendfile_of_a_file),
 	FAR_CASE(sendfile_from_an_offset),
 	FAR_CASE(sendfile_big),
+	FAR_CASE(sendfile_of_each_size),
 	FAR_CASE(sendfile_wrong),
 	FAR_CASE(sendfile_to_a_broken_socket),
 	FAR_CASE(sendfile_when_full),
+	FAR_CASE(sendfile_when_nearly_full),
+	FAR_CASE(sendfile_of_nothing_to_a_broken_socket),
 	FAR_CASE(splice_from_a_pipe),
 	FAR_CASE(splice_to_a_pipe),
 	CASE(splice_wrong),
