@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "copy.h"
+#include "pair.h"
 #include "poll_queue.h"
 #include "process.h"
 #include "sock.h"
@@ -37,6 +38,7 @@ static void child_close_attachment(struct attachment *att)
 
 void process_before_fork(void)
 {
+	pair_before_fork();
 	share_before_fork();
 }
 
@@ -44,6 +46,7 @@ void process_fork_child(void)
 {
 	poll_queue_forget();
 	process_forget(child_close_socket, child_close_attachment);
+	pair_forget();
 }
 
 static void fork_hook(void)

@@ -208,6 +208,7 @@ static void acceptor_end(struct nc_sock *s)
 	atomic_fetch_add_explicit(&l->seq, 1, memory_order_release);
 	futex_wake_shared(&l->seq);
 	if (s->pollfd >= 0) {
+		pollfd_used(s);
 		(void)shutdown(s->pollfd, SHUT_RDWR); /* hung up until it listens anew */
 		s->pollfd_joined = true;
 	}

@@ -33,12 +33,12 @@
 #include <sys/socket.h>
 
 #include "ncclient.h"
+#include "pair.h"
 #include "pollfd.h"
 #include "process.h"
 #include "sock.h"
 
-#define LIMIT_LOW  1         /* the kernel makes its minimum of it */
-#define LIMIT_HIGH (1 << 20) /* and cuts it to net.core.wmem_max, far above what filling takes */
+#define LIMIT_HIGH (1 << 20) /* the kernel cuts it to net.core.wmem_max, above what filling takes */
 #define FILL_NR    64        /* bytes, one by one, are more than the lowest limit takes */
 #define SHOWN_S    1         /* for a daemon that hangs */
 
@@ -55,7 +55,7 @@ static void limit_set(struct nc_sock *s, int bytes, bool raised)
 static void fill(struct nc_sock *s)
 {
 	if (s->tx.raised)
-		limit_set(s, LIMIT_LOW, false);
+		limit_set(s, PAIR_LIMIT_LOW, false);
 	for (int i = 0; i < FILL_NR; i++)
 		if (send(s->pollfd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 			break;
@@ -173,11 +173,36 @@ void pollfd_take_error(struct nc_sock *s)
 	(void)getsockopt(s->pollfd, SOL_SOCKET, SO_ERROR, &error, &len); /* cannot fail */
 }
 
+void pollfd_used(struct nc_sock *s)
+{
+	/* Relaxed: who closes it has all locks. */
+	atomic_store_explicit(&s->pollfd_plain, false, memory_order_relaxed);
+}
+
+/*
+ * Not the sending direction of a shared one: with the end of what the peer sends it would look as
+ * if nobody had the descriptor any more.
+ */
+void pollfd_show_shut(struct nc_sock *s)
+{
+	if (s->pollfd < 0)
+		return;
+	if (flag_get(&s->tx.shut) && !flag_get(&s->shared)) {
+		pollfd_used(s);
+		(void)shutdown(s->pollfd, SHUT_WR); /* with the peer's end: POLLHUP */
+	}
+	if (flag_get(&s->rx.shut)) {
+		pollfd_used(s);
+		(void)shutdown(s->pollfd, SHUT_RD); /* readable from now on */
+	}
+}
+
 /* An end that the daemon has told, or will, to nobody. With all locks held. */
 static void pollfd_show(struct nc_sock *s)
 {
 	if (sock_phase(s) == PHASE_LISTENING)
 		return;
+	pollfd_show_shut(s);
 	if (sock_broken(s) < 0)
 		(void)shutdown(s->pollfd_peer, SHUT_RDWR); /* once is as good as twice */
 	else if (sock_phase(s) == PHASE_CONNECTED && sock_poll(s, POLLIN) & POLLRDHUP &&
@@ -259,12 +284,16 @@ int pollfd_copy(int fd)
 /* A new pair; its first end takes the place of the descriptor that there is already, if any. */
 static int pair_make(struct nc_sock *s)
 {
-	int pair[2], ret = 0;
+	uint32_t forks = pair_forks();
+	int pair[2], ret = pair_take(pair);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		return errno == EMFILE || errno == ENFILE ? -EMFILE : -ENOMEM;
+	if (ret < 0)
+		return ret;
 	if (s->pollfd < 0) {
 		s->pollfd = pair[0];
+		s->pollfd_forks = forks;
+		/* Relaxed: with all locks held. */
+		atomic_store_explicit(&s->pollfd_plain, true, memory_order_relaxed);
 	} else {
 		ret = dup3(pair[0], s->pollfd, O_CLOEXEC) < 0 ? -ENOMEM : 0;
 		close(pair[0]);
@@ -277,9 +306,7 @@ static int pair_make(struct nc_sock *s)
 		close(s->pollfd_peer);
 	s->pollfd_peer = pair[1];
 	s->pollfd_joined = false;
-	limit_set(s, LIMIT_LOW, false);
-	/* The byte that stays; there is room. */
-	(void)send(s->pollfd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	s->tx.raised = false;
 	return 0;
 }
 
@@ -301,6 +328,7 @@ static int pollfd_watch_locked(struct nc_sock *s)
 	uint32_t before = atomic_fetch_add_explicit(&s->watchers, 1, memory_order_relaxed);
 	int ret = 0;
 
+	pollfd_used(s);
 	if (sock_phase(s) == PHASE_NEW)
 		return 0; /* writable; joined by connect or listen */
 	if (sock_phase(s) == PHASE_FAILED && !s->pollfd_joined) {
@@ -404,8 +432,24 @@ int nc_pollfd(int number)
 	return ret;
 }
 
+void pollfd_use(int number)
+{
+	struct nc_sock *s = sock_find(number);
+
+	if (s)
+		pollfd_used(s);
+}
+
 void pollfd_close(struct nc_sock *s)
 {
+	const int pair[2] = { s->pollfd, s->pollfd_peer };
+
+	/* Relaxed: with all locks held. */
+	if (atomic_load_explicit(&s->pollfd_plain, memory_order_relaxed) && pair[1] >= 0) {
+		s->pollfd = s->pollfd_peer = -1;
+		pair_give(pair, s->pollfd_forks);
+		return;
+	}
 	if (s->pollfd >= 0)
 		close(s->pollfd);
 	if (s->pollfd_peer >= 0)

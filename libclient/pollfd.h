@@ -16,6 +16,10 @@ int pollfd_unwatched(int number);
 int pollfd_watch(int number);
 void pollfd_unwatch(int number);
 
+/* Something of it changes that stays, or is asked for that no two have: it is not for another
+ * socket later. */
+void pollfd_use(int number);
+
 /* ---- poll.c ---- */
 
 /* What is true of @p->fd, a virtual socket, as poll(2) would say. Makes no syscall,

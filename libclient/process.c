@@ -189,7 +189,7 @@ static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
 	s->shared = false;
 	s->cq_events = 0;
 	s->pollfd = s->pollfd_peer = -1;
-	s->pollfd_joined = s->pollfd_given = false;
+	s->pollfd_joined = s->pollfd_given = s->pollfd_plain = false;
 	s->watchers = 0;
 	s->recv_timeout_ns = s->send_timeout_ns = 0;
 	s->port = NULL;
@@ -303,8 +303,11 @@ static void sock_wake_dead(struct nc_sock *s, void *arg)
 		atomic_fetch_add_explicit(seq, 1, memory_order_seq_cst);
 		futex_wake_shared(seq);
 	}
-	if (s->pollfd >= 0)
-		(void)shutdown(s->pollfd, SHUT_RDWR); /* hung up, if it was not already */
+	if (s->pollfd < 0)
+		return;
+	/* Relaxed: the table lock orders it for who closes. */
+	atomic_store_explicit(&s->pollfd_plain, false, memory_order_relaxed);
+	(void)shutdown(s->pollfd, SHUT_RDWR); /* hung up, if it was not already */
 }
 
 void process_wake_sockets(struct attachment *att)

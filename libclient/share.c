@@ -15,6 +15,7 @@
 
 #include "ncd/descriptor_name.h"
 
+#include "pair.h"
 #include "process.h"
 #include "sock.h"
 
@@ -51,6 +52,8 @@ static void batch_add(struct share_batch *b, struct nc_sock *s)
 	e = &b->msg.entry[b->msg.nr++];
 	*e = (struct ctl_share_entry){ .slot = s->slot_nr, .worker = (uint16_t)s->port->worker };
 	b->fds[b->fd_nr++] = s->pollfd;
+	pollfd_used(s);
+	pollfd_show_shut(s);
 	if (s->domain == AF_INET6)
 		e->flags |= SHARE_INET6;
 	if (s->pollfd_peer < 0)
@@ -108,6 +111,7 @@ void share_all(void)
 {
 	struct share_batch b = { .msg.head.type = CTL_SHARE };
 
+	pair_before_fork();
 	/* The table is locked, so no descriptor of the batch is closed before it is sent. */
 	process_each_socket(share_socket, share_rest, &b);
 }

@@ -132,6 +132,8 @@ struct nc_sock {
 	int pollfd_peer;            /* the daemon's end, or -1; under lock, as the next two */
 	bool pollfd_joined;         /* the daemon has it */
 	bool pollfd_given;          /* by nc_pollfd: watched as long as it is open */
+	_Atomic bool pollfd_plain;  /* the pair is as pair_take gave it, and ours alone */
+	uint32_t pollfd_forks;      /* pair_forks then */
 	_Atomic uint64_t recv_timeout_ns, send_timeout_ns; /* 0: none */
 
 	/* The meeting place: set before phase CONNECTING or CONNECTED. */
@@ -337,6 +339,10 @@ void pollfd_sync_out(struct nc_sock *s);
 /* The slot says that the stream has ended: waits until the descriptor, which is watched, does.
  * Under rx.lock. */
 void pollfd_show_end(struct nc_sock *s);
+/* The directions that are shut down. With tx.lock held. */
+void pollfd_show_shut(struct nc_sock *s);
+/* Its pair is not for another socket later. With any lock held. */
+void pollfd_used(struct nc_sock *s);
 /* The error has been reported: waits until the descriptor, which is watched, is hung up, and takes
  * its POLLERR away. Under any lock of the socket. */
 void pollfd_take_error(struct nc_sock *s);

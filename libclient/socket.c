@@ -160,18 +160,15 @@ int nc_shutdown(int number, int how)
 		sock_rouse(s);
 		if (sock_watched(s))
 			pollfd_sync_out(s); /* "writable": a send would not block, but fail */
-		/* Not of a shared one: with the end of what the peer sends it would look as if
-		 * nobody had the descriptor any more. */
-		if (s->pollfd >= 0 && !flag_get(&s->shared))
-			(void)shutdown(s->pollfd, SHUT_WR); /* with the peer's end: POLLHUP */
 	}
 	if (how != SHUT_WR) {
 		/* Relaxed: as above. Sleepers look again because they are woken. */
 		atomic_store_explicit(&s->rx.shut, true, memory_order_relaxed);
 		sock_rouse(s);
-		if (s->pollfd >= 0)
-			(void)shutdown(s->pollfd, SHUT_RD); /* readable from now on */
 	}
+	/* Else the first watcher does it. */
+	if (sock_watched(s) || flag_get(&s->shared))
+		pollfd_show_shut(s);
 out:
 	lock_release(&s->tx.lock);
 	if (ret == 0)

@@ -182,6 +182,8 @@ static int flags_set_ours(struct file *f, int fd, int flags)
 {
 	int ret = real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 
+	if (flags & ~(O_ACCMODE | O_NONBLOCK))
+		pollfd_use(file_nc(f));
 	if (ret == 0)
 		nonblock_set(f, fd, (flags & O_NONBLOCK) != 0);
 	return ret;
@@ -219,7 +221,12 @@ static int fcntl_ours(struct file *f, int fd, int cmd, void *arg)
 		return thinks ? flags_get(f, fd) : real()->fcntl(fd, cmd, arg);
 	case F_SETFL:
 		return thinks ? flags_set(f, fd, (int)(intptr_t)arg) : real()->fcntl(fd, cmd, arg);
-	default:
+	case F_GETFD:
+	case F_SETFD:
+		return real()->fcntl(fd, cmd, arg);
+	default: /* who is sent a signal, among others: it stays */
+		if (file_kind(f) == FILE_VIRTUAL)
+			pollfd_use(file_nc(f));
 		return real()->fcntl(fd, cmd, arg);
 	}
 }
@@ -280,8 +287,12 @@ static int ioctl_ours(struct file *f, int fd, unsigned long request, void *arg)
 		return 0;
 	}
 	ret = nc_ioctl(file_nc(f), request, arg);
-	/* What is not about this socket (interfaces, addresses) any socket answers. */
-	return ret == -ENOTTY ? real()->ioctl(fd, request, arg) : (int)file_result(f, ret);
+	if (ret != -ENOTTY)
+		return (int)file_result(f, ret);
+	/* What is not about this socket (interfaces, addresses) any socket answers; the rest may
+	 * stay, as FIOASYNC does. */
+	pollfd_use(file_nc(f));
+	return real()->ioctl(fd, request, arg);
 }
 
 EXPORT int ioctl(int fd, unsigned long request, ...)

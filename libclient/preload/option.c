@@ -203,6 +203,8 @@ EXPORT int getsockopt(int fd, int level, int name, void *__restrict val, socklen
 	int ret;
 
 	/* The descriptor's is as good a name as any, and stays. */
+	if (f && level == SOL_SOCKET && name == SO_COOKIE)
+		pollfd_use(file_nc(f));
 	if (!f || (level == SOL_SOCKET && name == SO_COOKIE))
 		return real()->getsockopt(fd, level, name, val, len);
 	if ((int)*len < 0) {

@@ -64,6 +64,29 @@ static void fcntl_owner(void)
 	CALL(fcntl(p.fd, F_GETSIG));
 }
 
+/* What was set of a socket that is closed is not found at the next one, nor what it was called. */
+static void fcntl_of_the_next_socket(void)
+{
+	uint64_t cookie = 0, before = 0;
+	int on = 1;
+
+	for (int i = 0; i < 3; i++) {
+		struct pair p = pair_open();
+		socklen_t len = sizeof(cookie);
+
+		CALL(fcntl(p.fd, F_GETOWN));
+		CALL(fcntl(p.fd, F_GETFL) & (O_ASYNC | O_APPEND));
+		CALL(getsockopt(p.fd, SOL_SOCKET, SO_COOKIE, &cookie, &len));
+		fact("another cookie: %d", cookie != before);
+		before = cookie;
+		if (i == 0)
+			CALL(fcntl(p.fd, F_SETOWN, getpid()));
+		if (i == 1)
+			CALL(ioctl(p.fd, FIOASYNC, &on));
+		CALL(close(p.fd));
+	}
+}
+
 static void fcntl_wrong(void)
 {
 	struct pair p = pair_open();
@@ -228,6 +251,7 @@ const struct sem_case cases_fcntl[] = {
 	FAR_CASE(fcntl_close_on_exec),
 	CASE(fcntl_close_on_exec_survives_connect),
 	FAR_CASE(fcntl_owner),
+	FAR_CASE(fcntl_of_the_next_socket),
 	FAR_CASE(fcntl_wrong),
 	FAR_CASE(ioctl_bytes_to_read),
 	FAR_CASE(ioctl_bytes_to_send),
