@@ -4,8 +4,8 @@
  *
  * What is set before a socket's way is decided acts on the kernel's socket and is remembered, to be
  * repeated on the virtual one. On a virtual socket, what libncclient knows acts; the rest is judged
- * by a kernel socket that lives for the call: so its errors are tcp(7)'s, and it is accepted,
- * remembered, and given back.
+ * by a kernel socket that lives for the call, unless it was before: so its errors are tcp(7)'s, and
+ * it is accepted, remembered, and given back.
  */
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -115,18 +115,73 @@ static void judge_close(int fd)
 	errno = err;
 }
 
-static int virtual_set(struct file *f, int level, int name, const void *val, socklen_t len)
-{
-	ssize_t ret = nc_setsockopt(file_nc(f), level, name, val, len);
-	int fd;
+/* ---- what was judged well before: servers set the same of each connection ---- */
 
-	if (ret != -ENOPROTOOPT || level == SOL_NC)
-		return (int)file_result(f, ret);
+/* Global: why: the kernel's judgement is the same for all of the process. A word each. */
+static _Atomic uint64_t judged[16];
+
+/* True if nothing but the value decides, which is an int. */
+static bool judged_by_value(int level, int name)
+{
+	if (level == IPPROTO_IP)
+		return name == IP_TOS;
+	if (level == IPPROTO_IPV6)
+		return name == IPV6_TCLASS;
+	return level == IPPROTO_TCP &&
+	       (name == TCP_KEEPIDLE || name == TCP_KEEPINTVL || name == TCP_KEEPCNT ||
+		name == TCP_USER_TIMEOUT || name == TCP_LINGER2 || name == TCP_SYNCNT ||
+		name == TCP_DEFER_ACCEPT || name == TCP_NOTSENT_LOWAT);
+}
+
+/* 0: it has to be judged each time. */
+static uint64_t judged_word(const struct file *f, int level, int name, const void *val,
+			    socklen_t len)
+{
+	uint32_t value;
+
+	if (len != sizeof(value) || !val || !judged_by_value(level, name))
+		return 0;
+	memcpy(&value, val, sizeof(value));
+	return (uint64_t)f->domain << 56 | (uint64_t)level << 48 | (uint64_t)name << 32 | value;
+}
+
+static _Atomic uint64_t *judged_place(uint64_t word)
+{
+	return &judged[(word ^ word >> 32) % (sizeof(judged) / sizeof(judged[0]))];
+}
+
+static bool was_judged(uint64_t word)
+{
+	/* Relaxed: a lone fact. */
+	return word && atomic_load_explicit(judged_place(word), memory_order_relaxed) == word;
+}
+
+/* As setsockopt(2): what a new socket of the kernel says. */
+static int judge(struct file *f, int level, int name, const void *val, socklen_t len)
+{
+	uint64_t word = judged_word(f, level, name, val, len);
+	int fd, ret;
+
+	if (was_judged(word))
+		return 0;
 	fd = judge_open(f, level, name);
 	if (fd < 0)
 		return -1;
 	ret = real()->setsockopt(fd, level, name, val, len);
 	judge_close(fd);
+	if (ret == 0 && word)
+		/* Relaxed: as above. */
+		atomic_store_explicit(judged_place(word), word, memory_order_relaxed);
+	return ret;
+}
+
+static int virtual_set(struct file *f, int level, int name, const void *val, socklen_t len)
+{
+	ssize_t ret = nc_setsockopt(file_nc(f), level, name, val, len);
+
+	if (ret != -ENOPROTOOPT || level == SOL_NC)
+		return (int)file_result(f, ret);
+	ret = judge(f, level, name, val, len);
 	if (ret == 0) {
 		option_remember(f, level, name, val, len);
 		way_say_option(level, name);

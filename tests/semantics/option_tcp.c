@@ -53,6 +53,26 @@ static void option_keepcnt(void)
 	number(IPPROTO_TCP, TCP_KEEPCNT, 4);
 }
 
+/* The same of each connection, as servers do, and what is wrong in between. */
+static void option_of_each_connection(void)
+{
+	for (int i = 0; i < 3; i++) {
+		struct ends e = ends_open();
+
+		CALL(option(e.s, IPPROTO_TCP, TCP_KEEPIDLE));
+		CALL(set_option(e.s, IPPROTO_TCP, TCP_KEEPIDLE, 77));
+		CALL(set_option(e.s, IPPROTO_TCP, TCP_KEEPINTVL, 0));
+		CALL(set_option(e.s, IPPROTO_TCP, TCP_KEEPINTVL, 77));
+		CALL(set_option(e.s, IPPROTO_TCP, TCP_KEEPINTVL, -1));
+		CALL(set_option(e.s, IPPROTO_TCP, TCP_KEEPCNT, 77));
+		CALL(set_option(e.s, IPPROTO_IP, IP_TOS, 0x10));
+		CALL(option(e.s, IPPROTO_TCP, TCP_KEEPIDLE));
+		CALL(option(e.s, IPPROTO_TCP, TCP_KEEPINTVL));
+		CALL(option(e.s, IPPROTO_TCP, TCP_KEEPCNT));
+		CALL(option(e.s, IPPROTO_IP, IP_TOS));
+	}
+}
+
 static void option_user_timeout(void)
 {
 	number(IPPROTO_TCP, TCP_USER_TIMEOUT, 9000);
@@ -229,6 +249,7 @@ const struct sem_case cases_option_tcp[] = {
 	CASE(option_keepidle),
 	CASE(option_keepintvl),
 	CASE(option_keepcnt),
+	CASE(option_of_each_connection),
 	CASE(option_user_timeout),
 	CASE(option_syncnt),
 	CASE(option_linger2),
