@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define KEPT 16 /* pairs: each keeps two descriptors from the program's limit */
+#define KEPT 32 /* pairs: each keeps two descriptors from the program's limit */
 
 /* Global: why: descriptors are the process's. Both ends in a word; 0: none. */
 static _Atomic uint64_t kept[KEPT];
