@@ -193,8 +193,6 @@ int connect_outcome(int number, uint64_t until_ns)
 
 	if (!s)
 		return -EBADF;
-	if (sock_phase(s) == PHASE_CONNECTING)
-		slot_await_taken(s);
 	ret = sock_settle(s);
 	while (ret == -EINPROGRESS && until_ns != 0) {
 		ret = sock_sleep(s, &s->lock, EV_OUT | EV_ERR, connect_look, until_ns);
@@ -207,4 +205,15 @@ int connect_outcome(int number, uint64_t until_ns)
 		s->connect_told = false; /* nobody but the caller knows */
 	lock_release(&s->lock);
 	return ret;
+}
+
+int connect_outcome_here(int number)
+{
+	struct nc_sock *s = sock_find_locked(number);
+
+	if (s && sock_phase(s) == PHASE_CONNECTING)
+		slot_await_taken(s);
+	if (s)
+		lock_release(&s->lock);
+	return connect_outcome(number, 0);
 }

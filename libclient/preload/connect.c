@@ -108,6 +108,22 @@ static int connect_briefly(int nc, const struct sockaddr *addr, socklen_t len)
 	return ret == -EINPROGRESS ? -ETIMEDOUT : ret;
 }
 
+/*
+ * What our own ncd says without asking anybody is known as soon as a worker has looked, which takes
+ * a sleep. Of a host that was a peer a moment ago it says nothing: then nobody waits.
+ */
+static int outcome_soon(int nc, const struct sockaddr *addr, socklen_t len)
+{
+	int ret;
+
+	if (way_peer(addr, len))
+		return connect_outcome(nc, 0);
+	ret = connect_outcome_here(nc);
+	if (ret == 0 || ret == -EINPROGRESS)
+		way_learn_peer(addr, len);
+	return ret;
+}
+
 /* Begun, without waiting for the peer: -EINPROGRESS. Another -errno: ncd cannot, or must not. */
 static int connect_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, socklen_t len)
 {
@@ -116,7 +132,7 @@ static int connect_begin(struct file *f, int fd, int nc, const struct sockaddr *
 	(void)nc_fcntl(nc, F_SETFL, O_NONBLOCK); /* known to it */
 	ret = nc_connect(nc, addr, len);
 	if (ret == 0 || ret == -EINPROGRESS)
-		ret = connect_outcome(nc, 0); /* the program has not been told */
+		ret = outcome_soon(nc, addr, len); /* the program has not been told */
 	if (ret < 0 && ret != -EINPROGRESS)
 		return ret;
 	pollfd = pollfd_of(nc);

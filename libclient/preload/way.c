@@ -22,6 +22,7 @@
 #include "real.h"
 
 #define LEARNT_NR  64
+#define PEERS_NR   8
 #define LEARNT_NS  5000000000u
 #define REFUSED_NS 1000000000u /* a server that is busy, or reloaded, is soon back */
 
@@ -40,6 +41,7 @@ struct learnt {
 struct memory {
 	struct lock lock; /* only tried: who does not get it does without */
 	struct learnt at[LEARNT_NR];
+	struct learnt peer[PEERS_NR]; /* of any port */
 };
 
 /* Global: why: calls come without a context. Constant once the program runs. */
@@ -250,6 +252,47 @@ void way_learn(const struct sockaddr *addr, socklen_t len, int error, enum left_
 	}
 	*oldest = a;
 	lock_release(&memory.lock);
+}
+
+/* The entry of the host of @a, or the oldest. With the lock held. */
+static struct learnt *peer_find(const struct learnt *a)
+{
+	struct learnt *oldest = &memory.peer[0];
+
+	for (int i = 0; i < PEERS_NR; i++) {
+		struct learnt *r = &memory.peer[i];
+
+		if (memcmp(r->addr, a->addr, sizeof(a->addr)) == 0)
+			return r;
+		if (r->until_ns < oldest->until_ns)
+			oldest = r;
+	}
+	return oldest;
+}
+
+void way_learn_peer(const struct sockaddr *addr, socklen_t len)
+{
+	struct learnt a;
+
+	if (!address_of(addr, len, &a) || !lock_try(&memory.lock))
+		return;
+	a.until_ns = clock_now_ns() + LEARNT_NS;
+	*peer_find(&a) = a;
+	lock_release(&memory.lock);
+}
+
+bool way_peer(const struct sockaddr *addr, socklen_t len)
+{
+	const struct learnt *r;
+	struct learnt a;
+	bool is;
+
+	if (!address_of(addr, len, &a) || !lock_try(&memory.lock))
+		return false;
+	r = peer_find(&a);
+	is = r->until_ns > clock_now_ns() && memcmp(r->addr, a.addr, sizeof(a.addr)) == 0;
+	lock_release(&memory.lock);
+	return is;
 }
 
 void way_apply_class(int nc)

@@ -26,6 +26,9 @@ enum left_why way_why(int error);
 const char *way_why_text(enum left_why why);
 /* ncd said @error about it, which means @why: the next few seconds nobody tries. */
 void way_learn(const struct sockaddr *addr, socklen_t len, int error, enum left_why why);
+/* The host is a peer of our ncd's; and whether it was a moment ago. */
+void way_learn_peer(const struct sockaddr *addr, socklen_t len);
+bool way_peer(const struct sockaddr *addr, socklen_t len);
 /* The port of an IPv4 or IPv6 address; 0 for another. */
 uint16_t way_port_of(const struct sockaddr *addr, socklen_t len);
 /* The class asked for by --class, for each virtual socket. */

@@ -542,10 +542,12 @@ static void the_outcome_of_a_connect_is_told_without_taking_it(void **state)
 
 	assert_int_equal(connect_outcome(s, 0), -ENOTCONN);
 	assert_int_equal(connect_to(s, 80), -EINPROGRESS);
+	assert_int_equal(connect_outcome(s, 0), -EINPROGRESS); /* nobody has looked yet */
+	assert_int_equal(connect_outcome(s, 1), -EINPROGRESS); /* that time is over */
 	p = fake_expect(f, SQ_OPEN);
 	fake_opening(f, p);
+	assert_int_equal(connect_outcome_here(s), -EINPROGRESS);
 	assert_int_equal(connect_outcome(s, 0), -EINPROGRESS);
-	assert_int_equal(connect_outcome(s, 1), -EINPROGRESS); /* that time is over */
 	fake_open(f, p);
 	assert_int_equal(connect_outcome(s, 0), 0);
 	assert_int_equal(connect_to(s, 80), 0);

@@ -292,6 +292,27 @@ static void progress_refused_by_all(void)
 	fact_ready(p.fd);
 }
 
+/* Once a host is known: one that answers, one where nobody does, one that answers. */
+static void progress_one_after_the_other(void)
+{
+	for (int i = 0; i < 4; i++) {
+		struct sockaddr_in to;
+		struct pair p = begun(&to);
+		int ep = epoll_create1(0);
+
+		if (i == 2) {
+			p.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+			to.sin_port = (uint16_t)(to.sin_port ^ 0x0100); /* as above */
+			CALL(begin(p.fd, &to));
+		}
+		watch(ep, p.fd, EPOLLIN | EPOLLOUT, 2);
+		fact_event(ep, WAIT_MS);
+		CALL(option(p.fd, SOL_SOCKET, SO_ERROR));
+		if (i != 2)
+			talk(&p);
+	}
+}
+
 static void child_goes_on(int over, const struct sockaddr_in *to)
 {
 	struct sockaddr_in peer = { 0 };
@@ -384,6 +405,7 @@ const struct sem_case cases_progress[] = {
 	FAR_CASE(progress_made_blocking),
 	FAR_CASE(progress_given_up),
 	FAR_CASE(progress_refused_by_all),
+	FAR_CASE(progress_one_after_the_other),
 	FAR_CASE(progress_passed_to_a_child),
 	FAR_CASE(progress_many_at_once),
 	CASES_END,
