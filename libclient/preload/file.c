@@ -5,8 +5,8 @@
 #include "file.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "epoll.h"
@@ -15,11 +15,9 @@
 #include "real.h"
 #include "../share.h"
 
-#define POOL_CHUNK 64
-
 struct files {
 	struct lock lock;       /* "the table lock" */
-	struct file *pool;      /* table lock */
+	_Atomic(struct file *) replaced; /* REPLACE */
 	_Atomic int top;        /* highest entry of a file ever set */
 	_Atomic int top_hidden; /* the same of all entries */
 	_Atomic pid_t owner;    /* the process whose descriptors these are */
@@ -34,7 +32,7 @@ static struct files self = { .top = -1,
 			     .top_hidden = -1,
 			     .internal = { .kind = FILE_INTERNAL, .nc = -1 } };
 
-/* A handler that closes or dups must not find the lock held by its own thread. */
+/* A handler must not wait in file_release for what its own thread replaces. */
 static void table_take(sigset_t *old)
 {
 	sigset_t all;
@@ -68,133 +66,109 @@ int file_top_hidden(void)
 	return atomic_load_explicit(&self.top_hidden, memory_order_relaxed);
 }
 
-/* With the table lock held. */
+static void raise_to(_Atomic int *top, int fd)
+{
+	/* Relaxed, both: as file_top. */
+	int now = atomic_load_explicit(top, memory_order_relaxed);
+
+	while (now < fd && !atomic_compare_exchange_weak_explicit(
+				   top, &now, fd, memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
 static void entry_set(int fd, struct file *f)
 {
-	if (fd > file_top_hidden())
-		/* Relaxed: as file_top. */
-		atomic_store_explicit(&self.top_hidden, fd, memory_order_relaxed);
-	if (f != &self.internal && fd > file_top())
-		/* Relaxed: as file_top. */
-		atomic_store_explicit(&self.top, fd, memory_order_relaxed);
+	raise_to(&self.top_hidden, fd);
+	if (f != &self.internal)
+		raise_to(&self.top, fd);
 	/* ENTRY, writing end. */
 	atomic_store_explicit(&file_table[fd], f, memory_order_release);
 }
 
+/* False: @fd does not name @f, or not any more. */
+static bool entry_take(int fd, struct file *f)
+{
+	/* REPLACE, closing end; relaxed on failure: nothing was taken. */
+	return atomic_compare_exchange_strong_explicit(&file_table[fd], &f, NULL,
+						       memory_order_seq_cst, memory_order_relaxed);
+}
+
+/* True: it was the last one. */
+static bool ref_put(struct file *f)
+{
+	/* REF, both ends. */
+	return atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1;
+}
+
 void file_mark_internal(int fd)
 {
-	sigset_t old;
-
-	if (fd >= FILE_TABLE)
-		return;
-	table_take(&old);
-	entry_set(fd, &self.internal);
-	table_release(&old);
+	if (fd < FILE_TABLE)
+		entry_set(fd, &self.internal);
 }
 
 void file_unmark_internal(int fd)
 {
-	sigset_t old;
-
-	if (file_of(fd) != &self.internal)
-		return;
-	table_take(&old);
-	entry_set(fd, NULL);
-	table_release(&old);
-}
-
-/* With the table lock held. */
-static struct file *pool_take(void)
-{
-	struct file *f = self.pool;
-
-	if (!f) {
-		struct file *chunk = calloc(POOL_CHUNK, sizeof(*chunk));
-
-		if (!chunk)
-			return NULL;
-		for (int i = 0; i < POOL_CHUNK; i++) {
-			chunk[i].next_free = self.pool;
-			self.pool = &chunk[i];
-		}
-		f = self.pool;
-	}
-	self.pool = f->next_free;
-	return f;
+	if (file_of(fd) == &self.internal)
+		(void)entry_take(fd, &self.internal); /* of two one does it */
 }
 
 struct file *file_open(int fd, enum file_kind kind, int domain, int nc)
 {
-	struct file *f;
-	sigset_t old;
+	struct file *f = fd < FILE_TABLE ? pool_take() : NULL;
 
-	if (fd >= FILE_TABLE)
+	if (!f)
 		return NULL;
-	table_take(&old);
-	f = pool_take();
-	if (f) {
-		f->refs = 1;
-		f->domain = domain;
-		f->nc = nc;
-		f->pollfd = -1;
-		f->nonblock = false;
-		f->turn = 0;
-		f->retry_ns = 0;
-		f->fresh = false;
-		f->backlog = 0;
-		f->option = NULL;
-		f->watch = NULL;
-		f->set = NULL;
-		f->pending = NULL;
-		f->cookie = 0;
-		/* KIND, writing end. */
-		atomic_store_explicit(&f->kind, kind, memory_order_release);
-		entry_set(fd, f);
-	}
-	table_release(&old);
+	f->refs = 1;
+	f->domain = domain;
+	f->nc = nc;
+	f->pollfd = -1;
+	f->nonblock = false;
+	f->turn = 0;
+	f->retry_ns = 0;
+	f->fresh = false;
+	f->backlog = 0;
+	f->option = NULL;
+	f->watch = NULL;
+	f->set = NULL;
+	f->pending = NULL;
+	f->cookie = 0;
+	/* KIND, writing end. */
+	atomic_store_explicit(&f->kind, kind, memory_order_release);
+	entry_set(fd, f);
 	return f;
 }
 
 void file_share(struct file *f, int fd)
 {
-	sigset_t old;
-
 	if (fd >= FILE_TABLE)
 		return;
-	table_take(&old);
-	f->refs++;
+	/* Relaxed: the descriptor that it was copied from holds it. */
+	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
 	entry_set(fd, f);
-	table_release(&old);
 }
 
 bool file_release(struct file *f, int fd)
 {
-	bool last = false;
-	sigset_t old;
+	bool last;
 
-	table_take(&old);
-	if (file_of(fd) == f) { /* of two that close it one gets here */
-		entry_set(fd, NULL);
-		last = --f->refs == 0;
-	}
-	table_release(&old);
+	if (!entry_take(fd, f)) /* of two that close it one gets on */
+		return false;
+	last = ref_put(f);
+	/* REPLACE, closing end. */
+	while (atomic_load_explicit(&self.replaced, memory_order_seq_cst) == f)
+		(void)sched_yield(); /* cannot fail */
 	return last;
 }
 
 /* Nobody names it: to the pool, with what it remembers freed. */
 static void file_put(struct file *f)
 {
-	sigset_t old;
-
 	option_free(f);
 	watch_free(f);
-	table_take(&old);
 	/* KIND, writing end. */
 	atomic_store_explicit(&f->kind, FILE_FREE, memory_order_release);
 	f->nc = -1;
-	f->next_free = self.pool;
-	self.pool = f;
-	table_release(&old);
+	pool_put(f);
 }
 
 static void file_end_later(struct lock_later *l)
@@ -226,68 +200,57 @@ void file_end(struct file *f)
 
 bool file_hold(struct file *f)
 {
-	bool named;
-	sigset_t old;
+	/* Relaxed, all: whoever holds it orders what follows. */
+	uint32_t refs = atomic_load_explicit(&f->refs, memory_order_relaxed);
 
-	table_take(&old);
-	named = f->refs > 0;
-	f->refs += named;
-	table_release(&old);
-	return named;
+	while (refs > 0)
+		if (atomic_compare_exchange_weak_explicit(&f->refs, &refs, refs + 1,
+							  memory_order_relaxed,
+							  memory_order_relaxed))
+			return true;
+	return false;
 }
 
 void file_let_go(struct file *f)
 {
-	bool last;
-	sigset_t old;
-
-	table_take(&old);
-	last = --f->refs == 0;
-	table_release(&old);
-	if (last)
+	if (ref_put(f))
 		file_end(f);
+}
+
+/* True if nothing holds it any more: the caller ends it. */
+static bool entries_take(struct file *f)
+{
+	bool last = false;
+
+	for (int fd = 0; !last && fd <= file_top(); fd++)
+		if (file_of(fd) == f && entry_take(fd, f))
+			last = ref_put(f);
+	return last;
 }
 
 void file_leave(struct file *f)
 {
-	sigset_t old;
-
-	table_take(&old);
-	for (int fd = 0; fd <= file_top(); fd++)
-		if (file_of(fd) == f) {
-			entry_set(fd, NULL);
-			f->refs--;
-		}
-	table_release(&old);
+	(void)entries_take(f); /* the caller holds it */
 }
 
 void file_forget(struct file *f, int first)
 {
-	sigset_t old;
+	bool last = entry_take(first, f) && ref_put(f);
 
-	table_take(&old);
-	if (file_of(first) == f) {
-		entry_set(first, NULL);
-		f->refs--;
-	}
-	for (int fd = 0; f->refs > 0 && fd <= file_top(); fd++)
-		if (file_of(fd) == f) {
-			entry_set(fd, NULL);
-			f->refs--;
-		}
-	table_release(&old);
-	file_put(f);
+	if (last || entries_take(f))
+		file_put(f);
 }
 
-/* With the table lock held. 0 or -errno. */
 static int descriptors_replace(struct file *f, int pollfd)
 {
-	uint32_t left = f->refs;
+	/* REPLACE, replacing end. */
+	uint32_t left = atomic_load_explicit(&f->refs, memory_order_seq_cst);
 
 	for (int fd = 0; left > 0 && fd <= file_top(); fd++) {
 		int flags;
 
-		if (file_of(fd) != f)
+		/* REPLACE, replacing end. */
+		if (atomic_load_explicit(&file_table[fd], memory_order_seq_cst) != f)
 			continue;
 		left--;
 		flags = real()->fcntl(fd, F_GETFD);
@@ -297,22 +260,36 @@ static int descriptors_replace(struct file *f, int pollfd)
 	return 0;
 }
 
-int file_become_virtual(struct file *f, int nc, int pollfd, bool nonblock)
+/* The descriptors of @f become copies of @to, and it @kind with @nc. 0 or -errno. */
+static int file_replace(struct file *f, int to, enum file_kind kind, int nc)
 {
 	sigset_t old;
 	int ret;
 
-	lock_take(&f->lock);
-	watch_remove(f);
 	table_take(&old);
-	ret = descriptors_replace(f, pollfd);
+	/* REPLACE, replacing end. */
+	atomic_store_explicit(&self.replaced, f, memory_order_seq_cst);
+	ret = descriptors_replace(f, to);
 	if (ret == 0) {
-		f->nonblock = nonblock;
 		f->nc = nc;
 		/* KIND, writing end. */
-		atomic_store_explicit(&f->kind, FILE_VIRTUAL, memory_order_release);
+		atomic_store_explicit(&f->kind, kind, memory_order_release);
 	}
+	/* REPLACE, replacing end: who waits sees the above. */
+	atomic_store_explicit(&self.replaced, NULL, memory_order_seq_cst);
 	table_release(&old);
+	return ret;
+}
+
+int file_become_virtual(struct file *f, int nc, int pollfd, bool nonblock)
+{
+	int ret;
+
+	lock_take(&f->lock);
+	watch_remove(f);
+	/* Relaxed: KIND orders it; of a KERNEL file nobody looks at it. */
+	atomic_store_explicit(&f->nonblock, nonblock, memory_order_relaxed);
+	ret = file_replace(f, pollfd, FILE_VIRTUAL, nc);
 	watch_add(f);
 	lock_release(&f->lock);
 	return ret;
@@ -320,18 +297,7 @@ int file_become_virtual(struct file *f, int nc, int pollfd, bool nonblock)
 
 int file_become_kernel(struct file *f, int kernel)
 {
-	sigset_t old;
-	int ret;
-
-	table_take(&old);
-	ret = descriptors_replace(f, kernel);
-	if (ret == 0) {
-		f->nc = -1;
-		/* KIND, writing end. */
-		atomic_store_explicit(&f->kind, FILE_KERNEL, memory_order_release);
-	}
-	table_release(&old);
-	return ret;
+	return file_replace(f, kernel, FILE_KERNEL, -1);
 }
 
 /*
@@ -345,6 +311,7 @@ void file_fork_child(void)
 	int dead[2];
 
 	lock_forget_later();
+	pool_behind_fork();
 	lock_release(&self.lock);
 	/* Relaxed: this is the only thread. */
 	atomic_store_explicit(&self.owner, getpid(), memory_order_relaxed);
@@ -382,10 +349,12 @@ void file_fork_child(void)
 void file_before_fork(void)
 {
 	lock_take(&self.lock);
+	pool_before_fork();
 }
 
 void file_fork_parent(void)
 {
+	pool_behind_fork();
 	lock_release(&self.lock);
 }
 

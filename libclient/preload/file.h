@@ -22,12 +22,18 @@
  *
  * Ownership: the memory comes from a pool and is never freed, so that a call that races with close
  *   finds a stale number and not a hole. The descriptors that name a file hold it (refs).
- * Threading: kind, nc, nonblock, pollfd: atomic. Lists under `lock`. The table's entries and refs
- *   change under the table lock, with signals blocked: a handler may close or dup.
+ * Threading: kind, nc, nonblock, pollfd, refs and the table's entries: atomic, without a lock, for
+ *   a handler may close or dup. Lists under `lock`. Open files are replaced under the table lock,
+ *   with signals blocked.
  *
  * Ordering:
  *   KIND   fields set, then kind stored (release) -> kind loaded (acquire): they are seen.
  *   ENTRY  the file set, then its entry stored (release) -> loaded (acquire): it is seen.
+ *   REF    one reference is put (release) -> the last is put (acquire): it sees what others did.
+ *   REPLACE  who replaces what descriptors name: stores the file to `replaced` (seq_cst), loads
+ *          entries (seq_cst); who is to close one: takes the entry away (seq_cst), then loads
+ *          `replaced` (seq_cst), and waits while it is that file. Either it is not found any more,
+ *          or it is not closed before it is replaced: a number is never another's by then.
  */
 #ifndef PRELOAD_FILE_H
 #define PRELOAD_FILE_H
@@ -97,12 +103,12 @@ struct file {
 	uint64_t cookie; /* VIRTUAL, shared: of what its descriptors name; 0: not asked */
 	int domain;
 	int backlog;
-	uint32_t refs; /* table lock */
+	_Atomic uint32_t refs;
 
 	struct lock lock;
 	struct file_option *option; /* oldest first */
 	struct file_watch *watch;
-	struct file *next_free; /* table lock */
+	struct file *next_free; /* pool.c */
 	struct lock_later later; /* its end, put off */
 };
 
@@ -207,6 +213,15 @@ void file_let_go(struct file *f);
 /* Highest descriptor that was ever ours; and with INTERNAL ones. */
 int file_top(void);
 int file_top_hidden(void);
+
+/* ---- pool.c ---- */
+
+/* Of no kind, to be filled in; NULL: no memory. */
+struct file *pool_take(void);
+void pool_put(struct file *f);
+/* Around what makes a process; the second in both. */
+void pool_before_fork(void);
+void pool_behind_fork(void);
 
 /* ---- poll.c ---- */
 
