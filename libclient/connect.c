@@ -186,6 +186,18 @@ bool connect_peer_down(int number)
 	return down;
 }
 
+bool connect_waits(int number)
+{
+	struct nc_sock *s = sock_find_locked(number);
+	bool waits;
+
+	if (!s)
+		return false;
+	waits = sock_phase(s) == PHASE_CONNECTING && !connect_look(s);
+	lock_release(&s->lock);
+	return waits;
+}
+
 int connect_outcome(int number, uint64_t until_ns)
 {
 	struct nc_sock *s = sock_find_locked(number);

@@ -42,7 +42,9 @@ bool connect_peer_down(int number);
  * nc_connect will say once more), -errno, or not yet (-EINPROGRESS). Waits for the answer until
  * @until_ns, if that is not 0. */
 int connect_outcome(int number, uint64_t until_ns);
-/* The same, for our own ncd to have taken it: what that says itself is known then. */
+/* True while there is no answer. */
+bool connect_waits(int number);
+/* As connect_outcome, for our own ncd to have taken it: what that says itself is known then. */
 int connect_outcome_here(int number);
 
 /* The region of @att is new: its table is ours from now on. */

@@ -98,6 +98,7 @@ struct file {
 	_Atomic uint32_t turn;     /* LISTENER: who is asked first */
 	_Atomic uint64_t retry_ns; /* LISTENER without ncd: when it is tried again */
 	_Atomic(struct pending *) pending; /* VIRTUAL: it may have to be the kernel's after all */
+	_Atomic uint64_t pending_until_ns; /* when it is at the latest */
 	_Atomic bool fresh;        /* LISTENER: this process has not waited at it yet */
 	struct set *set;           /* EPOLL */
 	uint64_t cookie; /* VIRTUAL, shared: of what its descriptors name; 0: not asked */

@@ -142,8 +142,9 @@ int pending_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, s
 	idle = list.idle;
 	list.idle = false;
 	release(&list.lock, &old);
-	/* Relaxed, both: the file's kind orders it, or its lock. */
+	/* Relaxed, all: the file's kind orders it, or its lock. */
 	atomic_fetch_add_explicit(&pending_nr, 1, memory_order_relaxed);
+	atomic_store_explicit(&f->pending_until_ns, p->until_ns, memory_order_relaxed);
 	atomic_store_explicit(&f->pending, p, memory_order_relaxed);
 	if (idle) {
 		/* BEGUN, beginning end. */
@@ -283,16 +284,12 @@ static bool settle(struct file *f, bool late)
 
 bool pending_settle(struct file *f)
 {
-	struct pending *p;
-	bool due;
-	sigset_t old;
-
-	/* Most looks find no answer: those cost no syscall. */
-	take(&f->lock, &old);
-	p = pending_of(f);
-	due = !p || connect_outcome(p->nc, 0) != -EINPROGRESS || clock_now_ns() >= p->until_ns;
-	release(&f->lock, &old);
-	return due && settle(f, false);
+	/* Most looks find no answer: those cost no syscall. Relaxed: behind the load that has found
+	 * it pending; of an earlier or a later one it is as good, who settles looks again. */
+	if (file_kind(f) == FILE_VIRTUAL && connect_waits(file_nc(f)) &&
+	    clock_now_ns() < atomic_load_explicit(&f->pending_until_ns, memory_order_relaxed))
+		return false;
+	return settle(f, false);
 }
 
 void pending_await(struct file *f)

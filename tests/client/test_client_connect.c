@@ -548,11 +548,15 @@ static void the_outcome_of_a_connect_is_told_without_taking_it(void **state)
 	fake_opening(f, p);
 	assert_int_equal(connect_outcome_here(s), -EINPROGRESS);
 	assert_int_equal(connect_outcome(s, 0), -EINPROGRESS);
+	assert_true(connect_waits(s));
 	fake_open(f, p);
+	assert_false(connect_waits(s));
 	assert_int_equal(connect_outcome(s, 0), 0);
 	assert_int_equal(connect_to(s, 80), 0);
+	assert_false(connect_waits(s));
 	assert_int_equal(connect_to(s, 80), -EISCONN);
 	closed(f, s);
+	assert_false(connect_waits(s));
 	assert_int_equal(connect_outcome(s, 0), -EBADF);
 
 	s = nc_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
