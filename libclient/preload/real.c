@@ -15,7 +15,8 @@
 
 #include "file.h"
 
-#define HIGH_MAX (1 << 15) /* the table of descriptors in the kernel grows up to the highest */
+#define ASK_AGAIN 64 /* copies */
+#define HIGH_MAX  (1 << 15) /* the table of descriptors in the kernel grows up to the highest */
 
 _Atomic(const struct real *) real_found;
 
@@ -49,10 +50,29 @@ static int high_number(void)
 	return limit.rlim_cur / 2 > HIGH_MAX ? HIGH_MAX : (int)(limit.rlim_cur / 2);
 }
 
+/* A copy of @fd at a high number; -1 with errno: there is no room. */
+static int copy_high(int fd)
+{
+	/* Global: why: the limit is the process's. It is asked for now and then: it may rise. */
+	static _Atomic uint32_t asked;
+	static _Atomic int number;
+	/* Relaxed, all: a place to begin. */
+	int from = atomic_load_explicit(&number, memory_order_relaxed), copy = -1;
+
+	if (from > 0 && atomic_fetch_add_explicit(&asked, 1, memory_order_relaxed) % ASK_AGAIN)
+		copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, from);
+	if (copy >= 0)
+		return copy;
+	from = high_number();
+	/* Relaxed: as above. */
+	atomic_store_explicit(&number, from, memory_order_relaxed);
+	return real()->fcntl(fd, F_DUPFD_CLOEXEC, from);
+}
+
 /* @fd, or the same at a high number if there is room. */
 static int keep(int fd)
 {
-	int high = real()->fcntl(fd, F_DUPFD_CLOEXEC, high_number());
+	int high = copy_high(fd);
 
 	if (high >= 0) {
 		(void)real()->close(fd); /* a copy less */
@@ -64,7 +84,7 @@ static int keep(int fd)
 
 int real_keep_copy(int fd)
 {
-	int copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, high_number());
+	int copy = copy_high(fd);
 
 	if (copy < 0)
 		copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -106,7 +126,7 @@ WRAP(int, socketpair, int domain, int type, int protocol, int pair[2])
 /* A copy of a descriptor: nothing else is asked for. */
 WRAP(int, fcntl, int fd, int cmd, ...)
 {
-	int copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, high_number());
+	int copy = copy_high(fd);
 
 	(void)cmd;
 	if (copy < 0)
