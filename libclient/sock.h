@@ -75,7 +75,7 @@ struct acceptor { /* rx.lock of its socket */
 struct sock_tx {
 	struct lock lock;
 	_Atomic bool shut;
-	bool raised;            /* the descriptor is writable by a larger buffer; see pollfd.c */
+	bool raised;            /* the descriptor is writable by a larger buffer; pollfd_sync.c */
 	_Atomic uint32_t bytes; /* RING */
 	_Atomic bool joined;    /* RING */
 	_Atomic uint32_t taken; /* RING; tx_taken */
@@ -92,7 +92,7 @@ struct sock_tx {
 struct sock_rx {
 	struct lock lock;
 	_Atomic bool shut;
-	bool armed;     /* the daemon was asked for a token of the descriptor; see pollfd.c */
+	bool armed;     /* the daemon was asked for a token of the descriptor; see pollfd_sync.c */
 	uint32_t bytes;
 	uint32_t given; /* rx_given of the ring in use */
 	uint32_t taken; /* rx_taken, as said last */
@@ -330,7 +330,7 @@ void acceptor_close(struct nc_sock *s);
 /* shutdown(SHUT_RD): not listening any more, but bound. 0, or -ENOTCONN: it does not listen. */
 int acceptor_shutdown(struct nc_sock *s);
 
-/* ---- pollfd.c: the pollable descriptor; see pollfd.h too ---- */
+/* ---- pollfd_sync.c, pollfd.c: the pollable descriptor; see pollfd.h too ---- */
 
 /* Nothing is left to read: not readable any more. Under rx.lock (of a listening socket too). */
 void pollfd_sync_in(struct nc_sock *s);
@@ -343,6 +343,10 @@ void pollfd_show_end(struct nc_sock *s);
 void pollfd_show_shut(struct nc_sock *s);
 /* Its pair is not for another socket later. With any lock held. */
 void pollfd_used(struct nc_sock *s);
+/* An end that the daemon has told, or will, to nobody. All locks held. */
+void pollfd_show(struct nc_sock *s);
+/* What has become true while nobody watched, and was told to nobody. All locks held. */
+void pollfd_catch_up(struct nc_sock *s);
 /* The error has been reported: waits until the descriptor, which is watched, is hung up, and takes
  * its POLLERR away. Under any lock of the socket. */
 void pollfd_take_error(struct nc_sock *s);
