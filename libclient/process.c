@@ -189,7 +189,8 @@ static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
 	s->shared = false;
 	s->cq_events = 0;
 	s->pollfd = s->pollfd_peer = -1;
-	s->pollfd_joined = s->pollfd_given = s->pollfd_plain = false;
+	s->pollfd_joined = s->pollfd_given = false;
+	s->pollfd_plain = false;
 	s->watchers = 0;
 	s->recv_timeout_ns = s->send_timeout_ns = 0;
 	s->port = NULL;
