@@ -6,8 +6,11 @@
 
 #include "stream.h"
 
-/* More than this in flight is bulk; less than the lower for some publishes in a row is not. */
-#define BACKLOG_THROUGHPUT (64u << 10)
+/*
+ * So much in flight is bulk; less than the lower for some publishes in a row is not. From so much
+ * on a frame is sent from the ring's pages; in the latency class frames are short.
+ */
+#define BACKLOG_THROUGHPUT (32u << 10)
 #define BACKLOG_LATENCY    (16u << 10)
 #define LATENCY_TURNS      16
 
@@ -101,7 +104,7 @@ void stream_classify(struct stream *s)
 
 	if (s->class_set != CLASS_AUTO) {
 		s->class = s->class_set;
-	} else if (in_flight > BACKLOG_THROUGHPUT) {
+	} else if (in_flight >= BACKLOG_THROUGHPUT) {
 		s->class = CLASS_THROUGHPUT;
 		s->small_turns = 0;
 	} else if (s->class == CLASS_THROUGHPUT && in_flight < BACKLOG_LATENCY &&

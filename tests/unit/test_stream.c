@@ -125,6 +125,10 @@ static void a_backlog_makes_bulk_and_only_many_small_turns_unmake_it(void **stat
 
 	(void)state;
 	s.class = CLASS_LATENCY;
+	s.tx_acked = s.tx_tail - (32u << 10) + 1;
+	stream_classify(&s);
+	assert_int_equal(s.class, CLASS_LATENCY);
+	s.tx_acked--;
 	stream_classify(&s);
 	assert_int_equal(s.class, CLASS_THROUGHPUT);
 	s.tx_acked = s.tx_tail - 100;
