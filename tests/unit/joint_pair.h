@@ -96,8 +96,9 @@ static inline uint64_t join_half(const struct pair *p)
 				  (void)app_read(p->b, p->slot, SLOT);
 			  p->r->joints > 0;
 		  }));
-	rig_until(p->r, p->t->rx_segment & JOINT_FLAG &&
-				atomic_load(&p->t->rx_given) != atomic_load(&p->t->rx_taken));
+	/* The words first: they order the segment. */
+	rig_until(p->r, atomic_load(&p->t->rx_given) != atomic_load(&p->t->rx_taken) &&
+				p->t->rx_segment & JOINT_FLAG);
 	return at;
 }
 

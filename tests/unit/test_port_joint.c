@@ -243,7 +243,7 @@ static void a_reader_that_wants_more_leaves(void **state)
 	rig_until(p.r, (app_follow_rx(p.b, p.slot), app_kick(p.b, p.slot),
 			(void)app_write(p.a, SLOT, SLOT, at + want),
 			atomic_load(&p.t->rx_tail) == at + want));
-	assert_false(atomic_load(&p.t->rx_segment) & JOINT_FLAG);
+	assert_false(p.b->rx[p.slot].joined);
 	atomic_store(&p.t->rx_want, 0);
 	move(&p, at + BULK);
 	assert_int_equal(p.a->bad + p.b->bad, 0);
