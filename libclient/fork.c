@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "copy.h"
+#include "memory.h"
 #include "pair.h"
 #include "poll_queue.h"
 #include "process.h"
@@ -44,6 +45,7 @@ void process_before_fork(void)
 
 void process_fork_child(void)
 {
+	memory_forget();
 	poll_queue_forget();
 	process_forget(child_close_socket, child_close_attachment);
 	pair_forget();

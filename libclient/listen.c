@@ -3,11 +3,11 @@
  * listen.c - nc_listen and nc_accept4: streams arrive as slot numbers in a queue from each worker.
  * A queue of a group (ncd/ctl_proto.h) is shared with the daemon, which may take one back.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "cq.h"
 #include "listener.h"
+#include "memory.h"
 #include "ncclient.h"
 #include "sock.h"
 
@@ -26,7 +26,7 @@ static int acceptor_create(struct attachment *att, uint32_t number, struct accep
 
 	if (number >= att->layout.listeners)
 		return -EPROTO;
-	a = calloc(1, sizeof(*a) + nr * sizeof(a->ring[0]));
+	a = memory_take(1, sizeof(*a) + nr * sizeof(a->ring[0]));
 	if (!a)
 		return -ENOMEM;
 	a->number = number;
@@ -191,7 +191,7 @@ void acceptor_close(struct nc_sock *s)
 	/* Relaxed: sleepers have been woken. */
 	atomic_store_explicit(&s->seq, NULL, memory_order_relaxed);
 	listen_end(s->att, s->acceptor->number);
-	free(s->acceptor);
+	memory_give(s->acceptor);
 	s->acceptor = NULL;
 }
 

@@ -8,8 +8,8 @@
  * takes one syscall, and not four for each.
  */
 #include <poll.h>
-#include <stdlib.h>
 
+#include "memory.h"
 #include "ncclient.h"
 #include "poll_queue.h"
 #include "pollfd.h"
@@ -213,12 +213,12 @@ int nc_poll(struct pollfd *fds, nfds_t nfds, int timeout_ms)
 	int ret;
 
 	if (nfds > SMALL) {
-		real = calloc(nfds, sizeof(*real));
+		real = memory_take(nfds, sizeof(*real));
 		if (!real)
 			return -ENOMEM;
 	}
 	ret = poll_loop(real, fds, nfds, timeout_ms);
 	if (real != small)
-		free(real);
+		memory_give(real);
 	return ret;
 }

@@ -4,9 +4,9 @@
  */
 #include "epoll.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "../memory.h"
 #include "ncclient.h"
 #include "real.h"
 #include "way.h"
@@ -29,7 +29,7 @@ static struct set *set_take(void)
 		pool.free = set->next_free;
 	lock_release(&pool.lock);
 	if (!set)
-		set = calloc(1, sizeof(*set));
+		set = memory_take(1, sizeof(*set));
 	if (!set)
 		return NULL;
 	set->kernel = false;

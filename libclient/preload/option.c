@@ -8,9 +8,9 @@
  * it is accepted, remembered, and given back.
  */
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "../memory.h"
 #include "file.h"
 #include "ncclient.h"
 #include "pending.h"
@@ -35,7 +35,7 @@ static struct file_option *option_append(struct file *f, int level, int name)
 
 	for (; *end; end = &(*end)->next)
 		nr++;
-	o = nr < OPTIONS_MAX ? calloc(1, sizeof(*o)) : NULL;
+	o = nr < OPTIONS_MAX ? memory_take(1, sizeof(*o)) : NULL;
 	if (!o)
 		return NULL;
 	o->level = level;
@@ -86,7 +86,7 @@ void option_free(struct file *f)
 
 	for (struct file_option *o = f->option; o; o = next) {
 		next = o->next;
-		free(o);
+		memory_give(o);
 	}
 	f->option = NULL;
 }

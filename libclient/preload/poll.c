@@ -9,7 +9,6 @@
  * Where nothing of the kind is polled these calls are the kernel's.
  */
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -19,6 +18,7 @@
 #include "epoll.h"
 #include "ncclient.h"
 #include "real.h"
+#include "../memory.h"
 #include "../share.h"
 
 #define SMALL   64 /* entries for which the stack is good enough */
@@ -344,7 +344,7 @@ static int polls_run(struct polls *p)
 
 	p->all = small;
 	if (p->nfds + p->seconds + 1 > SMALL) {
-		p->all = calloc(p->nfds + p->seconds + 1, sizeof(*p->all));
+		p->all = memory_take(p->nfds + p->seconds + 1, sizeof(*p->all));
 		if (!p->all) {
 			errno = ENOMEM;
 			return -1;
@@ -352,7 +352,7 @@ static int polls_run(struct polls *p)
 	}
 	ret = polls_wait(p);
 	if (p->all != small)
-		free(p->all);
+		memory_give(p->all);
 	return ret;
 }
 

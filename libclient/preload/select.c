@@ -4,9 +4,9 @@
  * ours these calls are the kernel's.
  */
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/select.h>
 
+#include "../memory.h"
 #include "file.h"
 #include "real.h"
 
@@ -81,7 +81,7 @@ static int select_sets(struct pollfd *fds, nfds_t nr, fd_set *in, fd_set *out, f
 static int select_both(int nfds, fd_set *in, fd_set *out, fd_set *except,
 		       const struct timespec *limit, const sigset_t *mask)
 {
-	struct pollfd *fds = calloc((size_t)nfds, sizeof(*fds));
+	struct pollfd *fds = memory_take((size_t)nfds, sizeof(*fds));
 	nfds_t nr = 0;
 	int ret;
 
@@ -98,7 +98,7 @@ static int select_both(int nfds, fd_set *in, fd_set *out, fd_set *except,
 	ret = poll_program(fds, nr, limit, mask);
 	if (ret >= 0)
 		ret = select_sets(fds, nr, in, out, except);
-	free(fds);
+	memory_give(fds);
 	return ret;
 }
 

@@ -7,12 +7,12 @@
  * through ncd, and the kernel forgets registrations with the old one: they are made again. A
  * listener has a second descriptor, which is registered wherever the first is, with the same data.
  */
-#include <stdlib.h>
 
 #include "epoll.h"
 #include "ncclient.h"
 #include "pending.h"
 #include "real.h"
+#include "../memory.h"
 #include "../share.h"
 
 /* What EPOLLEXCLUSIVE may stand beside. */
@@ -48,14 +48,14 @@ static void watch_sweep(struct file *f)
 		if (w->watched)
 			pollfd_unwatch(file_nc(f));
 		*at = w->next;
-		free(w);
+		memory_give(w);
 	}
 }
 
 /* A registration that is in no place yet; NULL: no memory. With `lock` held. */
 static struct file_watch *watch_new(struct file *f, struct set *set, int epfd, int fd)
 {
-	struct file_watch *w = calloc(1, sizeof(*w));
+	struct file_watch *w = memory_take(1, sizeof(*w));
 
 	if (!w)
 		return NULL;
@@ -74,7 +74,7 @@ void watch_free(struct file *f)
 
 	for (struct file_watch *w = f->watch; w; w = next) {
 		next = w->next;
-		free(w);
+		memory_give(w);
 	}
 	f->watch = NULL;
 }
@@ -90,7 +90,7 @@ void watch_remove(struct file *f)
 		}
 		/* Its epoll descriptor has been closed; the number may name anything now. */
 		*at = w->next;
-		free(w);
+		memory_give(w);
 	}
 }
 
@@ -201,7 +201,7 @@ void watch_add_pollfd(struct file *f, int pollfd)
 			continue;
 		}
 		*at = w->next;
-		free(w);
+		memory_give(w);
 	}
 }
 
@@ -245,7 +245,7 @@ static void watch_remember(struct file *f, int epfd, int op, int fd, const struc
 	if (op == EPOLL_CTL_DEL) {
 		if (w) {
 			*at = w->next;
-			free(w);
+			memory_give(w);
 		}
 		return;
 	}
@@ -309,7 +309,7 @@ static int virtual_ctl(struct file *f, struct set *set, int epfd, int op, int fd
 		ret = kernel_remove(f, w);
 	}
 	*at = w->next;
-	free(w);
+	memory_give(w);
 	return ret;
 }
 
