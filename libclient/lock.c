@@ -22,18 +22,26 @@ bool lock_put_off(struct lock_later *l)
 	return true;
 }
 
+static struct lock_later *later_take(void)
+{
+	/* Relaxed, all: as above. */
+	struct lock_later *l = atomic_load_explicit(&lock_later, memory_order_relaxed);
+
+	while (l && !atomic_compare_exchange_weak_explicit(&lock_later, &l, l->next,
+							   memory_order_relaxed,
+							   memory_order_relaxed))
+		;
+	return l;
+}
+
 void lock_run_later(void)
 {
-	/* Relaxed: as above. */
-	struct lock_later *l = atomic_exchange_explicit(&lock_later, NULL, memory_order_relaxed);
+	struct lock_later *l;
 	int err = errno;
 
-	while (l) {
-		struct lock_later *next = l->next;
-
+	/* One by one: a handler may jump out of it, and the next unlock goes on. */
+	while ((l = later_take()))
 		l->run(l);
-		l = next;
-	}
 	errno = err;
 }
 

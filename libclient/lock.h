@@ -8,12 +8,12 @@
  * Ownership: the struct is the caller's; all zero is a free lock.
  * Threading: any thread. A holder sleeps only on another lock, or for an answer of the daemon.
  *
- * A signal handler may interrupt a holder, and must not wait for what its own thread holds. What a
- * handler may do at any time, close(2), is put off then, until the thread holds no lock.
+ * A signal handler may interrupt a holder, and must not wait for what its own thread holds: the
+ * preload library puts it off until the thread holds no lock.
  *
  * Order, outer to inner: attach; of a queue cq_lock, cq.lock; of a socket tx, rx, lock; table; of a
- * port slot, sq; control. (The table lock is outside those of a socket that is free: nobody waits
- * for anything with one of those.)
+ * port slot, sq; control; memory. (The table lock is outside those of a socket that is free: nobody
+ * waits for anything with one of those.)
  *
  * Ordering:
  *   LOCK  the releasing swap -> the acquiring swap: what the last holder wrote is seen.

@@ -6,13 +6,14 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 
 #include "epoll.h"
+#include "handler.h"
 #include "ncclient.h"
 #include "pending.h"
 #include "real.h"
+#include "../memory.h"
 #include "../share.h"
 
 struct files {
@@ -31,22 +32,6 @@ _Atomic(uint32_t) file_listening;
 static struct files self = { .top = -1,
 			     .top_hidden = -1,
 			     .internal = { .kind = FILE_INTERNAL, .nc = -1 } };
-
-/* A handler must not wait in file_release for what its own thread replaces. */
-static void table_take(sigset_t *old)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, old); /* cannot fail */
-	lock_take(&self.lock);
-}
-
-static void table_release(const sigset_t *old)
-{
-	lock_release(&self.lock);
-	(void)pthread_sigmask(SIG_SETMASK, old, NULL); /* cannot fail */
-}
 
 bool file_own_process(void)
 {
@@ -182,7 +167,7 @@ void file_end(struct file *f)
 
 	f->later.run = file_end_later;
 	if (lock_put_off(&f->later))
-		return; /* we are in a handler */
+		return; /* we are in a handler that did not wait: handler.c */
 	if (file_pending(f))
 		pending_drop(f);
 	nc = file_nc(f);
@@ -263,10 +248,9 @@ static int descriptors_replace(struct file *f, int pollfd)
 /* The descriptors of @f become copies of @to, and it @kind with @nc. 0 or -errno. */
 static int file_replace(struct file *f, int to, enum file_kind kind, int nc)
 {
-	sigset_t old;
 	int ret;
 
-	table_take(&old);
+	lock_take(&self.lock);
 	/* REPLACE, replacing end. */
 	atomic_store_explicit(&self.replaced, f, memory_order_seq_cst);
 	ret = descriptors_replace(f, to);
@@ -277,7 +261,7 @@ static int file_replace(struct file *f, int to, enum file_kind kind, int nc)
 	}
 	/* REPLACE, replacing end: who waits sees the above. */
 	atomic_store_explicit(&self.replaced, NULL, memory_order_seq_cst);
-	table_release(&old);
+	lock_release(&self.lock);
 	return ret;
 }
 
@@ -311,6 +295,8 @@ void file_fork_child(void)
 	int dead[2];
 
 	lock_forget_later();
+	handler_fork_child();
+	memory_forget();
 	pool_behind_fork();
 	lock_release(&self.lock);
 	/* Relaxed: this is the only thread. */

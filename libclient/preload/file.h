@@ -22,9 +22,8 @@
  *
  * Ownership: the memory comes from a pool and is never freed, so that a call that races with close
  *   finds a stale number and not a hole. The descriptors that name a file hold it (refs).
- * Threading: kind, nc, nonblock, pollfd, refs and the table's entries: atomic, without a lock, for
- *   a handler may close or dup. Lists under `lock`. Open files are replaced under the table lock,
- *   with signals blocked.
+ * Threading: kind, nc, nonblock, pollfd, refs and the table's entries: atomic, without a lock.
+ *   Lists under `lock`. Open files are replaced under the table lock.
  *
  * Ordering:
  *   KIND   fields set, then kind stored (release) -> kind loaded (acquire): they are seen.

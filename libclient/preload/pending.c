@@ -11,10 +11,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../left.h"
+#include "../memory.h"
 #include "../sock.h"
 #include "epoll.h"
 #include "kernel.h"
@@ -44,22 +44,6 @@ static struct {
 } list;
 
 static void *thread_run(void *arg);
-
-/* A handler that closes a pending socket must not find a lock held by its own thread. */
-static void take(struct lock *l, sigset_t *old)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, old); /* cannot fail */
-	lock_take(l);
-}
-
-static void release(struct lock *l, const sigset_t *old)
-{
-	lock_release(l);
-	(void)pthread_sigmask(SIG_SETMASK, old, NULL); /* cannot fail */
-}
 
 static bool thread_start(void)
 {
@@ -108,20 +92,19 @@ static void spare_close(struct pending *p)
 {
 	file_unmark_internal(p->spare);
 	(void)real()->close(p->spare); /* a copy less */
-	free(p);
+	memory_give(p);
 }
 
 int pending_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, socklen_t len)
 {
-	struct pending *p = len <= sizeof(p->addr) ? calloc(1, sizeof(*p)) : NULL;
+	struct pending *p = len <= sizeof(p->addr) ? memory_take(1, sizeof(*p)) : NULL;
 	bool idle;
-	sigset_t old;
 
 	if (!p)
 		return -ENOMEM;
 	p->spare = real_keep_copy(fd);
 	if (p->spare < 0) {
-		free(p);
+		memory_give(p);
 		return -EMFILE;
 	}
 	p->file = f;
@@ -129,11 +112,11 @@ int pending_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, s
 	p->until_ns = clock_now_ns() + PENDING_NS;
 	p->len = len;
 	memcpy(&p->addr, addr, len);
-	take(&list.lock, &old);
+	lock_take(&list.lock);
 	if (!list.running)
 		list.running = thread_start();
 	if (!list.running) {
-		release(&list.lock, &old);
+		lock_release(&list.lock);
 		spare_close(p);
 		return -EAGAIN;
 	}
@@ -141,7 +124,7 @@ int pending_begin(struct file *f, int fd, int nc, const struct sockaddr *addr, s
 	list.first = p;
 	idle = list.idle;
 	list.idle = false;
-	release(&list.lock, &old);
+	lock_release(&list.lock);
 	/* Relaxed, all: the file's kind orders it, or its lock. */
 	atomic_fetch_add_explicit(&pending_nr, 1, memory_order_relaxed);
 	atomic_store_explicit(&f->pending_until_ns, p->until_ns, memory_order_relaxed);
@@ -180,9 +163,8 @@ static void pending_end(struct file *f, struct pending *p)
 void pending_drop(struct file *f)
 {
 	struct pending *p;
-	sigset_t old;
 
-	take(&f->lock, &old);
+	lock_take(&f->lock);
 	p = pending_of(f);
 	if (p) {
 		/* Who gave up before us has learnt it as well. */
@@ -190,7 +172,7 @@ void pending_drop(struct file *f)
 			way_learn(address_of(p), p->len, -ETIMEDOUT, LEFT_PEER_DOWN);
 		pending_end(f, p);
 	}
-	release(&f->lock, &old);
+	lock_release(&f->lock);
 }
 
 /* All descriptors of @f, which are the spare's now, are shown as the kernel's. */
@@ -268,13 +250,12 @@ static bool settle(struct file *f, bool late)
 {
 	int err = errno, nc;
 	bool gone;
-	sigset_t old;
 
 	if (!file_hold(f)) /* it has just been closed */
 		return true;
-	take(&f->lock, &old);
+	lock_take(&f->lock);
 	gone = settle_locked(f, late, &nc);
-	release(&f->lock, &old);
+	lock_release(&f->lock);
 	if (nc >= 0)
 		(void)nc_close(nc); /* it never was anything */
 	file_let_go(f);
@@ -296,13 +277,12 @@ void pending_await(struct file *f)
 {
 	int err = errno, nc = -1;
 	struct pending *p;
-	sigset_t old;
 
-	take(&f->lock, &old);
+	lock_take(&f->lock);
 	p = pending_of(f);
 	if (p)
 		nc = p->nc;
-	release(&f->lock, &old);
+	lock_release(&f->lock);
 	if (nc < 0)
 		return;
 	(void)connect_outcome(nc, clock_now_ns() + PENDING_NS); /* settle asks */
@@ -314,13 +294,12 @@ void pending_await(struct file *f)
 static struct file *pending_find(int nc)
 {
 	struct file *found = NULL;
-	sigset_t old;
 
-	take(&list.lock, &old);
+	lock_take(&list.lock);
 	for (struct pending *p = list.first; p && !found; p = p->next)
 		if (p->nc == nc)
 			found = p->file;
-	release(&list.lock, &old);
+	lock_release(&list.lock);
 	return found;
 }
 
@@ -351,14 +330,13 @@ int pending_strip(struct nc_cq *cq, struct nc_event *events, int n)
 void pending_option(struct file *f, int level, int name, const void *val, socklen_t len)
 {
 	struct pending *p;
-	sigset_t old;
 
-	take(&f->lock, &old);
+	lock_take(&f->lock);
 	p = pending_of(f);
 	if (p)
 		(void)real()->setsockopt(p->spare, level, name, val,
 					 len); /* the virtual one has judged it */
-	release(&f->lock, &old);
+	lock_release(&f->lock);
 }
 
 /* ---- the thread ---- */

@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -34,6 +35,7 @@
 
 /* Each is looked up by its name. */
 #define REAL_FUNCTIONS(F)                                                                          \
+	F(sigaction) F(signal) F(sysv_signal)                                                      \
 	F(accept4)                                                                                 \
 	F(chroot) F(execv) F(execve) F(execveat) F(execvp) F(execvpe) F(fexecve) F(popen)          \
 	F(posix_spawn) F(posix_spawnp) F(prctl) F(system) F(vfork)                                 \

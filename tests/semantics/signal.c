@@ -37,9 +37,6 @@ static void handler(int number)
 		(void)!write(handler_sends_on, "h", 1);
 }
 
-/* Global: as above. */
-static int handler_closes = -1;
-
 static void jumper(int number)
 {
 	(void)number;
@@ -73,17 +70,6 @@ static void *pester(void *arg)
 			fed = far_send(p->feed, p->fed) == 1;
 		(void)poll(NULL, 0, 3); /* the victim shall come to sleep */
 	}
-	return NULL;
-}
-
-/* Once, after some time of no importance: wherever the victim is then. */
-static void *pester_once(void *arg)
-{
-	struct pester *p = arg;
-
-	for (int i = rand() % 5000; i > 0; i--)
-		(void)getppid();
-	(void)pthread_kill(p->victim, SIGUSR1);
 	return NULL;
 }
 
@@ -305,115 +291,6 @@ static void signal_handler_may_jump_out(void)
 	CALL(close(p.fd));
 }
 
-/* ---- close in a handler, wherever the call was that it interrupts ---- */
-
-static void closer(int number)
-{
-	(void)number;
-	(void)close(handler_closes);
-	handled = 1;
-}
-
-/* Until @call fails, for the handler has closed @fd: with what errno. */
-static int closed_within(int fd, bool (*call)(int fd))
-{
-	struct pester q;
-	int err;
-
-	handler_closes = fd;
-	handled = 0;
-	install(closer, SA_RESTART);
-	memset(&q, 0, sizeof(q));
-	q.victim = pthread_self();
-	(void)pthread_create(&q.thread, NULL, pester_once, &q);
-	while (call(fd))
-		;
-	err = errno;
-	(void)pthread_join(q.thread, NULL);
-	install(SIG_IGN, 0);
-	return err;
-}
-
-static bool looks_for_a_client(int l)
-{
-	int s = accept(l, NULL, NULL);
-
-	if (s >= 0)
-		(void)close(s);
-	return s >= 0 || errno == EAGAIN;
-}
-
-static void signal_handler_closes_a_listener(void)
-{
-	int well = 0;
-
-	for (int i = 0; i < 300; i++) {
-		uint16_t port;
-		int l = listener_open(&port);
-
-		(void)fcntl(l, F_SETFL, O_NONBLOCK);
-		well += closed_within(l, looks_for_a_client) == EBADF;
-	}
-	fact("well %d", well);
-}
-
-static bool sends_and_reads(int fd)
-{
-	char buf[64];
-
-	if (send(fd, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
-		return false;
-	return recv(fd, buf, sizeof(buf), MSG_DONTWAIT) >= 0 || errno == EAGAIN;
-}
-
-static void signal_handler_closes_a_connection(void)
-{
-	int well = 0;
-
-	for (int i = 0; i < 300; i++) {
-		struct pair p = pair_open();
-
-		well += closed_within(p.fd, sends_and_reads) == EBADF;
-		far_close(&p);
-	}
-	fact("well %d", well);
-}
-
-static bool waits_for_a_byte(int fd)
-{
-	return recv(fd, &(char){ 0 }, 1, 0) > 0;
-}
-
-static void signal_handler_closes_what_is_read(void)
-{
-	int well = 0;
-
-	for (int i = 0; i < 50; i++) {
-		struct pair p = pair_open();
-
-		well += closed_within(p.fd, waits_for_a_byte) == EBADF;
-		far_close(&p);
-	}
-	fact("well %d", well);
-}
-
-static bool waits_for_a_client(int l)
-{
-	return accept(l, NULL, NULL) >= 0 || errno == EINTR;
-}
-
-static void signal_handler_closes_what_accepts(void)
-{
-	int well = 0;
-
-	for (int i = 0; i < 50; i++) {
-		uint16_t port;
-
-		well += closed_within(listener_open(&port), waits_for_a_client) == EBADF;
-	}
-	fact("well %d", well);
-}
-
 static void signal_ignored_does_not_interrupt(void)
 {
 	struct pair p = pair_open();
@@ -482,10 +359,6 @@ const struct sem_case cases_signal[] = {
 	FAR_CASE(signal_pending_ends_ppoll),
 	FAR_CASE(signal_handler_may_send),
 	FAR_CASE(signal_handler_may_jump_out),
-	CASE(signal_handler_closes_a_listener),
-	FAR_CASE(signal_handler_closes_a_connection),
-	FAR_CASE(signal_handler_closes_what_is_read),
-	CASE(signal_handler_closes_what_accepts),
 	FAR_CASE(signal_ignored_does_not_interrupt),
 	FAR_CASE(sigpipe_ignored),
 	FAR_CASE(sigpipe_blocked_is_pending),
