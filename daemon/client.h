@@ -121,7 +121,11 @@ void client_reap(struct client *c);
 void client_gone(struct client *c, uint32_t worker);
 /* Of one that is leaving: goes on with that if copy workers have let go of it. May free @c. */
 void client_copy_ended(struct client *c);
+
+/* client_memory.c */
 void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes);
+/* Once a second: tells it that tx rings are idle. */
+void client_idle_look(struct client *c);
 
 /* client_joint.c */
 /* A stream of @c wants to be joined. Whether @c lives does not matter, it may end. */
@@ -134,9 +138,6 @@ void control_joints_look(struct control *ctl);
 /* @c has none any more: it is gone. */
 void client_joints_leave(struct client *c);
 void control_joints_free(struct control *ctl);
-
-/* Once a second: tells it that tx rings are idle. */
-void client_idle_look(struct client *c);
 
 /* client_attach.c: judges a HELLO. False: @c has ended. */
 bool client_attach(struct client *c, const struct ctl_hello *hello);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * port_open.c - streams come to be: an application connects, or a peer opens to a listener; both
- * get rings. Where there is no memory, they are parked until control has sent a segment or refused.
+ * get rings, or are parked (port_park.c).
  */
 #include <errno.h>
 
@@ -131,7 +131,7 @@ static void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot)
 	flow_rx_new(f);
 }
 
-static void open_failed(struct worker *w, struct port *p, uint32_t slot, int error)
+void open_failed(struct worker *w, struct port *p, uint32_t slot, int error)
 {
 	struct slot_shm *shm = &p->slot_shm[slot];
 	struct address to;
@@ -155,8 +155,7 @@ static enum stream_class class_by_port(const struct worker *w, uint8_t class, ui
 	return (enum stream_class)class;
 }
 
-/* 0, -EAGAIN: no memory yet; another -errno: failed. */
-static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least)
+int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least)
 {
 	struct slot_shm *shm = &p->slot_shm[slot];
 	struct engine_connect args;
@@ -210,27 +209,19 @@ static int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least
 
 void port_open(struct worker *w, struct port *p, uint32_t slot)
 {
-	struct slot *sl = &p->slot[slot];
 	int ret;
 
-	if (slot >= p->layout.slots / 2 || sl->use != SLOT_USE_FREE) {
+	if (slot >= p->layout.slots / 2 || p->slot[slot].use != SLOT_USE_FREE) {
 		port_bad(w, p, "SQ_OPEN of a slot that is not free");
 		return;
 	}
 	if (slot >= p->lower_high)
 		p->lower_high = slot + 1;
 	ret = open_slot(w, p, slot, false);
-	if (ret == -EAGAIN) {
-		sl->use = SLOT_USE_PARKED;
-		sl->next = SLOT_NONE;
-		if (p->parked_tail != SLOT_NONE)
-			p->slot[p->parked_tail].next = slot;
-		else
-			p->parked_head = slot;
-		p->parked_tail = slot;
-	} else if (ret < 0) {
+	if (ret == -EAGAIN)
+		port_park_slot(p, slot);
+	else if (ret < 0)
 		open_failed(w, p, slot, ret);
-	}
 }
 
 uint32_t port_upper_take(struct port *p)
@@ -284,8 +275,7 @@ void flow_present(struct worker *w, struct flow *f, struct listener *l, uint32_t
 	listener_push(w, l, f);
 }
 
-/* 0, -EAGAIN: no memory yet; another -errno: refuse it. */
-static int admit(struct worker *w, struct flow *f, bool least)
+int flow_admit(struct worker *w, struct flow *f, bool least)
 {
 	struct port *p = f->port;
 	struct listener *l = &p->listener[f->listener];
@@ -335,99 +325,12 @@ int port_incoming(void *ctx, struct stream *s, void *listener_user)
 		return -ENOBUFS;
 	f = flow_init(w, p, s, l->port_nr);
 	f->listener = l->number;
-	ret = admit(w, f, false);
+	ret = flow_admit(w, f, false);
 	if (ret == -EAGAIN) {
-		f->flags |= FLOW_PARKED;
-		f->parked_next = NULL;
-		if (p->parked_flows)
-			p->parked_flows_tail->parked_next = f;
-		else
-			p->parked_flows = f;
-		p->parked_flows_tail = f;
-		l->parked++;
+		port_park_flow(p, f);
 	} else if (ret < 0) {
 		flow_forget(p, f);
 		engine_stream_set_user(s, NULL);
 	}
 	return ret;
-}
-
-/* False: still no memory; it stays first in the list. */
-static bool unpark_flow(struct worker *w, struct port *p, bool denied)
-{
-	struct flow *f = p->parked_flows;
-	struct stream *s = f->stream;
-	int ret;
-
-	p->listener[f->listener].parked--;
-	ret = admit(w, f, denied);
-	if (ret == -EAGAIN) {
-		p->listener[f->listener].parked++;
-		return false;
-	}
-	p->parked_flows = f->parked_next;
-	f->flags &= ~FLOW_PARKED;
-	if (ret == 0) {
-		engine_stream_admit(w->engine, s, w->now_ns);
-		return true;
-	}
-	flow_forget(p, f);
-	engine_stream_set_user(s, NULL);
-	engine_stream_refuse(w->engine, s, w->now_ns);
-	return true;
-}
-
-static bool unpark_slot(struct worker *w, struct port *p, bool denied)
-{
-	uint32_t slot = p->parked_head;
-	int ret = open_slot(w, p, slot, denied);
-
-	if (ret == -EAGAIN)
-		return false;
-	port_unpark_slot(p, slot);
-	if (ret < 0)
-		open_failed(w, p, slot, ret);
-	return true;
-}
-
-void port_unpark(struct worker *w, struct port *p, bool denied)
-{
-	while (p->parked_head != SLOT_NONE)
-		if (!unpark_slot(w, p, denied))
-			return;
-	while (p->parked_flows)
-		if (!unpark_flow(w, p, denied))
-			return;
-}
-
-void port_unpark_slot(struct port *p, uint32_t slot)
-{
-	uint32_t prev = SLOT_NONE;
-
-	for (uint32_t i = p->parked_head; i != slot; i = p->slot[i].next)
-		prev = i;
-	if (prev != SLOT_NONE)
-		p->slot[prev].next = p->slot[slot].next;
-	else
-		p->parked_head = p->slot[slot].next;
-	if (p->parked_tail == slot)
-		p->parked_tail = prev;
-	if (p->slot[slot].use == SLOT_USE_PARKED)
-		p->slot[slot].use = SLOT_USE_FREE;
-}
-
-void port_unpark_flow(struct port *p, struct flow *f)
-{
-	struct flow *prev = NULL;
-
-	for (struct flow *i = p->parked_flows; i != f; i = i->parked_next)
-		prev = i;
-	if (prev)
-		prev->parked_next = f->parked_next;
-	else
-		p->parked_flows = f->parked_next;
-	if (p->parked_flows_tail == f)
-		p->parked_flows_tail = prev;
-	f->flags &= ~FLOW_PARKED;
-	p->listener[f->listener].parked--;
 }

@@ -230,10 +230,11 @@ int flow_pull(struct worker *w, struct flow *f, const char **ret_why);
 /* port_open.c */
 void port_open(struct worker *w, struct port *p, uint32_t slot);
 int port_incoming(void *ctx, struct stream *s, void *listener_user);
-/* Memory has come, or been refused: tries again those that wait. */
-void port_unpark(struct worker *w, struct port *p, bool denied);
-void port_unpark_slot(struct port *p, uint32_t slot);
-void port_unpark_flow(struct port *p, struct flow *f);
+/* What an application asks for in @slot, or a peer with @f. 0, -EAGAIN: no memory yet, if not
+ * @least: as little as may be; another -errno: failed. */
+int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least);
+int flow_admit(struct worker *w, struct flow *f, bool least);
+void open_failed(struct worker *w, struct port *p, uint32_t slot, int error);
 /* Puts @f in the list of @p, whose share it counts to from now on; or takes it out. */
 void flow_link(struct worker *w, struct port *p, struct flow *f);
 void flow_unlink(struct flow *f);
@@ -247,7 +248,16 @@ uint32_t port_upper_take(struct port *p);
  * came to, or UINT32_MAX. */
 void flow_show(struct worker *w, struct flow *f, uint32_t slot, uint32_t listener);
 
-/* port_ring.c: how large rings are, and how they grow */
+/* port_park.c */
+void port_park_slot(struct port *p, uint32_t slot);
+void port_park_flow(struct port *p, struct flow *f);
+/* Memory has come, or been refused: tries again those that wait. */
+void port_unpark(struct worker *w, struct port *p, bool denied);
+/* It waits no more. */
+void port_unpark_slot(struct port *p, uint32_t slot);
+void port_unpark_flow(struct port *p, struct flow *f);
+
+/* port_ring.c */
 struct ring_wish {
 	uint32_t tx_most, rx_most; /* what they may grow to */
 };
@@ -259,19 +269,18 @@ struct ring_wish ring_wish(const struct worker *w, uint32_t tx_wanted, uint32_t 
  */
 int rings_take(struct worker *w, struct port *p, const struct ring_wish *wish, bool least,
 	       struct arena_block *tx, struct arena_block *rx);
+/*
+ * The largest ring that may be taken now. Rings cost memory only where they were written, so they
+ * are generous until half of the region is given out; from then on enough is left for thousands.
+ */
+uint32_t ring_limit(const struct port *p);
 /* A block as the engine knows it. */
 struct ring_mem ring_of(const struct arena_block *b);
 /* With FLOW_EXCHANGE, behind a look at tx_tail: follows the application to the ring it has taken.
  * 0, or -EPROTO: it lies, and why. */
 int flow_exchange(struct worker *w, struct flow *f, const char **ret_why);
-/* Gives larger rings where the stream needs them and there is memory. */
-void flow_grow(struct worker *w, struct flow *f);
-/* Memory has come, or was refused: for those that wait to grow. */
-void port_grow(struct worker *w, struct port *p, bool denied);
 /* All rings of a flow that is over; none is lent. */
 void flow_rings_give(struct flow *f);
-/* It does not wait to grow any more. */
-void flow_grow_end(struct flow *f);
 /* Nobody has its slot any more: what was given to the application goes back. */
 void flow_exchange_end(struct worker *w, struct flow *f);
 /* Out of worker.retire; tx_old and rx_old are the caller's. */
@@ -285,6 +294,14 @@ bool ring_lent(const struct worker *w, const struct arena_block *b);
 /* An rx ring that the engine has already; f->tx_next: told to the application. */
 void flow_rx_give(struct worker *w, struct flow *f, const struct arena_block *block);
 void flow_tx_give(struct worker *w, struct flow *f);
+
+/* port_grow.c */
+/* Gives larger rings where the stream needs them and there is memory. */
+void flow_grow(struct worker *w, struct flow *f);
+/* It does not wait to grow any more. */
+void flow_grow_end(struct flow *f);
+/* Memory has come, or was refused: for those that wait to grow. */
+void port_grow(struct worker *w, struct port *p, bool denied);
 
 /* port_joint.c: one ring for both ends */
 /* True if the ring of @f is joined, or about to be, and does not grow. */

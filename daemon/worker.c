@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "pin.h"
 #include "port_state.h"
+#include "power_of_two.h"
 #include "worker_state.h"
 
 static const struct engine_ops worker_engine_ops = { .incoming = port_incoming };
@@ -149,11 +150,6 @@ static void worker_free(struct worker *w)
 	pthread_mutex_destroy(&w->mutex);
 	pthread_cond_destroy(&w->started);
 	pin_free(w, sizeof(*w));
-}
-
-static uint32_t floor_power_of_two(uint32_t n)
-{
-	return 1u << (31 - __builtin_clz(n));
 }
 
 static uint32_t ring_size_clamp(uint32_t bytes)
