@@ -118,7 +118,7 @@ void client_end(struct client *c, const char *reason)
 		return;
 	}
 	ctl->attached--;
-	ctl->load[c->default_worker]--;
+	placement_remove(&ctl->placement, c->default_worker);
 	c->state = CLIENT_LEAVING;
 	ctl->lingering++;
 	client_listeners_hide(c);

@@ -60,7 +60,8 @@ struct client {
 	gid_t gid;
 	char program[32];
 	struct stats_client *stats;
-	uint32_t default_worker;
+	uint32_t default_worker; /* what it opens goes there first */
+	uint32_t placed;         /* in which order it was told so */
 
 	/* From ATTACHED on. */
 	struct region_map segment0;
@@ -126,6 +127,8 @@ void client_copy_ended(struct client *c);
 void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes);
 /* Once a second: tells it that tx rings are idle. */
 void client_idle_look(struct client *c);
+/* True if it has read all that was sent. */
+bool client_listens(const struct client *c);
 
 /* client_joint.c */
 /* A stream of @c wants to be joined. Whether @c lives does not matter, it may end. */
@@ -138,6 +141,11 @@ void control_joints_look(struct control *ctl);
 /* @c has none any more: it is gone. */
 void client_joints_leave(struct client *c);
 void control_joints_free(struct control *ctl);
+
+/* client_place.c: decides where what it opens goes. */
+void client_place(struct client *c);
+/* Once a second: sends clients on from workers that are overloaded. */
+void control_places_look(struct control *ctl);
 
 /* client_attach.c: judges a HELLO. False: @c has ended. */
 bool client_attach(struct client *c, const struct ctl_hello *hello);

@@ -158,16 +158,6 @@ static int client_build(struct client *c, int doorbell[NCD_WORKERS_MAX])
 	return 0;
 }
 
-static uint32_t least_loaded(const struct control *ctl)
-{
-	uint32_t i, best = 0;
-
-	for (i = 1; i < ctl->workers->nr; i++)
-		if (ctl->load[i] < ctl->load[best])
-			best = i;
-	return best;
-}
-
 static void client_stats(struct client *c)
 {
 	struct stats_client *s = stats_client_take(c->ctl->stats);
@@ -208,8 +198,7 @@ static bool client_welcome(struct client *c, const int doorbell[NCD_WORKERS_MAX]
 			return client_refuse(c, -ENOMEM, "ncd is out of memory");
 		}
 	}
-	c->default_worker = least_loaded(ctl);
-	ctl->load[c->default_worker]++;
+	client_place(c);
 	ctl->greeting--;
 	control_resume(ctl);
 	ctl->attached++;

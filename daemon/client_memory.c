@@ -76,8 +76,7 @@ void client_segment_wanted(struct client *c, uint32_t worker, uint64_t bytes)
 	client_post(c, worker, cmd);
 }
 
-/* True if it has read all that was sent. */
-static bool client_listens(const struct client *c)
+bool client_listens(const struct client *c)
 {
 	int unread = 0;
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "clock.h"
 #include "shared.h"
 
 #define ACCEPTS_A_TURN 64
@@ -73,6 +74,7 @@ static void control_accept(int listen_fd, short what, void *ctx)
 int control_init(struct control *ctl)
 {
 	ctl->listen_fd = -1;
+	ctl->placement_ns = clock_monotonic_ns();
 	ctl->ports = port_table_create();
 	ctl->shared = shared_create(ctl->base, ctl->workers);
 	return ctl->ports && ctl->shared ? 0 : -ENOMEM;
@@ -96,6 +98,7 @@ void control_second(struct control *ctl)
 		client_idle_look(c);
 	}
 	control_joints_look(ctl);
+	control_places_look(ctl);
 }
 
 void control_leave(struct control *ctl)

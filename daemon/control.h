@@ -16,6 +16,7 @@
 #include "config.h"
 #include "copy_workers.h"
 #include "log.h"
+#include "placement.h"
 #include "port_table.h"
 #include "stats.h"
 #include "workers.h"
@@ -42,7 +43,9 @@ struct control {
 	struct joint *joints;   /* by joint.next */
 	uint32_t attached, greeting;
 	uint32_t lingering; /* gone, and streams of theirs are not: others have the descriptors */
-	uint32_t load[NCD_WORKERS_MAX]; /* clients that were told to go there first */
+	struct placement placement; /* of what clients open */
+	uint64_t placement_ns;      /* when the workers were looked at last */
+	uint32_t placed;            /* ++ for each that was told where to go */
 	bool leaving;
 	struct log_limit limit_garbage, limit_refused, limit_accept, limit_region, limit_copy;
 };
@@ -59,7 +62,8 @@ void control_adopt(struct control *ctl, int fd);
 /* A descriptor is free, or one more may say hello: accepts again if it had stopped. */
 void control_resume(struct control *ctl);
 /* Once a second: what applications say of sockets that they left to kernel TCP goes to ncd-stat;
- * what workers say of idle streams to the applications. Looks after joined rings. */
+ * what workers say of idle streams to the applications. Looks after joined rings, and after workers
+ * that have too much to do. */
 void control_second(struct control *ctl);
 /* No new attachments; those that are attached are told. */
 void control_leave(struct control *ctl);

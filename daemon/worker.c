@@ -260,8 +260,17 @@ const char *worker_backend(const struct worker *w, const char **ret_why)
 uint64_t worker_turns(const struct worker *w, bool *ret_sleeping)
 {
 	/* Relaxed, both: compared with what they were seconds ago. */
-	*ret_sleeping = atomic_load_explicit(&w->sleeping, memory_order_relaxed);
+	*ret_sleeping = atomic_load_explicit(&w->asleep_ns, memory_order_relaxed) != 0;
 	return atomic_load_explicit(&w->turns, memory_order_relaxed);
+}
+
+uint64_t worker_idle_ns(const struct worker *w, uint64_t now_ns)
+{
+	/* Relaxed, both: as above. */
+	uint64_t idle = atomic_load_explicit(&w->idle_ns, memory_order_relaxed);
+	uint64_t since = atomic_load_explicit(&w->asleep_ns, memory_order_relaxed);
+
+	return since != 0 && since < now_ns ? idle + now_ns - since : idle;
 }
 
 bool worker_placed(const struct worker *w)

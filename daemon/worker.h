@@ -63,6 +63,8 @@ struct worker_event;
 bool worker_event(struct worker *w, struct worker_event *ret_event);
 /* Turns counted by the loop; while the worker sleeps legitimately *ret_sleeping is true. */
 uint64_t worker_turns(const struct worker *w, bool *ret_sleeping);
+/* For how long it has had nothing to do, at @now_ns. About that: it may be falling asleep. */
+uint64_t worker_idle_ns(const struct worker *w, uint64_t now_ns);
 /* False if it was pinned and has lost its core: offline, or taken away. */
 bool worker_placed(const struct worker *w);
 /* Wakes it for a turn, if it sleeps: a worker that is well has more turns soon after. */

@@ -13,6 +13,15 @@
 
 #define PENDING_WAIT_NS 1000000u /* full completion queues: nobody tells when there is room */
 
+/* It was idle since the turn began. */
+static void idle_count(struct worker *w, uint64_t now)
+{
+	/* Relaxed, both: control looks seldom and at nothing else. */
+	uint64_t ns = atomic_load_explicit(&w->idle_ns, memory_order_relaxed);
+
+	atomic_store_explicit(&w->idle_ns, ns + now - w->now_ns, memory_order_relaxed);
+}
+
 static void spin(struct worker *w)
 {
 	uint64_t now;
@@ -20,6 +29,7 @@ static void spin(struct worker *w)
 	sched_yield();
 	now = clock_monotonic_ns();
 	w->spin_ns += now - w->now_ns;
+	idle_count(w, now);
 	idle_yielded(&w->idle, now - w->now_ns, now);
 }
 
@@ -65,11 +75,12 @@ static void worker_sleep(struct worker *w)
 	if (door_empty(&w->door) && carrying_quiet(w) && ports_quiet(w) && !io_ready(w->io)) {
 		timeout = sleep_ns(w);
 		w->sleeps++;
-		/* Relaxed, both: the watchdog looks seldom and at nothing else. */
-		atomic_store_explicit(&w->sleeping, true, memory_order_relaxed);
+		/* Relaxed, both: control and the watchdog look seldom and at nothing else. */
+		atomic_store_explicit(&w->asleep_ns, w->now_ns, memory_order_relaxed);
 		if (timeout)
 			io_wait(w->io, timeout);
-		atomic_store_explicit(&w->sleeping, false, memory_order_relaxed);
+		idle_count(w, clock_monotonic_ns());
+		atomic_store_explicit(&w->asleep_ns, 0, memory_order_relaxed);
 	}
 	doorbell_disarm(&w->door.need_wakeup);
 	carrying_disarm(w);

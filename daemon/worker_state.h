@@ -123,7 +123,8 @@ struct worker {
 
 	/* worker writes, others read */
 	alignas(NCD_CACHE_LINE) _Atomic uint64_t turns;
-	_Atomic bool sleeping;
+	_Atomic uint64_t asleep_ns; /* since then; 0: awake */
+	_Atomic uint64_t idle_ns;   /* asleep, until it woke, or spinning */
 	/* control writes */
 	_Atomic bool stop;
 	/* start-up, under the mutex */

@@ -313,7 +313,8 @@ static int attachment_fill(struct attachment *att, struct welcome *w)
 	    w->fd_nr != 1 + att->layout.workers + att->layout.copy_workers)
 		return -EPROTO;
 	att->says_joined = w->msg.version >= CTL_VERSION_JOINED;
-	att->default_worker = w->msg.default_worker;
+	/* Relaxed: nobody else knows it yet. */
+	atomic_store_explicit(&att->default_worker, w->msg.default_worker, memory_order_relaxed);
 	att->addr_nr = w->msg.addr_nr;
 	memcpy(att->addr, w->msg.addr, sizeof(att->addr));
 	att->listener =

@@ -91,7 +91,7 @@ struct attachment {
 	int ctl_fd;
 	bool says_joined; /* the daemon waits for JOINED */
 	int spare_fd; /* watcher: given up to receive one when the program has no more; or -1 */
-	uint32_t default_worker;
+	_Atomic uint32_t default_worker; /* PLACE changes it */
 	uint32_t addr_nr;
 	uint8_t addr[8][16];
 	struct region_shm layout; /* private copy, checked */

@@ -13,9 +13,11 @@
 static int slot_find(struct nc_sock *s)
 {
 	uint32_t nr = s->att->layout.workers;
+	/* Relaxed: advice. */
+	uint32_t first = atomic_load_explicit(&s->att->default_worker, memory_order_relaxed);
 
 	for (uint32_t i = 0; i < nr; i++) {
-		struct app_port *p = &s->att->port[(s->att->default_worker + i) % nr];
+		struct app_port *p = &s->att->port[(first + i) % nr];
 
 		if (port_slot_take(p, &s->slot_nr) == 0) {
 			s->port = p;

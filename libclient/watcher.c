@@ -80,6 +80,13 @@ static bool message_handle(struct attachment *att, const union ctl_message *msg,
 	case CTL_UNJOIN:
 		return bytes == sizeof(msg->number) &&
 		       attachment_joint_remove(att, msg->number.number) == 0;
+	case CTL_PLACE:
+		if (bytes != sizeof(msg->number) || msg->number.number >= att->layout.workers)
+			return false;
+		/* Relaxed: advice, as below. */
+		atomic_store_explicit(&att->default_worker, msg->number.number,
+				      memory_order_relaxed);
+		return true;
 	case CTL_LEAVING:
 		/* Relaxed: advice; nothing is ordered by it. */
 		atomic_store_explicit(&att->leaving, true, memory_order_relaxed);

@@ -70,6 +70,7 @@ const struct field *worker_fields(void)
 		{ REASON(stats_worker, region_errors, "applications detached: their region lied") },
 		{ REASON(stats_worker, no_memory, "streams refused: region_max is reached") },
 		{ COUNTER(stats_worker, io_calls) },
+		{ GAUGE(stats_worker, busy_permille) },
 		{ .name = NULL },
 	};
 

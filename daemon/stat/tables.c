@@ -70,10 +70,12 @@ static int workers(const struct view *v)
 {
 	static const char *const title[] = { "WORKER", "CPU",      "-BACKEND", "STREAMS",
 					     "SENT",   "RECEIVED", "FRM-OUT",  "FRM-IN",
-					     "CALLS",  "SLEEPS",   "SPUN",     NULL };
+					     "CALLS",  "SLEEPS",   "SPUN",     "BUSY%",
+					     NULL };
 	static const char *const title_rate[] = { "WORKER",  "CPU",     "-BACKEND", "STREAMS",
 						  "SENT/s",  "RECV/s",  "FRO/s",    "FRI/s",
-						  "CALLS/s", "SLEEP/s", "SPIN%",    NULL };
+						  "CALLS/s", "SLEEP/s", "SPIN%",    "BUSY%",
+						  NULL };
 	struct table t;
 	int err;
 
@@ -101,6 +103,7 @@ static int workers(const struct view *v)
 			table_format(&t, 10, "%.0f", (double)spun / 1e7);
 		else
 			set_ns(&t, 10, spun);
+		table_format(&t, 11, "%.0f", (double)counter(&w->busy_permille) / 10);
 	}
 	err = table_print(&t, v->out);
 	return err < 0 || v->now->head.copy_nr == 0 ? err : copy_workers(v);

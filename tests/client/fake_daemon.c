@@ -255,6 +255,15 @@ void fake_found_idle(struct fake *f, struct fake_slot s, uint64_t tail)
 	pthread_mutex_unlock(&f->lock);
 }
 
+void fake_place(struct fake *f, uint32_t worker)
+{
+	const struct ctl_number msg = { .head.type = CTL_PLACE, .number = worker };
+
+	pthread_mutex_lock(&f->lock);
+	send_with_fds(f, &msg, sizeof(msg), NULL, 0);
+	pthread_mutex_unlock(&f->lock);
+}
+
 void fake_joint(struct fake *f, uint32_t number, uint64_t bytes, uint32_t flags, int fd)
 {
 	const struct ctl_segment msg = { .head.type = CTL_JOINT,

@@ -109,6 +109,8 @@ void fake_give_tx(struct fake *f, struct fake_slot s, uint32_t bytes);
 void fake_give_rx(struct fake *f, struct fake_slot s, uint32_t bytes);
 /* The stream was found idle when its tx_tail was @tail; the library is told. */
 void fake_found_idle(struct fake *f, struct fake_slot s, uint64_t tail);
+/* What is opened from now on is to go to @worker. */
+void fake_place(struct fake *f, uint32_t worker);
 /* Of the tx ring in use: pages that have memory. */
 uint32_t fake_tx_pages(struct fake *f, struct fake_slot s);
 /* There is none larger: the answer to rx_want. */

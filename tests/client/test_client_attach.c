@@ -247,6 +247,34 @@ static void child_of_a_fork_has_none_of_it(void **state)
 	closed(f, s);
 }
 
+/* Where the next stream is opened. */
+static uint32_t worker_of_next(struct fake *f)
+{
+	struct fake_slot p;
+	int s = connected(f, &p);
+
+	closed(f, s);
+	fake_free(f, p);
+	return p.worker;
+}
+
+/* An application is told where new streams go; a worker that is not there ends the attachment. */
+static void new_streams_go_where_the_daemon_says(void **state)
+{
+	struct fake *f = fake_start(&(struct fake_config){ .workers = 3 });
+	uint64_t give_up = clock_now_ns() + 10000000000ull;
+
+	(void)state;
+	assert_int_equal(worker_of_next(f), 0);
+	fake_place(f, 2);
+	while (worker_of_next(f) != 2)
+		assert_true(clock_now_ns() < give_up);
+	fake_place(f, 3);
+	while (fake_attached(f))
+		assert_true(clock_now_ns() < give_up);
+	fake_stop(f);
+}
+
 #ifndef __SANITIZE_THREAD__
 /* The child is the application: a process of its own with a fake in the parent. */
 static void exit_closes_what_is_open(void **state)
@@ -293,6 +321,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			dead_attachment_fails_calls_and_next_socket_attaches, start, stop),
 		cmocka_unit_test_setup_teardown(child_of_a_fork_has_none_of_it, start, stop),
+		cmocka_unit_test(new_streams_go_where_the_daemon_says),
 #ifndef __SANITIZE_THREAD__ /* which allows a fork no threads of its own */
 		cmocka_unit_test(exit_closes_what_is_open),
 #endif

@@ -23,6 +23,7 @@ struct worker {
 	int event_fd;
 	bool hold; /* commands wait until fake_answer() */
 	int listen_result, share_result;
+	uint64_t idle_ns; /* of the second before it is looked at */
 	uint32_t posted[CMD_LEAVE + 1]; /* by type */
 	struct worker_cmd last;         /* a copy of the newest command */
 	struct worker_cmd *held[FAKE_QUEUE];
@@ -105,6 +106,12 @@ uint64_t worker_turns(const struct worker *w, bool *ret_sleeping)
 	(void)w;
 	*ret_sleeping = true;
 	return 0;
+}
+
+uint64_t worker_idle_ns(const struct worker *w, uint64_t now_ns)
+{
+	(void)now_ns;
+	return w->idle_ns;
 }
 
 void worker_post(struct worker *w, struct worker_cmd *cmd)

@@ -163,8 +163,8 @@ static void another_version_is_refused_with_both(void **state)
 	union ctl_message msg;
 	uint32_t fds;
 
-	hello.version_min = 7;
-	hello.version_max = 9;
+	hello.version_min = 97;
+	hello.version_max = 99;
 	/* Not terminated: must not be read beyond. */
 	memset(hello.library_version, 'x', sizeof(hello.library_version));
 	memset(hello.program, 'y', sizeof(hello.program));
@@ -173,7 +173,7 @@ static void another_version_is_refused_with_both(void **state)
 	assert_int_equal(receive(fd, &msg, &fds), sizeof(msg.refused));
 	assert_int_equal(msg.refused.error, -EPROTONOSUPPORT);
 	assert_int_equal(msg.refused.version_max, CTL_VERSION);
-	assert_non_null(strstr(msg.refused.why, "speaks versions 7 to 9, this ncd 4"));
+	assert_non_null(strstr(msg.refused.why, "speaks versions 97 to 99, this ncd 4"));
 	assert_true(has_ended(fd));
 	assert_int_equal(counter(&r->stats.head->attach_refused), 1);
 	close(fd);

@@ -267,7 +267,10 @@ static void workers_and_clients_have_a_line_each(void **state)
 {
 	struct fixture *f = *state;
 
+	f->page.worker[0].busy_permille = 867;
 	shows(f, "workers", 0);
+	assert_says(f, "BUSY%");
+	assert_says(f, " 87\n");
 	assert_says(f, "io_uring");
 	assert_says(f, "epoll");
 	assert_says(f, "COPY");
@@ -307,6 +310,7 @@ static void json_has_every_counter_by_name(void **state)
 	assert_says(f, "\"program\":\"a\\\"\\\\\\u001b\\u00ff\"");
 	shows(f, "--json workers", 0);
 	assert_says(f, "\"bytes_sent\":3145728");
+	assert_says(f, "\"busy_permille\":0");
 	assert_says(f, "\"copy_workers\":[{\"copy_worker\":0,\"cpu\":7,");
 	assert_says(f, "\"bytes_in\":5242880");
 	shows(f, "--json channels", 0);
@@ -468,7 +472,7 @@ static void another_version_is_refused_with_both_numbers(void **state)
 	f->page.head.version = 77;
 	shows(f, "", 1);
 	assert_says(f, "version 77");
-	assert_says(f, "reads version 4");
+	assert_says(f, "reads version 5");
 }
 
 static void a_damaged_page_is_refused(void **state)
