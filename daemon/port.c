@@ -11,7 +11,7 @@
 
 #include "ncd/doorbell.h"
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define REST_NS       50000000ull /* a port without words for this long is no longer polled */
 #define TRIM_KEEP     (8u << 20)  /* free ring memory that a busy port keeps for what comes next */

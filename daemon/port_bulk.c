@@ -8,7 +8,7 @@
  * would come from it. Clients share first, for they take turns (core/sched.c): the one stream of a
  * client beside another's thousand needs what it can send between its turns.
  */
-#include "port_state.h"
+#include "port_calls.h"
 
 #define BULK_RING_LEAST (256u << 10) /* of each, however many there are */
 #define BULK_RINGS      (8u << 20)   /* tx rings, or rx rings, of all together */

@@ -11,7 +11,7 @@
 
 #include "ncd/wire.h"
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define RECLAIM_A_TURN 64
 

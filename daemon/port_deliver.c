@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define BATCH         32u
 #define EVENTS_A_TURN 1024u

@@ -17,7 +17,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define SHARE_AT_ONCE 16u      /* streams moved for one question; who still waits asks again */
 #define OFFER_NS      2000000u /* in which who waits takes a stream, if it runs */

@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 #include "power_of_two.h"
 
 #define GROWTH        16u

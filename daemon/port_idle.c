@@ -13,7 +13,7 @@
  */
 #include "ncd/ring_pages.h"
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define LOOKS_A_TURN 64u
 #define PIECE_BYTES  (256u << 10) /* of pages given back at once: some 30 us */

@@ -17,7 +17,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define JOINT_BYTES (4u << 20)   /* where both rings may become so large */
 #define JOINT_FROM  (256u << 10) /* it moves bulk: the larger of the two rings has this, and is */

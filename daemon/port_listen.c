@@ -7,7 +7,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 
 static void accept_queue_reset(struct port *p, struct listener *l)
 {

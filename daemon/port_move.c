@@ -12,7 +12,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define MOVED_BLOCKS (sizeof(((struct moved *)0)->block) / sizeof(struct arena_block))
 

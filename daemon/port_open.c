@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 
 /* What an application wrote for SQ_OPEN: each word fetched once. */
 struct open_request {

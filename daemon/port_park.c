@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 
 void port_park_slot(struct port *p, uint32_t slot)
 {

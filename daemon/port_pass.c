@@ -17,7 +17,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define PASSES_A_TURN 64u
 

@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 #include "power_of_two.h"
 
 #define RING_FLOOR        (16u << 10) /* first rings are not made smaller for want of memory */

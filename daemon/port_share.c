@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define TAKE_WAIT_NS 1000000000ull /* for memory, for a transport: then EAGAIN */
 

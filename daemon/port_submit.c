@@ -7,7 +7,7 @@
  */
 #include <errno.h>
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define BATCH        32u
 #define WORDS_A_TURN 256u /* of one port: the first of them should leave before the last is read */

@@ -16,7 +16,7 @@
 
 #include "ncd/doorbell.h"
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define PENDING_A_TURN 256
 

@@ -14,7 +14,7 @@
 #include "channel_io.h"
 #include "clock.h"
 #include "pin.h"
-#include "port_state.h"
+#include "port_calls.h"
 #include "power_of_two.h"
 #include "worker_state.h"
 

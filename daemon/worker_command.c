@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "channel_io.h"
-#include "port_state.h"
+#include "port_calls.h"
 #include "worker_state.h"
 
 #define COMMANDS_A_TURN 32

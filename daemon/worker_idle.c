@@ -8,7 +8,7 @@
 #include "ncd/doorbell.h"
 
 #include "clock.h"
-#include "port_state.h"
+#include "port_calls.h"
 #include "worker_state.h"
 
 #define PENDING_WAIT_NS 1000000u /* full completion queues: nobody tells when there is room */

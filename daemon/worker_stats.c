@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "channel_io.h"
-#include "port_state.h"
+#include "port_calls.h"
 #include "worker_state.h"
 
 #define FLOWS_A_SWEEP 512

@@ -7,7 +7,7 @@
 #include "../ncd_test.h"
 
 #include "engine_rig.h"
-#include "port_state.h"
+#include "port_calls.h"
 
 #define FLOWS  1000u
 #define LARGE  (256u << 10)

@@ -10,7 +10,7 @@
 #include "worker_rig.h"
 
 #include "arena.h"
-#include "port_state.h"
+#include "port_calls.h"
 
 #define MOST (1u << 20)
 /* What a machine under load may leave: it stood still, and with it the stream, before its end. */

@@ -6,7 +6,7 @@
  */
 #include "joint_pair.h"
 
-#include "port_state.h"
+#include "port_calls.h"
 
 static void bulk_within_a_host_has_one_ring(void **state)
 {

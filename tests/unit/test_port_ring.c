@@ -6,7 +6,7 @@
 #include "worker_rig.h"
 
 #include "arena.h"
-#include "port_state.h"
+#include "port_calls.h"
 
 #define MOST (1u << 20)
 

@@ -6,7 +6,7 @@
  */
 #include "worker_rig.h"
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define COOKIE 4711u
 

@@ -5,7 +5,7 @@
  */
 #include "worker_rig.h"
 
-#include "port_state.h"
+#include "port_calls.h"
 
 #define QUEUES       3u
 #define WORDS        1000u
