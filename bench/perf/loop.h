@@ -91,6 +91,8 @@ struct crew_sum {
 	uint64_t cpu_ns;
 };
 
+/* ---- crew.c ---- */
+
 /* Allocates loops and flows (fd -1) for @shape, which is valid. Returns 0 or -ENOMEM. */
 int crew_create(const struct via *via, const struct shape *shape, bool is_client, int cpu,
 		uint64_t session, struct crew **ret_crew);
@@ -106,7 +108,15 @@ const char *crew_error_what(struct crew *crew);
 /* Aborts, joins, closes the flows' connections. NULL is allowed. */
 void crew_destroy(struct crew *crew);
 
-/* For the code that runs in a loop's thread. */
+/* ---- loop.c, for the crew ---- */
+
+/* What the thread of a loop does: @arg. */
+void *loop_main(void *arg);
+/* How it will serve its flows. */
+void loop_choose(struct loop *l);
+uint64_t loop_cpu_ns(struct loop *l);
+
+/* ---- for the code that runs in a loop's thread ---- */
 
 static inline void loop_count(_Atomic uint64_t *counter, uint64_t n)
 {
