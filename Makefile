@@ -264,7 +264,7 @@ DEPS_CI    := clang libclang-rt-14-dev spin systemd systemd-sysv dbus systemd-co
 	      gdb
 # What is run under ncd-run. Only CI asks for them: they are services.
 DEPS_RUN   := redis-server redis-tools memcached nginx-light apache2-bin haproxy iperf3 sockperf \
-	      curl wget python3 python3-uvloop openssh-server openssh-client postgresql git rsync \
+	      wrk curl wget python3 python3-uvloop openssh-server openssh-client postgresql git rsync \
 	      vsftpd nghttp2-server nghttp2-client
 
 deps:

@@ -75,14 +75,14 @@ static int listen_start(struct nc_sock *s, uint32_t backlog, int title)
 		return ret;
 	memcpy(msg.addr, s->local.addr, sizeof(msg.addr));
 	msg.port = s->local.port;
+	/* Relaxed: for who finds the daemon dead; before it can be, where it has answered. */
+	atomic_store_explicit(&s->beside, title >= 0, memory_order_relaxed);
 	ret = control_ask(s->att, &msg, sizeof(msg), title, &number);
 	if (ret < 0)
-		return ret;
+		goto err_beside;
 	ret = acceptor_create(s->att, number, &a);
-	if (ret < 0) {
-		listen_end(s->att, number);
-		return ret;
-	}
+	if (ret < 0)
+		goto err_listen;
 	s->acceptor = a;
 	s->rx.armed = false; /* as another listener */
 	s->rx.due = 0;
@@ -91,6 +91,13 @@ static int listen_start(struct nc_sock *s, uint32_t backlog, int title)
 	sock_set_phase(s, PHASE_LISTENING);
 	(void)pollfd_join(s); /* it fails only with the daemon, which is told otherwise */
 	return 0;
+
+err_listen:
+	listen_end(s->att, number);
+err_beside:
+	/* Relaxed: as above. */
+	atomic_store_explicit(&s->beside, false, memory_order_relaxed);
+	return ret;
 }
 
 static uint32_t backlog_of(int backlog)

@@ -91,3 +91,13 @@ void listener_busy(int number)
 	share_ask(s, workers);
 	lock_release(&s->rx.lock);
 }
+
+bool listener_dead(int number)
+{
+	struct nc_sock *s = listening_locked(number);
+
+	if (!s)
+		return true;
+	lock_release(&s->rx.lock);
+	return false;
+}

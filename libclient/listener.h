@@ -34,4 +34,7 @@ void listener_ask(int number);
 /* The calling thread has something else to do first: what is queued may go to others. */
 void listener_busy(int number);
 
+/* It listens no more: the daemon has gone, or the number is another's. */
+bool listener_dead(int number);
+
 #endif /* NC_LISTENER_H */

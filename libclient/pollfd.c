@@ -27,11 +27,12 @@
 
 /*
  * Of who is given the descriptor for good we need not make up for anything later: our copy of the
- * other end goes, so that the daemon's is the last.
+ * other end goes, so that the daemon's is the last. But beside the kernel's listener, where the end
+ * of the daemon is nobody's to see: who polls both and is told would accept, and there is nobody.
  */
 static void pollfd_give(struct nc_sock *s)
 {
-	if (!s->pollfd_given || !s->pollfd_joined || s->pollfd_peer < 0)
+	if (!s->pollfd_given || !s->pollfd_joined || s->pollfd_peer < 0 || flag_get(&s->beside))
 		return;
 	close(s->pollfd_peer);
 	s->pollfd_peer = -1;
@@ -60,6 +61,10 @@ int pollfd_join(struct nc_sock *s)
 		ret = control_ask(s->att, &msg, sizeof(msg), s->pollfd_peer, NULL);
 	}
 	s->pollfd_joined = true;
+	if (ret < 0 && flag_get(&s->beside)) {
+		pollfd_sync_in(s); /* nobody comes */
+		return ret;
+	}
 	if (ret < 0) {
 		(void)shutdown(s->pollfd, SHUT_RDWR); /* hung up: calls will tell why */
 		return ret;

@@ -209,6 +209,7 @@ static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
 	s->rx.due = 0;
 	s->rx.end_shown = false;
 	s->bound = s->port_held = s->connect_told = false;
+	s->beside = false;
 	s->reuseaddr = s->reuseport = s->keepalive = s->nodelay = false;
 	s->quickack = s->cork = s->fastopen = s->linger = false;
 	s->class = NC_CLASS_AUTO;
@@ -304,7 +305,8 @@ static void sock_wake_dead(struct nc_sock *s, void *arg)
 		atomic_fetch_add_explicit(seq, 1, memory_order_seq_cst);
 		futex_wake_shared(seq);
 	}
-	if (s->pollfd < 0)
+	/* Who waits at the kernel's listener too goes on waiting. */
+	if (s->pollfd < 0 || flag_get(&s->beside))
 		return;
 	/* Relaxed: the table lock orders it for who closes. */
 	atomic_store_explicit(&s->pollfd_plain, false, memory_order_relaxed);

@@ -151,6 +151,7 @@ struct nc_sock {
 	bool bound;     /* nc_bind was called */
 	bool port_held; /* local.port is reserved at the daemon, to be given back */
 	bool connect_told; /* connect() has returned how it ended */
+	_Atomic bool beside; /* it listens with a title: beside the kernel's */
 	bool reuseaddr, reuseport, keepalive, nodelay, quickack, cork, fastopen, linger;
 	uint8_t class; /* NC_CLASS_* */
 	int32_t priority;

@@ -84,6 +84,18 @@ static uint64_t accept_until(int fd)
 	return clock_now_ns() + (uint64_t)tv.tv_sec * 1000000000u + (uint64_t)tv.tv_usec * 1000u;
 }
 
+/* The caller has looked. True: meanwhile the virtual one has been lost, or there is a new one. */
+static bool accept_find(struct file *f, int fd)
+{
+	int err = errno, nc = file_nc(f);
+
+	if (nc >= 0 && listener_dead(nc))
+		listener_lost(f, nc);
+	listener_retry(f, fd);
+	errno = err;
+	return file_nc(f) != nc;
+}
+
 /* 0: look again. -1 with errno. */
 static int accept_wait(struct file *f, int fd, uint64_t until_ns)
 {
@@ -117,12 +129,13 @@ static void accept_done(struct file *f, int fd)
 	int err = errno;
 
 	listener_busy(file_nc(f));
-	listener_retry(f, fd);
 	errno = err;
+	(void)accept_find(f, fd);
 }
 
-static void accept_none(struct file *f)
+static void accept_none(struct file *f, int fd)
 {
+	(void)accept_find(f, fd);
 	listener_ask(file_nc(f));
 	errno = EAGAIN;
 }
@@ -142,9 +155,11 @@ static int accept_listener(struct file *f, int fd, struct sockaddr *addr, sockle
 		if (got >= 0)
 			accept_done(f, fd);
 		else if (errno == EAGAIN && file_nonblock(f))
-			accept_none(f);
+			accept_none(f, fd);
 		if (got >= 0 || errno != EAGAIN || file_nonblock(f))
 			return got;
+		if (accept_find(f, fd))
+			continue;
 		if (until_ns == 0)
 			until_ns = accept_until(fd);
 		if (accept_wait(f, fd, until_ns) < 0)

@@ -311,6 +311,8 @@ void listener_forget(struct file *f);
 void listener_adopt(struct file *f, int fd);
 /* The virtual one is of no use any more: the daemon has gone. */
 void listener_detach(struct file *f);
+/* The same of @nc; there may be another daemon by now. */
+void listener_lost(struct file *f, int nc);
 /* It has gone, and may be back: after a while another is tried. */
 void listener_retry(struct file *f, int fd);
 /* It was shut down: as listener_detach, and ncd is not tried again. */

@@ -9,6 +9,10 @@
  * for clients (accepts, polls, sleeps in an epoll) it asks for one that shares what arrives with
  * its parent's: the kernel's socket is its title. Before, and in a parent that never waits, the
  * virtual one is there but nobody is told to wait at it, so that the daemon knows who does.
+ *
+ * That the daemon has ended is told to nobody who waits at a listener: a blocking accept(2) behind
+ * it would find no client. The next client comes by kernel TCP; who then accepts, or finds that
+ * another did, sees the virtual one dead and looks for the next daemon.
  */
 #include <signal.h>
 #include <string.h>
@@ -156,18 +160,32 @@ void listener_forget(struct file *f)
 	listener_fresh(f);
 }
 
-void listener_detach(struct file *f)
+/* Without @nc, if that is its virtual one still; without any: -1. */
+static void detach(struct file *f, int nc, uint64_t retry_ns)
 {
-	int nc;
+	int now;
 
 	lock_take(&f->lock);
-	/* Relaxed, all: of several threads one gets it; stale numbers are refused. */
-	nc = atomic_exchange_explicit(&f->nc, -1, memory_order_relaxed);
-	atomic_store_explicit(&f->pollfd, -1, memory_order_relaxed);
-	atomic_store_explicit(&f->retry_ns, clock_now_ns() + RETRY_NS, memory_order_relaxed);
+	/* Relaxed, all: under the lock; stale numbers are refused. */
+	now = atomic_load_explicit(&f->nc, memory_order_relaxed);
+	if (nc < 0 || now == nc) {
+		atomic_store_explicit(&f->nc, -1, memory_order_relaxed);
+		atomic_store_explicit(&f->pollfd, -1, memory_order_relaxed);
+		atomic_store_explicit(&f->retry_ns, retry_ns, memory_order_relaxed);
+	}
 	lock_release(&f->lock);
-	if (nc >= 0)
-		(void)nc_close(nc); /* takes its descriptor out of every epoll */
+	if (now >= 0 && (nc < 0 || now == nc))
+		(void)nc_close(now); /* takes its descriptor out of every epoll */
+}
+
+void listener_detach(struct file *f)
+{
+	detach(f, -1, clock_now_ns() + RETRY_NS);
+}
+
+void listener_lost(struct file *f, int nc)
+{
+	detach(f, nc, 1);
 }
 
 void listener_end(struct file *f)

@@ -270,6 +270,28 @@ static void the_daemon_is_found_again_without_its_name(void **state)
 	free(name);
 }
 
+/*
+ * The kernel's listening socket lives on: who was told of a client that is not there would wait for
+ * it in accept(2), for ever.
+ */
+static void the_end_of_the_daemon_is_no_client(void **state)
+{
+	struct fake *f = *state;
+	int s = share(0), fd = nc_pollfd(s);
+	struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
+
+	assert_true(fd >= 0);
+	assert_false(listener_dead(s));
+	assert_int_equal(poll(&p, 1, 0), 0);
+	fake_hang_up(f);
+	FAKE_AWAIT(listener_dead(s));
+	/* A socket that is told behind it: whoever is, has been. */
+	FAKE_AWAIT(nc_socket(AF_INET, SOCK_STREAM, 0) >= 0 && fake_attached(f));
+	assert_int_equal(poll(&p, 1, 50), 0);
+	assert_int_equal(nc_accept4(s, NULL, NULL, 0), -ECONNRESET);
+	assert_int_equal(nc_close(s), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +305,7 @@ int main(void)
 		T(shutdown_ends_listening_and_who_waits_for_it),
 		T(who_looks_at_one_shut_down_sees_it_hung_up),
 		T(the_daemon_is_found_again_without_its_name),
+		T(the_end_of_the_daemon_is_no_client),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
