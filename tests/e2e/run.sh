@@ -5,7 +5,8 @@
 #
 # BUILD=release|asan|tsan|debug or OUT=DIRECTORY says whose programs. Prints "ok NAME", "skip NAME:
 # why" or "FAIL NAME" with what the case said; the last line counts. As root each case has two network
-# namespaces of its own, otherwise its hosts are 127.0.0.1 and 127.0.0.2.
+# namespaces of its own, and JOBS of them run at a time; otherwise its hosts are 127.0.0.1 and
+# 127.0.0.2.
 set -u
 here=$(dirname "$(readlink -f "$0")")
 cd "$here/../.." || exit 1
@@ -28,6 +29,8 @@ list() { grep -lE '^case_' "$here"/*.sh | xargs sed -nE "s/^case_([a-z0-9_]+)\(\
 limit_of() { sed -nE "s/^case_$1\(\) \{.*# limit ([0-9]+)/\1/p" "$2"; }
 file_of() { grep -lE "^case_$1\(\)" "$here"/*.sh; }
 
+jobs=${JOBS:-1}
+[ "$(id -u)" -eq 0 ] || jobs=1
 cases=()
 case ${1:-} in
 --list) list '.*'; exit ;;
@@ -41,30 +44,54 @@ cases+=("$@")
 limit=60
 if nm -D "$OUT/ncd" | grep -qE '__(asan|tsan)_init'; then limit=240; fi
 
-log=$(mktemp) || exit 1
-running=
-trap 'rm -f "$log"' EXIT
-trap '[ -z "$running" ] || kill "$running" 2>/dev/null; exit 130' INT TERM
-passed=0 failed=0 skipped=0
-for name in "${cases[@]}"; do
-	file=$(file_of "$name")
-	[ -n "$file" ] || { echo "run.sh: no case $name; --list shows them" >&2; exit 2; }
-	start=$SECONDS
-	own=$(limit_of "$name" "$file")
-	timeout --kill-after=10 "${own:-$limit}" bash "$file" "$name" >"$log" 2>&1 </dev/null &
-	running=$!
-	wait $running
-	status=$?
-	running=
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM
+passed=0 failed=0 skipped=0 running=0
+# one NAME FILE - runs it; what is said of it is in $dir/NAME at once.
+one() {
+	local name=$1 log=$dir/$1.log start=$SECONDS own case_pid=
+	own=$(limit_of "$name" "$2")
+	trap 'kill $case_pid 2>/dev/null; exit 130' TERM
+	timeout --kill-after=10 "${own:-$limit}" bash "$2" "$name" >"$log" 2>&1 </dev/null &
+	case_pid=$!
+	wait $case_pid
+	local status=$?
 	case $status in
-	0) passed=$((passed + 1)); echo "ok   $name ($((SECONDS - start)) s)" ;;
-	77) skipped=$((skipped + 1)); echo "skip $name: $(sed -n 's/^skip: //p' "$log")" ;;
+	0) echo "ok   $name ($((SECONDS - start)) s)" ;;
+	77) echo "skip $name: $(sed -n 's/^skip: //p' "$log")" ;;
 	*)
-		failed=$((failed + 1))
 		echo "FAIL $name (status $status, $((SECONDS - start)) s)"
 		sed 's/^/     | /' "$log" | tail -n 120
 		;;
-	esac
+	esac >"$dir/$name.said"
+	mv "$dir/$name.said" "$dir/$name"
+}
+# tell - waits for one, and counts all that have ended.
+tell() {
+	local said word
+	wait -n
+	for said in "$dir"/*; do
+		case $said in *.log | *.said | *'*') continue ;; esac
+		read -r word _ <"$said"
+		case $word in
+		ok) passed=$((passed + 1)) ;;
+		skip) skipped=$((skipped + 1)) ;;
+		*) failed=$((failed + 1)) ;;
+		esac
+		cat "$said"
+		rm -f "$said"
+		running=$((running - 1))
+	done
+}
+for name in "${cases[@]}"; do
+	[ -n "$(file_of "$name")" ] || { echo "run.sh: no case $name; --list shows them" >&2; exit 2; }
 done
+for name in "${cases[@]}"; do
+	while [ $running -ge "$jobs" ]; do tell; done
+	one "$name" "$(file_of "$name")" &
+	running=$((running + 1))
+done
+while [ $running -gt 0 ]; do tell; done
 echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
 [ $failed -eq 0 ]
