@@ -81,7 +81,16 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 	return real()->bind(fd, addr, len);
 }
 
-/* Gives @nc the local address that the kernel's socket was bound to, if it was. */
+/* True if @addr says nothing: neither address nor port. */
+static bool is_any(const union address *addr)
+{
+	if (addr->sa.sa_family == AF_INET)
+		return addr->in.sin_port == 0 && addr->in.sin_addr.s_addr == INADDR_ANY;
+	return addr->in6.sin6_port == 0 && IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+}
+
+/* Gives @nc the local address that the kernel's socket was bound to, if it was; with
+ * IP_BIND_ADDRESS_NO_PORT that has no port yet. */
 static int bind_as(int fd, int nc)
 {
 	union address local;
@@ -89,7 +98,7 @@ static int bind_as(int fd, int nc)
 
 	if (real()->getsockname(fd, &local.sa, &len) < 0)
 		return -errno;
-	return way_port_of(&local.sa, len) == 0 ? 0 : nc_bind(nc, &local.sa, len);
+	return is_any(&local) ? 0 : nc_bind(nc, &local.sa, len);
 }
 
 /* One round trip to a host that is up: whoever is not there so soon is reached by the kernel. */

@@ -54,6 +54,8 @@
 /* Of any family. */
 union address {
 	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
 	struct sockaddr_storage storage;
 };
 
