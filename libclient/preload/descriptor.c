@@ -184,6 +184,8 @@ static int flags_set_ours(struct file *f, int fd, int flags)
 
 	if (flags & ~(O_ACCMODE | O_NONBLOCK))
 		pollfd_use(file_nc(f));
+	if (flags & O_ASYNC && file_kind(f) == FILE_VIRTUAL)
+		(void)nc_pollfd(file_nc(f)); /* true from now on: the kernel sends the signals */
 	if (ret == 0)
 		nonblock_set(f, fd, (flags & O_NONBLOCK) != 0);
 	return ret;
@@ -292,6 +294,8 @@ static int ioctl_ours(struct file *f, int fd, unsigned long request, void *arg)
 	/* What is not about this socket (interfaces, addresses) any socket answers; the rest may
 	 * stay, as FIOASYNC does. */
 	pollfd_use(file_nc(f));
+	if (request == FIOASYNC)
+		(void)nc_pollfd(file_nc(f)); /* as in flags_set_ours */
 	return real()->ioctl(fd, request, arg);
 }
 

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -85,6 +87,47 @@ static void fcntl_of_the_next_socket(void)
 			CALL(ioctl(p.fd, FIOASYNC, &on));
 		CALL(close(p.fd));
 	}
+}
+
+/* Global: a signal handler has no other place to count. */
+static volatile sig_atomic_t signals;
+
+static void count_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
+/* Until one has come since the last call, or WAIT_MS. */
+static void wait_signal(const char *what)
+{
+	int64_t until_ms = now_ms() + WAIT_MS;
+
+	while (!signals && now_ms() < until_ms)
+		(void)poll(NULL, 0, 5);
+	fact("a signal %s: %d", what, signals > 0);
+	signals = 0;
+}
+
+static void fcntl_signals(void)
+{
+	struct sigaction action = { .sa_handler = count_signal, .sa_flags = SA_RESTART };
+	struct pair p = pair_open();
+
+	(void)sigaction(SIGIO, &action, NULL); /* cannot fail with these arguments */
+	CALL(fcntl(p.fd, F_SETOWN, getpid()));
+	CALL(fcntl(p.fd, F_SETFL, O_ASYNC | O_NONBLOCK));
+	signals = 0; /* that it is writable may have been told */
+	(void)far_send(&p, "x");
+	wait_signal("of a byte");
+	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
+	signals = 0;
+	(void)far_send(&p, "x");
+	wait_signal("of the next");
+	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
+	signals = 0;
+	(void)far_shutdown(&p, SHUT_WR);
+	wait_signal("of the end");
 }
 
 static void fcntl_wrong(void)
@@ -252,6 +295,7 @@ const struct sem_case cases_fcntl[] = {
 	CASE(fcntl_close_on_exec_survives_connect),
 	FAR_CASE(fcntl_owner),
 	FAR_CASE(fcntl_of_the_next_socket),
+	FAR_CASE(fcntl_signals),
 	FAR_CASE(fcntl_wrong),
 	FAR_CASE(ioctl_bytes_to_read),
 	FAR_CASE(ioctl_bytes_to_send),
