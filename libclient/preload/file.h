@@ -194,6 +194,16 @@ void file_before_fork(void);
 void file_fork_parent(void);
 void file_fork_child(void);
 /* A new file, with a descriptor, of @kind KERNEL or VIRTUAL. NULL: not to be ours (no memory). */
+
+/* ---- clone.c ---- */
+
+/* Around a call with @flags of clone(2) that pthread_atfork does not see; fork_end in both
+ * processes with its result. False: it needs nothing, and no fork_end. */
+bool fork_begin(uint64_t flags);
+void fork_end(long ret);
+
+/* ---- file.c ---- */
+
 struct file *file_open(int fd, enum file_kind kind, int domain, int nc);
 /* Another descriptor for @f. */
 void file_share(struct file *f, int fd);
