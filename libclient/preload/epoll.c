@@ -38,6 +38,7 @@ static struct set *set_take(void)
 	atomic_store_explicit(&set->found, false, memory_order_relaxed);
 	atomic_store_explicit(&set->kernel_next, false, memory_order_relaxed);
 	atomic_store_explicit(&set->listener_nr, 0, memory_order_relaxed);
+	atomic_store_explicit(&set->inherited, false, memory_order_relaxed);
 	atomic_fetch_add_explicit(&set->serial, 1, memory_order_relaxed);
 	atomic_store_explicit(&set->users, 1, memory_order_relaxed);
 	return set;
@@ -93,6 +94,16 @@ void set_forget(struct set *set)
 	atomic_store_explicit(&set->cq, NULL, memory_order_relaxed);
 	atomic_store_explicit(&set->bare, 0, memory_order_relaxed);
 	atomic_store_explicit(&set->users, 1, memory_order_relaxed);
+	atomic_store_explicit(&set->inherited, true, memory_order_relaxed);
+}
+
+void set_inherit(struct set *set, int epfd)
+{
+	/* Relaxed, both: of several threads one does it, and the others find its sockets a moment
+	 * later. */
+	if (atomic_load_explicit(&set->inherited, memory_order_relaxed) &&
+	    atomic_exchange_explicit(&set->inherited, false, memory_order_relaxed))
+		watch_take_over(set, epfd);
 }
 
 /* With `lock` held: no queue any more. False: it cannot be given away, too many are in use. */

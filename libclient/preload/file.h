@@ -89,6 +89,7 @@ struct file_watch { /* a registration with epoll */
 	int epfd, fd;
 	bool queued;  /* in the set's completion queue, not the kernel's epoll */
 	bool watched; /* there, by a pollable descriptor that is kept true for it */
+	bool inherited; /* of a forked child: still its parent's */
 	struct epoll_event event;
 };
 
@@ -193,7 +194,6 @@ bool file_own_process(void);
 void file_before_fork(void);
 void file_fork_parent(void);
 void file_fork_child(void);
-/* A new file, with a descriptor, of @kind KERNEL or VIRTUAL. NULL: not to be ours (no memory). */
 
 /* ---- clone.c ---- */
 
@@ -204,6 +204,7 @@ void fork_end(long ret);
 
 /* ---- file.c ---- */
 
+/* A new file, with a descriptor, of @kind KERNEL or VIRTUAL. NULL: not to be ours (no memory). */
 struct file *file_open(int fd, enum file_kind kind, int domain, int nc);
 /* Another descriptor for @f. */
 void file_share(struct file *f, int fd);
@@ -284,6 +285,10 @@ void option_free(struct file *f);
 /* ---- watch.c ---- */
 
 void watch_free(struct file *f);
+/* In a forked child: registrations stay its parent's until it waits at the epoll. */
+void watch_inherit(struct file *f);
+/* Now it does. */
+void watch_take_over(struct set *set, int epfd);
 /* What is in the queue of @set, whose descriptor is @epfd, goes to the kernel's epoll. */
 void watch_leave_queue(struct set *set, int epfd);
 /* All registrations of @f that are still there are removed, or (added) for its descriptors as they
