@@ -41,7 +41,8 @@
 	F(bind) F(close) F(close_range) F(connect) F(dup) F(dup2) F(dup3) F(epoll_create)          \
 		F(epoll_create1) F(epoll_ctl) F(epoll_pwait) F(epoll_pwait2) F(epoll_wait)         \
 		F(fcntl) \
-		F(fdopen) F(fileno) F(getpeername) F(getsockname) F(getsockopt) F(ioctl) F(listen) \
+		F(fdopen) F(fileno) F(freopen) F(getpeername) F(getsockname) F(getsockopt)         \
+			F(ioctl) F(listen)                                                         \
 			F(poll) F(ppoll) F(preadv2) F(pselect) F(pwritev2) F(read) F(readv)        \
 				F(recv) F(recvfrom) F(recvmmsg) F(recvmsg) F(select) F(send)       \
 					F(sendfile) F(sendmmsg) F(sendmsg) F(sendto) F(setsockopt) \
