@@ -263,7 +263,7 @@ DEPS_TEST  := libcmocka-dev iproute2 mandoc
 DEPS_CI    := clang libclang-rt-14-dev spin systemd systemd-sysv dbus systemd-container shellcheck \
 	      gdb
 # What is run under ncd-run. Only CI asks for them: they are services.
-DEPS_RUN   := redis-server redis-tools memcached nginx-light apache2-bin haproxy iperf3 sockperf \
+DEPS_RUN   := redis-server redis-tools memcached nginx-light apache2-bin haproxy iperf3 sockperf wrk \
 	      curl wget python3 python3-uvloop openssh-server openssh-client postgresql git rsync \
 	      vsftpd nghttp2-server nghttp2-client
 

@@ -104,6 +104,22 @@ case_run_nginx_workers() { # quick
 	expect 5 empty there
 }
 
+# wrk with 64 connections in two threads, and curl, at four workers: either side under ncd-run, and both.
+case_run_nginx_wrk() { # quick
+	needs nginx
+	needs wrk
+	needs curl
+	local url=http://${address[there]}:8020/file
+	both
+	start_nginx 8020
+	end_job "$server"
+	local s=(nginx -c "$dir/nginx.conf")
+	local c=(bash -c 'said=$(wrk -t 2 -c 64 -d 1 "$1") && echo "$said" &&
+		! grep -E "Socket errors|Non-2xx" <<<"$said" && curl -sS "$1" | cmp - "$2/www/file" &&
+		echo the same' bash "$url" "$dir")
+	both_sides 8020 s c '^the same'
+}
+
 # A socket for each worker, which is not root: SO_REUSEPORT.
 case_run_nginx_reuseport() { # quick
 	needs nginx
