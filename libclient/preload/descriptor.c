@@ -5,6 +5,8 @@
  * A child of vfork shares our memory but not our descriptors: there, only the kernel is told.
  */
 #include <limits.h>
+#include <linux/close_range.h>
+#include <sched.h>
 
 #include "file.h"
 #include "kernel.h"
@@ -146,8 +148,12 @@ static int range_close(unsigned int first, unsigned int last, unsigned int flags
 
 EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {
-	if (flags != 0 || first > last || !file_own_process())
+	bool unshare_first = flags == CLOSE_RANGE_UNSHARE;
+
+	if ((flags != 0 && !unshare_first) || first > last || !file_own_process())
 		return real()->close_range(first, last, flags);
+	if (unshare_first && unshare(CLONE_FILES) < 0)
+		return -1;
 	return range_close(first, last, 0);
 }
 
