@@ -15,8 +15,23 @@
 #include "real.h"
 #include "way.h"
 
+/* What an accept has made before there is a connection for it. */
+struct prepared {
+	struct file *from;
+	int flags, fd;
+};
+
+static int prepare(int nc, void *arg)
+{
+	struct prepared *p = arg;
+
+	p->fd = file_prepare(nc, p->from, p->flags);
+	return p->fd < 0 ? p->fd : 0;
+}
+
 static int accept_virtual(struct file *f, struct sockaddr *addr, socklen_t *len, int flags)
 {
+	struct prepared p = { f, flags, -1 };
 	socklen_t room = addr && len ? *len : 0;
 	int nc = file_nc(f);
 	union address from;
@@ -26,7 +41,10 @@ static int accept_virtual(struct file *f, struct sockaddr *addr, socklen_t *len,
 		errno = EAGAIN;
 		return -1;
 	}
-	nc = listener_accept(nc, &from.sa, &from_len, flags & SOCK_NONBLOCK, !file_nonblock(f));
+	nc = listener_accept(nc, &from.sa, &from_len, flags & SOCK_NONBLOCK, !file_nonblock(f),
+			     prepare, &p);
+	if (nc < 0 && p.fd >= 0)
+		(void)file_close(p.fd); /* another was faster */
 	if (nc == -ECONNRESET || nc == -EBADF) {
 		listener_detach(f);
 		nc = -EAGAIN;
@@ -40,7 +58,8 @@ static int accept_virtual(struct file *f, struct sockaddr *addr, socklen_t *len,
 		*len = from_len;
 	}
 	way_say("accept", &from.sa, from_len, NULL);
-	return file_open_accepted(nc, f, flags);
+	file_prepared(p.fd, nc, f, flags);
+	return p.fd;
 }
 
 /* One look at both, in turn. */

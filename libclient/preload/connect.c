@@ -322,3 +322,34 @@ int file_open_accepted(int nc, struct file *from, int flags)
 		option_inherit(f, from);
 	return fd;
 }
+
+/* Not @nc's yet: so whoever goes through the table leaves it alone. */
+int file_prepare(int nc, struct file *from, int flags)
+{
+	int pollfd = pollfd_unwatched(nc), fd;
+
+	if (pollfd < 0)
+		return pollfd;
+	fd = real()->fcntl(pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+	if (fd < 0)
+		return -errno;
+	kernel_closed(fd); /* as in virtual_open */
+	if (file_open(fd, FILE_VIRTUAL, from->domain, -1))
+		return fd;
+	(void)real()->close(fd); /* not used yet */
+	return -ENOMEM;
+}
+
+void file_prepared(int fd, int nc, struct file *from, int flags)
+{
+	struct file *f = file_of(fd);
+
+	if (!f)
+		return; /* the program has closed a number that it did not have */
+	/* Relaxed, both: nobody else knows it yet. */
+	atomic_store_explicit(&f->nonblock, (flags & SOCK_NONBLOCK) != 0, memory_order_relaxed);
+	atomic_store_explicit(&f->nc, nc, memory_order_relaxed);
+	option_inherit(f, from);
+	if (uring_in_use())
+		(void)nc_pollfd(nc); /* it is there; watched from now on */
+}

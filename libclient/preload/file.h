@@ -316,6 +316,10 @@ void uring_note(void);
 
 /* A descriptor for @nc, accepted from @from; -1 with errno, and @nc is closed. */
 int file_open_accepted(int nc, struct file *from, int flags);
+/* The same in two steps, around what brings the connection: a descriptor (or -errno), which is
+ * @nc's by the second, or is closed instead. */
+int file_prepare(int nc, struct file *from, int flags);
+void file_prepared(int fd, int nc, struct file *from, int flags);
 
 /* ---- listener.c ---- */
 
