@@ -11,6 +11,7 @@
 #include "../listener.h"
 #include "file.h"
 #include "kernel.h"
+#include "limit.h"
 #include "ncclient.h"
 #include "real.h"
 #include "way.h"
@@ -177,7 +178,7 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG addr, socklen_t *__restrict len, int f
 	int nc;
 
 	if (!f || (file_kind(f) != FILE_LISTENER && file_kind(f) != FILE_VIRTUAL))
-		return real()->accept4(fd, addr, len, flags);
+		return limit_reached() ? -1 : limit_give(real()->accept4(fd, addr, len, flags));
 	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) {
 		errno = EINVAL;
 		return -1;

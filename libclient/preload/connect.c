@@ -8,6 +8,7 @@
 #include "file.h"
 #include "../left.h"
 #include "kernel.h"
+#include "limit.h"
 #include "ncclient.h"
 #include "pending.h"
 #include "real.h"
@@ -25,7 +26,8 @@ static int virtual_open(int nc, int domain, int flags)
 	if (pollfd < 0)
 		errno = -pollfd;
 	else
-		fd = real()->fcntl(pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+		fd = limit_give(real()->fcntl(
+			pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0));
 	if (fd >= 0)
 		kernel_closed(fd); /* the number: what it named was closed past us */
 	if (fd >= 0)
@@ -64,7 +66,7 @@ EXPORT int socket(int domain, int type, int protocol)
 
 	if (inet && stream && protocol == IPPROTO_VIRTUAL_SOCK)
 		return virtual_socket(domain, type);
-	fd = real()->socket(domain, type, protocol);
+	fd = limit_give(real()->socket(domain, type, protocol));
 	if (fd >= 0)
 		kernel_closed(fd); /* as in virtual_open */
 	if (fd >= 0 && inet && stream && (protocol == 0 || protocol == IPPROTO_TCP) && !way_off())
@@ -330,7 +332,8 @@ int file_prepare(int nc, struct file *from, int flags)
 
 	if (pollfd < 0)
 		return pollfd;
-	fd = real()->fcntl(pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+	fd = limit_give(
+		real()->fcntl(pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0));
 	if (fd < 0)
 		return -errno;
 	kernel_closed(fd); /* as in virtual_open */

@@ -10,6 +10,7 @@
 
 #include "file.h"
 #include "kernel.h"
+#include "limit.h"
 #include "ncclient.h"
 #include "pending.h"
 #include "real.h"
@@ -69,7 +70,7 @@ static struct file *shared_of(int fd)
 EXPORT int dup(int fd)
 {
 	struct file *f = shared_of(fd);
-	int copy = real()->dup(fd);
+	int copy = limit_give(real()->dup(fd));
 
 	if (copy >= 0 && f)
 		file_share(f, copy);
@@ -97,8 +98,8 @@ EXPORT int dup2(int fd, int to)
 {
 	int ret;
 
-	if (hidden(to)) {
-		errno = EBUSY;
+	if (hidden(to) || !limit_allows(to)) {
+		errno = limit_allows(to) ? EBUSY : EBADF;
 		return -1;
 	}
 	ret = real()->dup2(fd, to);
@@ -113,8 +114,8 @@ EXPORT int dup3(int fd, int to, int flags)
 {
 	int ret;
 
-	if (hidden(to)) {
-		errno = EBUSY;
+	if (hidden(to) || !limit_allows(to)) {
+		errno = limit_allows(to) ? EBUSY : EBADF;
 		return -1;
 	}
 	ret = real()->dup3(fd, to, flags);
@@ -213,6 +214,15 @@ static int flags_set(struct file *f, int fd, int flags)
 	return flags_set_ours(f, fd, flags);
 }
 
+/* F_DUPFD and F_DUPFD_CLOEXEC. */
+static int copy_above(int fd, int cmd, void *arg)
+{
+	if (limit_allows((int)(intptr_t)arg))
+		return limit_give(real()->fcntl(fd, cmd, arg));
+	errno = EINVAL;
+	return -1;
+}
+
 static int fcntl_ours(struct file *f, int fd, int cmd, void *arg)
 {
 	bool thinks = file_kind(f) == FILE_VIRTUAL || file_kind(f) == FILE_LISTENER;
@@ -221,7 +231,7 @@ static int fcntl_ours(struct file *f, int fd, int cmd, void *arg)
 	switch (cmd) {
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
-		ret = real()->fcntl(fd, cmd, arg);
+		ret = copy_above(fd, cmd, arg);
 		if (ret >= 0 && shared_of(fd))
 			file_share(f, ret);
 		return ret;
@@ -247,8 +257,10 @@ static int fcntl_any(int fd, int cmd, void *arg)
 
 	if (f)
 		return fcntl_ours(f, fd, cmd, arg);
-	ret = real()->fcntl(fd, cmd, arg);
-	if (ret >= 0 && (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC))
+	if (cmd != F_DUPFD && cmd != F_DUPFD_CLOEXEC)
+		return real()->fcntl(fd, cmd, arg);
+	ret = copy_above(fd, cmd, arg);
+	if (ret >= 0)
 		kernel_copied(fd, ret);
 	return ret;
 }

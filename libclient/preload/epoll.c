@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "limit.h"
 #include "ncclient.h"
 #include "real.h"
 #include "way.h"
@@ -260,10 +261,10 @@ static int set_open(int epfd)
 
 EXPORT int epoll_create1(int flags)
 {
-	return set_open(real()->epoll_create1(flags));
+	return set_open(limit_give(real()->epoll_create1(flags)));
 }
 
 EXPORT int epoll_create(int size)
 {
-	return set_open(real()->epoll_create(size));
+	return set_open(limit_give(real()->epoll_create(size)));
 }

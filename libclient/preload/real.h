@@ -36,7 +36,7 @@
 #define REAL_FUNCTIONS(F)                                                                          \
 	F(accept4)                                                                                 \
 	F(chroot) F(execv) F(execve) F(execveat) F(execvp) F(execvpe) F(fexecve) F(popen)          \
-	F(posix_spawn) F(posix_spawnp) F(prctl) F(system) F(vfork)                                 \
+	F(posix_spawn) F(posix_spawnp) F(prctl) F(sysconf) F(system) F(vfork)                      \
 	F(_Fork) F(clone) \
 	F(bind) F(close) F(close_range) F(connect) F(dup) F(dup2) F(dup3) F(epoll_create)          \
 		F(epoll_create1) F(epoll_ctl) F(epoll_pwait) F(epoll_pwait2) F(epoll_wait)         \

@@ -21,7 +21,7 @@ static const struct sem_case *const tables[] = {
 	cases_stdio,    cases_threads,    cases_signal,     cases_timeout,  cases_fork,
 	cases_broken,   cases_large,      cases_ipv6,       cases_names,    cases_uring,
 	cases_progress, cases_prefork,    cases_reuseport,  cases_syscall,
-	cases_process,  cases_cancel,     cases_fortify,
+	cases_process,  cases_cancel,     cases_fortify,    cases_limit,
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
