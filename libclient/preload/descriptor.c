@@ -6,6 +6,7 @@
  */
 #include <limits.h>
 #include <linux/close_range.h>
+#include <linux/sockios.h>
 #include <sched.h>
 
 #include "file.h"
@@ -289,6 +290,21 @@ EXPORT int fcntl64(int fd, int cmd, ...)
 
 /* ---- ioctl ---- */
 
+/* What is not about this socket, but interfaces and addresses: of a kernel's socket of the same
+ * family, which lives for the call. */
+static int ioctl_of_family(struct file *f, unsigned long request, void *arg)
+{
+	int fd = real()->socket(f->domain, SOCK_STREAM | SOCK_CLOEXEC, 0), ret, err;
+
+	if (fd < 0)
+		return -1;
+	ret = real()->ioctl(fd, request, arg);
+	err = errno;
+	(void)real()->close(fd); /* nothing is in it */
+	errno = err;
+	return ret;
+}
+
 static int ioctl_ours(struct file *f, int fd, unsigned long request, void *arg)
 {
 	uint32_t kind = file_kind(f);
@@ -309,9 +325,9 @@ static int ioctl_ours(struct file *f, int fd, unsigned long request, void *arg)
 	ret = nc_ioctl(file_nc(f), request, arg);
 	if (ret != -ENOTTY)
 		return (int)file_result(f, ret);
-	/* What is not about this socket (interfaces, addresses) any socket answers; the rest may
-	 * stay, as FIOASYNC does. */
-	pollfd_use(file_nc(f));
+	if (request >= SIOCADDRT && request <= SIOCDEVPRIVATE + 15)
+		return ioctl_of_family(f, request, arg);
+	pollfd_use(file_nc(f)); /* it may stay, as FIOASYNC does */
 	if (request == FIOASYNC)
 		(void)nc_pollfd(file_nc(f)); /* as in flags_set_ours */
 	return real()->ioctl(fd, request, arg);

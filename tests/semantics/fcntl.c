@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -189,6 +190,30 @@ static void ioctl_bytes_to_send_when_full(void)
 	fact("some %d", n > 0);
 }
 
+/* What is not of the socket, but of interfaces and addresses: any socket is asked. */
+static void ioctl_of_interfaces(void)
+{
+	struct pair p = pair_open();
+	struct ifreq r;
+	struct ifconf c = { .ifc_len = 0 };
+
+	memset(&r, 0, sizeof(r));
+	strcpy(r.ifr_name, "lo");
+	CALL(ioctl(p.fd, SIOCGIFADDR, &r));
+	fact("inet %d", r.ifr_addr.sa_family == AF_INET);
+	CALL(ioctl(p.fd, SIOCGIFNETMASK, &r));
+	CALL(ioctl(p.fd, SIOCGIFFLAGS, &r));
+	fact("loopback %d", !!(r.ifr_flags & IFF_LOOPBACK));
+	CALL(ioctl(p.fd, SIOCGIFINDEX, &r));
+	CALL(ioctl(p.fd, SIOCGIFCONF, &c));
+	fact("some %d", c.ifc_len > 0);
+	strcpy(r.ifr_name, "none0");
+	CALL(ioctl(p.fd, SIOCGIFADDR, &r));
+	CALL(ioctl(p.fd, SIOCGIFMTU, &r));
+	CALL(ioctl(p.fd, SIOCSPGRP, &(int){ getpid() }));
+	fact("own %d", fcntl(p.fd, F_GETOWN) == getpid());
+}
+
 static void ioctl_at_mark(void)
 {
 	struct pair p = pair_open();
@@ -300,6 +325,7 @@ const struct sem_case cases_fcntl[] = {
 	FAR_CASE(ioctl_bytes_to_read),
 	FAR_CASE(ioctl_bytes_to_send),
 	FAR_CASE(ioctl_bytes_to_send_when_full),
+	FAR_CASE(ioctl_of_interfaces),
 	FAR_CASE(ioctl_at_mark),
 	FAR_CASE(ioctl_unknown),
 	CASE(ioctl_unconnected),
