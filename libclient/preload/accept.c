@@ -155,7 +155,8 @@ static int accept_listener(struct file *f, int fd, struct sockaddr *addr, sockle
 		errno = EINVAL;
 		return -1;
 	}
-	listener_use(f, fd);
+	if (!uring_in_use())
+		listener_use(f, fd);
 	for (;;) {
 		int got = accept_try(f, fd, addr, len, flags);
 

@@ -335,6 +335,8 @@ void listener_adopt(struct file *f, int fd);
 void listener_detach(struct file *f);
 /* It has gone, and may be back: after a while another is tried. */
 void listener_retry(struct file *f, int fd);
+/* It was made, and not waited for: then it is the kernel's alone until it is. */
+void listener_leave_fresh(struct file *f, int fd);
 /* It was shut down: as listener_detach, and ncd is not tried again. */
 void listener_end(struct file *f);
 
