@@ -28,6 +28,7 @@
 #define ACK_DELAY_NS     10000000ull
 #define ORPHAN_NS        60000000000ull
 #define HOLD_NS          1000000000ull
+#define STALL_NS         5000000000ull
 #define SLOW_NS          1000000ull /* a lane that is full for so long has others help */
 #define PINGS_UNANSWERED 3u /* and a channel is given up */
 #define NS_PER_S         1000000000ull
@@ -140,6 +141,7 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 		.cpu = cpu,
 		.io = (enum io_choice)c->io,
 		.spin_us = c->spin_us,
+		.stall_ns = STALL_NS,
 		.hold_ns = HOLD_NS,
 		.engine = {
 			.streams = d->stats.shape.streams,

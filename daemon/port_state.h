@@ -152,6 +152,10 @@ struct listener {
 	uint32_t offer_head;
 	uint64_t offer_ns;
 	struct listener *offer_next;
+	/* Since when, as was seen, nothing has been taken from a queue that holds something (0: not
+	 * known), and the head of the queue then. */
+	uint64_t stall_ns;
+	uint32_t stall_head;
 	bool late;          /* it did not take it, nor has looked at its queue since */
 	uint32_t late_head;
 	struct listener *dirty_next;
@@ -345,6 +349,8 @@ int port_unlisten(struct worker *w, struct port *p, uint32_t number);
 /* Puts a stream in the accept queue; listener_has_room() was true. */
 void listener_push(struct worker *w, struct listener *l, struct flow *f);
 bool listener_has_room(struct worker *w, struct listener *l);
+/* Its application has the kernel listen too, and takes nothing from the queue any more. */
+bool listener_stalls(struct worker *w, struct listener *l);
 /* True if the application has not taken @f from its accept queue. */
 bool listener_holds(const struct listener *l, const struct flow *f);
 /* Streams waiting to be accepted; -EPROTO if the application's index is impossible. */
