@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #define ACK_DELAY_NS     10000000ull
 #define ORPHAN_NS        60000000000ull
 #define HOLD_NS          1000000000ull
+#define STALL_NS         5000000000ull
 #define SLOW_NS          1000000ull /* a lane that is full for so long has others help */
 #define PINGS_UNANSWERED 3u /* and a channel is given up */
 #define NS_PER_S         1000000000ull
@@ -140,6 +142,7 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 		.cpu = cpu,
 		.io = (enum io_choice)c->io,
 		.spin_us = c->spin_us,
+		.stall_ns = STALL_NS,
 		.hold_ns = HOLD_NS,
 		.engine = {
 			.streams = d->stats.shape.streams,
@@ -334,6 +337,23 @@ static int start_inside(struct daemon *d, char error[CONFIG_ERROR_BYTES])
 	return r < 0 ? fail(r, "signals", error) : 0;
 }
 
+/* What is asked by a signal meanwhile is done when it has started: ncd-stat sees it before. */
+static int start_all(struct daemon *d, char error[CONFIG_ERROR_BYTES])
+{
+	sigset_t asked, before;
+	int r;
+
+	sigemptyset(&asked);
+	for (uint32_t i = 0; i < DAEMON_SIGNALS; i++)
+		sigaddset(&asked, daemon_handled[i]);
+	(void)pthread_sigmask(SIG_BLOCK, &asked, &before); /* cannot fail */
+	r = start_outside(d, error);
+	if (r == 0)
+		r = start_inside(d, error);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL); /* as above */
+	return r;
+}
+
 int daemon_start(struct daemon *d, struct config *config, bool config_named,
 		 char error[CONFIG_ERROR_BYTES])
 {
@@ -357,9 +377,7 @@ int daemon_start(struct daemon *d, struct config *config, bool config_named,
 	d->base = event_base_new();
 	if (d->base == NULL)
 		return fail(-ENOMEM, "event loop", error);
-	r = start_outside(d, error);
-	if (r == 0)
-		r = start_inside(d, error);
+	r = start_all(d, error);
 	if (r < 0)
 		return r;
 	log_line(&d->log, LOG_LEVEL_INFO,

@@ -65,6 +65,7 @@ void daemon_run(struct daemon *d);
 void daemon_fini(struct daemon *d);
 
 /* daemon_signal.c: what signals and timers do. */
+extern const int daemon_handled[DAEMON_SIGNALS]; /* which they are */
 int daemon_signals(struct daemon *d);
 /* Tells systemd how things are, if that has changed. */
 void daemon_status(struct daemon *d);

@@ -267,9 +267,10 @@ static void daemon_watchdog(int fd, short what, void *ctx)
 		notify_watchdog();
 }
 
+const int daemon_handled[DAEMON_SIGNALS] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+
 int daemon_signals(struct daemon *d)
 {
-	static const int handled[DAEMON_SIGNALS] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 	const struct timeval second = { .tv_sec = 1 };
 	uint64_t usec = notify_watchdog_usec();
 	struct timeval interval = { .tv_sec = (time_t)(usec / 1000000),
@@ -277,7 +278,7 @@ int daemon_signals(struct daemon *d)
 	uint32_t i;
 
 	for (i = 0; i < DAEMON_SIGNALS; i++) {
-		d->signal[i] = evsignal_new(d->base, handled[i], daemon_signal, d);
+		d->signal[i] = evsignal_new(d->base, daemon_handled[i], daemon_signal, d);
 		if (d->signal[i] == NULL || event_add(d->signal[i], NULL) < 0)
 			return -ENOMEM;
 	}

@@ -169,6 +169,8 @@ int port_unlisten(struct worker *w, struct port *p, uint32_t number);
 /* Puts a stream in the accept queue; listener_has_room() was true. */
 void listener_push(struct worker *w, struct listener *l, struct flow *f);
 bool listener_has_room(struct worker *w, struct listener *l);
+/* Its application has the kernel listen too, and takes nothing from the queue any more. */
+bool listener_stalls(struct worker *w, struct listener *l);
 /* True if the application has not taken @f from its accept queue. */
 bool listener_holds(const struct listener *l, const struct flow *f);
 /* Streams waiting to be accepted; -EPROTO if the application's index is impossible. */

@@ -95,6 +95,28 @@ bool listener_has_room(struct worker *w, struct listener *l)
 	       (uint32_t)listener_waiting(l) + l->parked <= l->backlog;
 }
 
+/*
+ * Who listens by ncd and by the kernel may have given the kernel's socket to programs without ncd,
+ * which accept there. Only the clients' time tells: it is looked at when another comes.
+ */
+bool listener_stalls(struct worker *w, struct listener *l)
+{
+	/* Relaxed: whether it moves. */
+	uint32_t head = atomic_load_explicit(&l->accept.shm->head, memory_order_relaxed);
+
+	if (l->title == 0 || w->cfg.stall_ns == 0)
+		return false;
+	if (listener_waiting(l) <= 0) {
+		l->stall_ns = 0;
+		return false;
+	}
+	if (l->stall_ns == 0 || l->stall_head != head) {
+		l->stall_ns = w->now_ns;
+		l->stall_head = head;
+	}
+	return w->now_ns - l->stall_ns >= w->cfg.stall_ns;
+}
+
 void listener_push(struct worker *w, struct listener *l, struct flow *f)
 {
 	f->listener = l->number;

@@ -319,7 +319,7 @@ int port_incoming(void *ctx, struct stream *s, void *listener_user)
 	struct flow *f;
 	int ret;
 
-	if (p->bad || p->removed)
+	if (p->bad || p->removed || listener_stalls(w, l))
 		return -ECONNREFUSED;
 	if (!streams_left(w, p))
 		return -ENOBUFS;

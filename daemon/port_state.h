@@ -153,6 +153,10 @@ struct listener {
 	uint32_t offer_head;
 	uint64_t offer_ns;
 	struct listener *offer_next;
+	/* Since when, as was seen, nothing has been taken from a queue that holds something (0: not
+	 * known), and the head of the queue then. */
+	uint64_t stall_ns;
+	uint32_t stall_head;
 	bool late;          /* it did not take it, nor has looked at its queue since */
 	uint32_t late_head;
 	struct listener *dirty_next;

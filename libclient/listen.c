@@ -290,8 +290,15 @@ static int accepted_setup(struct nc_sock *s, struct app_port *p, uint32_t slot_n
 	return ret;
 }
 
+/* What listener_accept is given; without a function nothing is to be done. */
+struct preparation {
+	int (*run)(int number, void *arg);
+	void *arg;
+};
+
 /* One stream that waits; under rx.lock. Its number, -EAGAIN, or an error. */
-static int accept_one(struct nc_sock *s, int flags, struct sockaddr *addr, socklen_t *addrlen)
+static int accept_one(struct nc_sock *s, int flags, struct sockaddr *addr, socklen_t *addrlen,
+		      const struct preparation *prepare)
 {
 	struct nc_sock *child;
 	struct app_port *p;
@@ -308,9 +315,10 @@ static int accept_one(struct nc_sock *s, int flags, struct sockaddr *addr, sockl
 	ret = sock_create(s->att, s->domain, &child);
 	if (ret < 0)
 		return ret;
-	if (!acceptor_pop(s, &p, &slot)) {
+	ret = prepare && prepare->run ? prepare->run(child->number, prepare->arg) : 0;
+	if (ret < 0 || !acceptor_pop(s, &p, &slot)) {
 		sock_destroy(child);
-		return -EAGAIN;
+		return ret < 0 ? ret : -EAGAIN;
 	}
 	accepted_inherit(child, s);
 	child->nonblock = (flags & SOCK_NONBLOCK) != 0;
@@ -323,7 +331,8 @@ static int accept_one(struct nc_sock *s, int flags, struct sockaddr *addr, sockl
 }
 
 /* Under rx.lock. */
-static int accept_wait(struct nc_sock *s, int flags, struct sockaddr *addr, socklen_t *addrlen)
+static int accept_wait(struct nc_sock *s, int flags, struct sockaddr *addr, socklen_t *addrlen,
+		       const struct preparation *prepare)
 {
 	uint64_t until_ns = 0;
 
@@ -334,7 +343,7 @@ static int accept_wait(struct nc_sock *s, int flags, struct sockaddr *addr, sock
 		if (ret == 0 && sock_phase(s) != PHASE_LISTENING)
 			ret = -EINVAL;
 		if (ret == 0)
-			ret = accept_one(s, flags, addr, addrlen);
+			ret = accept_one(s, flags, addr, addrlen, prepare);
 		if (ret != -EAGAIN || flag_get(&s->nonblock))
 			return ret;
 		if (until_ns == 0)
@@ -345,7 +354,8 @@ static int accept_wait(struct nc_sock *s, int flags, struct sockaddr *addr, sock
 	}
 }
 
-static int accept_any(int number, struct sockaddr *addr, socklen_t *addrlen, int flags, bool blocks)
+static int accept_any(int number, struct sockaddr *addr, socklen_t *addrlen, int flags, bool blocks,
+		      const struct preparation *prepare)
 {
 	struct nc_sock *s = sock_find(number);
 	int ret;
@@ -356,7 +366,7 @@ static int accept_any(int number, struct sockaddr *addr, socklen_t *addrlen, int
 		return -EINVAL;
 	lock_take(&s->rx.lock);
 	s->rx.blocks = blocks;
-	ret = accept_wait(s, flags, addr, addrlen);
+	ret = accept_wait(s, flags, addr, addrlen, prepare);
 	if (sock_watched(s) && ret != -EBADF && sock_phase(s) == PHASE_LISTENING &&
 	    !acceptor_look(s))
 		pollfd_sync_in(s);
@@ -366,10 +376,13 @@ static int accept_any(int number, struct sockaddr *addr, socklen_t *addrlen, int
 
 int nc_accept4(int number, struct sockaddr *addr, socklen_t *addrlen, int flags)
 {
-	return accept_any(number, addr, addrlen, flags, false);
+	return accept_any(number, addr, addrlen, flags, false, NULL);
 }
 
-int listener_accept(int number, struct sockaddr *addr, socklen_t *addrlen, int flags, bool blocks)
+int listener_accept(int number, struct sockaddr *addr, socklen_t *addrlen, int flags, bool blocks,
+		    int (*prepare)(int number, void *arg), void *arg)
 {
-	return accept_any(number, addr, addrlen, flags, blocks);
+	const struct preparation p = { prepare, arg };
+
+	return accept_any(number, addr, addrlen, flags, blocks, &p);
 }

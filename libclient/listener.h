@@ -21,8 +21,12 @@ int listener_open(int number, const struct sockaddr *addr, socklen_t len, int ba
  * nc_accept4 of a non-blocking socket, for a program whose accept @blocks: what it took is not told
  * by the pollable descriptor later. Else the program, which accepts once for each time that it was
  * told, would wait for another stream. May wait for the daemon to be done with telling.
+ * @prepare, if not NULL, gets the new socket's number before a stream is taken for it, and may fail
+ * with -errno: the stream stays in the queue. If it has worked and nothing is accepted after all,
+ * the number is closed, and what was prepared is the caller's to undo.
  */
-int listener_accept(int number, struct sockaddr *addr, socklen_t *addrlen, int flags, bool blocks);
+int listener_accept(int number, struct sockaddr *addr, socklen_t *addrlen, int flags, bool blocks,
+		    int (*prepare)(int number, void *arg), void *arg);
 /*
  * The calling thread has looked, and sleeps until a stream comes; and no more. What others are too
  * busy to accept comes to who waits. Of a number that does not listen: nothing.

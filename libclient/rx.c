@@ -195,6 +195,10 @@ ssize_t rx_wait_bytes(struct nc_sock *s, size_t want, bool wait, uint64_t *until
 			*until_ns = wait_until(s->recv_timeout_ns);
 		ret = sock_sleep_point(s, &s->rx.lock, EV_IN | EV_ERR | EV_HUP, rx_look_more,
 				       *until_ns);
+		/* Closed meanwhile, but shut down before: as the kernel's, whose sleeper keeps the
+		 * socket until it has seen that. */
+		if (ret == -EBADF && flag_get(&s->rx.shut))
+			return 0;
 		if (ret < 0)
 			return ret;
 	}

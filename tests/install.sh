@@ -25,6 +25,7 @@ files() { find "$d" ! -type d -printf '%P\n' | sort; }
 there() {
 	local f
 	for f in usr/sbin/ncd usr/bin/ncd-stat usr/bin/ncd-cat usr/bin/ncd-perf \
+		usr/bin/ncd-run usr/lib/ncd/libncpreload.so usr/share/man/man1/ncd-run.1 \
 		usr/include/ncclient.h usr/lib/libncclient.a usr/lib/pkgconfig/ncclient.pc \
 		usr/lib/systemd/system/ncd.service usr/lib/systemd/system/ncd.socket \
 		usr/lib/sysusers.d/ncd.conf etc/ncd.conf usr/share/man/man1/ncd-stat.1 \
@@ -99,6 +100,15 @@ pages() {
 	fi
 }
 
+# What ncd-run loads is where no program finds it by itself, and ncd-run finds it where it is put.
+preloaded() {
+	! ls "$d"/usr/lib/libncpreload* 2>/dev/null || return 1
+	LC_ALL=C NCD_SOCKET="$root/none" "$d/usr/bin/ncd-run" env 2>"$root/said" |
+		grep -qx "LD_PRELOAD=$d/usr/lib/ncd/libncpreload.so" || { cat "$root/said"; return 1; }
+	readelf -dW "$d/usr/lib/ncd/libncpreload.so" | grep -q 'FLAGS.*NOW' || return 1
+	! readelf -lW "$d/usr/lib/ncd/libncpreload.so" | grep GNU_STACK | grep -qE "RWE|RWX"
+}
+
 exports() {
 	local other
 	other=$(nm -D --defined-only "$d/usr/lib/libncclient.so" |
@@ -123,6 +133,7 @@ check "paths in units and ncclient.pc are substituted" substituted
 check "only the public header is installed" only_header
 check "a program builds and runs with pkg-config" program
 check "man pages declare what there is, and their example builds" pages
+check "ncd-run finds its library, outside the default path, bound and with no executable stack" preloaded
 check "the library exports nc_* with a version and nothing else" exports
 check "the installed config is accepted by ncd -t" config_is_good
 check "a changed config survives install" config_stays

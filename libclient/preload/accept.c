@@ -11,12 +11,28 @@
 #include "../listener.h"
 #include "file.h"
 #include "kernel.h"
+#include "limit.h"
 #include "ncclient.h"
 #include "real.h"
 #include "way.h"
 
+/* What an accept has made before there is a connection for it. */
+struct prepared {
+	struct file *from;
+	int flags, fd;
+};
+
+static int prepare(int nc, void *arg)
+{
+	struct prepared *p = arg;
+
+	p->fd = file_prepare(nc, p->from, p->flags);
+	return p->fd < 0 ? p->fd : 0;
+}
+
 static int accept_virtual(struct file *f, struct sockaddr *addr, socklen_t *len, int flags)
 {
+	struct prepared p = { f, flags, -1 };
 	socklen_t room = addr && len ? *len : 0;
 	int nc = file_nc(f);
 	union address from;
@@ -26,7 +42,10 @@ static int accept_virtual(struct file *f, struct sockaddr *addr, socklen_t *len,
 		errno = EAGAIN;
 		return -1;
 	}
-	nc = listener_accept(nc, &from.sa, &from_len, flags & SOCK_NONBLOCK, !file_nonblock(f));
+	nc = listener_accept(nc, &from.sa, &from_len, flags & SOCK_NONBLOCK, !file_nonblock(f),
+			     prepare, &p);
+	if (nc < 0 && p.fd >= 0)
+		(void)file_close(p.fd); /* another was faster */
 	if (nc == -ECONNRESET || nc == -EBADF) {
 		listener_detach(f);
 		nc = -EAGAIN;
@@ -40,7 +59,8 @@ static int accept_virtual(struct file *f, struct sockaddr *addr, socklen_t *len,
 		*len = from_len;
 	}
 	way_say("accept", &from.sa, from_len, NULL);
-	return file_open_accepted(nc, f, flags);
+	file_prepared(p.fd, nc, f, flags);
+	return p.fd;
 }
 
 /* One look at both, in turn. */
@@ -148,7 +168,8 @@ static int accept_listener(struct file *f, int fd, struct sockaddr *addr, sockle
 		errno = EINVAL;
 		return -1;
 	}
-	listener_use(f, fd);
+	if (!uring_in_use())
+		listener_use(f, fd);
 	for (;;) {
 		int got = accept_try(f, fd, addr, len, flags);
 
@@ -173,7 +194,7 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG addr, socklen_t *__restrict len, int f
 	int nc;
 
 	if (!f || (file_kind(f) != FILE_LISTENER && file_kind(f) != FILE_VIRTUAL))
-		return real()->accept4(fd, addr, len, flags);
+		return limit_reached() ? -1 : limit_give(real()->accept4(fd, addr, len, flags));
 	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) {
 		errno = EINVAL;
 		return -1;

@@ -108,6 +108,12 @@ EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int nr, off64_t offse
 	return preadv2(fd, iov, nr, offset, flags);
 }
 
+/* As the kernel's. */
+static bool time_wrong(const struct timespec *limit)
+{
+	return limit && (limit->tv_sec < 0 || limit->tv_nsec < 0 || limit->tv_nsec >= 1000000000);
+}
+
 /* Time is looked at between messages, as the kernel does. */
 static bool time_over(const struct timespec *limit, uint64_t begin_ns)
 {
@@ -129,6 +135,8 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int nr, int flags,
 			rights_received(&msgs[i].msg_hdr);
 		return n;
 	}
+	if (time_wrong(limit))
+		return (int)file_result(f, -EINVAL);
 	begin_ns = clock_now_ns();
 	for (done = 0; done < nr; done++) {
 		ssize_t n = nc_recvmsg(file_nc(f), &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);

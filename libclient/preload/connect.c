@@ -8,6 +8,7 @@
 #include "file.h"
 #include "../left.h"
 #include "kernel.h"
+#include "limit.h"
 #include "ncclient.h"
 #include "pending.h"
 #include "real.h"
@@ -25,7 +26,8 @@ static int virtual_open(int nc, int domain, int flags)
 	if (pollfd < 0)
 		errno = -pollfd;
 	else
-		fd = real()->fcntl(pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+		fd = limit_give(real()->fcntl(
+			pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0));
 	if (fd >= 0)
 		kernel_closed(fd); /* the number: what it named was closed past us */
 	if (fd >= 0)
@@ -64,7 +66,7 @@ EXPORT int socket(int domain, int type, int protocol)
 
 	if (inet && stream && protocol == IPPROTO_VIRTUAL_SOCK)
 		return virtual_socket(domain, type);
-	fd = real()->socket(domain, type, protocol);
+	fd = limit_give(real()->socket(domain, type, protocol));
 	if (fd >= 0)
 		kernel_closed(fd); /* as in virtual_open */
 	if (fd >= 0 && inet && stream && (protocol == 0 || protocol == IPPROTO_TCP) && !way_off())
@@ -81,7 +83,16 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 	return real()->bind(fd, addr, len);
 }
 
-/* Gives @nc the local address that the kernel's socket was bound to, if it was. */
+/* True if @addr says nothing: neither address nor port. */
+static bool is_any(const union address *addr)
+{
+	if (addr->sa.sa_family == AF_INET)
+		return addr->in.sin_port == 0 && addr->in.sin_addr.s_addr == INADDR_ANY;
+	return addr->in6.sin6_port == 0 && IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+}
+
+/* Gives @nc the local address that the kernel's socket was bound to, if it was; with
+ * IP_BIND_ADDRESS_NO_PORT that has no port yet. */
 static int bind_as(int fd, int nc)
 {
 	union address local;
@@ -89,7 +100,7 @@ static int bind_as(int fd, int nc)
 
 	if (real()->getsockname(fd, &local.sa, &len) < 0)
 		return -errno;
-	return way_port_of(&local.sa, len) == 0 ? 0 : nc_bind(nc, &local.sa, len);
+	return is_any(&local) ? 0 : nc_bind(nc, &local.sa, len);
 }
 
 /* One round trip to a host that is up: whoever is not there so soon is reached by the kernel. */
@@ -312,4 +323,36 @@ int file_open_accepted(int nc, struct file *from, int flags)
 	if (f)
 		option_inherit(f, from);
 	return fd;
+}
+
+/* Not @nc's yet: so whoever goes through the table leaves it alone. */
+int file_prepare(int nc, struct file *from, int flags)
+{
+	int pollfd = pollfd_unwatched(nc), fd;
+
+	if (pollfd < 0)
+		return pollfd;
+	fd = limit_give(
+		real()->fcntl(pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0));
+	if (fd < 0)
+		return -errno;
+	kernel_closed(fd); /* as in virtual_open */
+	if (file_open(fd, FILE_VIRTUAL, from->domain, -1))
+		return fd;
+	(void)real()->close(fd); /* not used yet */
+	return -ENOMEM;
+}
+
+void file_prepared(int fd, int nc, struct file *from, int flags)
+{
+	struct file *f = file_of(fd);
+
+	if (!f)
+		return; /* the program has closed a number that it did not have */
+	/* Relaxed, both: nobody else knows it yet. */
+	atomic_store_explicit(&f->nonblock, (flags & SOCK_NONBLOCK) != 0, memory_order_relaxed);
+	atomic_store_explicit(&f->nc, nc, memory_order_relaxed);
+	option_inherit(f, from);
+	if (uring_in_use())
+		(void)nc_pollfd(nc); /* it is there; watched from now on */
 }

@@ -5,9 +5,13 @@
  * A child of vfork shares our memory but not our descriptors: there, only the kernel is told.
  */
 #include <limits.h>
+#include <linux/close_range.h>
+#include <linux/sockios.h>
+#include <sched.h>
 
 #include "file.h"
 #include "kernel.h"
+#include "limit.h"
 #include "ncclient.h"
 #include "pending.h"
 #include "real.h"
@@ -67,7 +71,7 @@ static struct file *shared_of(int fd)
 EXPORT int dup(int fd)
 {
 	struct file *f = shared_of(fd);
-	int copy = real()->dup(fd);
+	int copy = limit_give(real()->dup(fd));
 
 	if (copy >= 0 && f)
 		file_share(f, copy);
@@ -95,8 +99,8 @@ EXPORT int dup2(int fd, int to)
 {
 	int ret;
 
-	if (hidden(to)) {
-		errno = EBUSY;
+	if (hidden(to) || !limit_allows(to)) {
+		errno = limit_allows(to) ? EBUSY : EBADF;
 		return -1;
 	}
 	ret = real()->dup2(fd, to);
@@ -111,8 +115,8 @@ EXPORT int dup3(int fd, int to, int flags)
 {
 	int ret;
 
-	if (hidden(to)) {
-		errno = EBUSY;
+	if (hidden(to) || !limit_allows(to)) {
+		errno = limit_allows(to) ? EBUSY : EBADF;
 		return -1;
 	}
 	ret = real()->dup3(fd, to, flags);
@@ -146,8 +150,12 @@ static int range_close(unsigned int first, unsigned int last, unsigned int flags
 
 EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {
-	if (flags != 0 || first > last || !file_own_process())
+	bool unshare_first = flags == CLOSE_RANGE_UNSHARE;
+
+	if ((flags != 0 && !unshare_first) || first > last || !file_own_process())
 		return real()->close_range(first, last, flags);
+	if (unshare_first && unshare(CLONE_FILES) < 0)
+		return -1;
 	return range_close(first, last, 0);
 }
 
@@ -184,6 +192,8 @@ static int flags_set_ours(struct file *f, int fd, int flags)
 
 	if (flags & ~(O_ACCMODE | O_NONBLOCK))
 		pollfd_use(file_nc(f));
+	if (flags & O_ASYNC && file_kind(f) == FILE_VIRTUAL)
+		(void)nc_pollfd(file_nc(f)); /* true from now on: the kernel sends the signals */
 	if (ret == 0)
 		nonblock_set(f, fd, (flags & O_NONBLOCK) != 0);
 	return ret;
@@ -205,6 +215,15 @@ static int flags_set(struct file *f, int fd, int flags)
 	return flags_set_ours(f, fd, flags);
 }
 
+/* F_DUPFD and F_DUPFD_CLOEXEC. */
+static int copy_above(int fd, int cmd, void *arg)
+{
+	if (limit_allows((int)(intptr_t)arg))
+		return limit_give(real()->fcntl(fd, cmd, arg));
+	errno = EINVAL;
+	return -1;
+}
+
 static int fcntl_ours(struct file *f, int fd, int cmd, void *arg)
 {
 	bool thinks = file_kind(f) == FILE_VIRTUAL || file_kind(f) == FILE_LISTENER;
@@ -213,7 +232,7 @@ static int fcntl_ours(struct file *f, int fd, int cmd, void *arg)
 	switch (cmd) {
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
-		ret = real()->fcntl(fd, cmd, arg);
+		ret = copy_above(fd, cmd, arg);
 		if (ret >= 0 && shared_of(fd))
 			file_share(f, ret);
 		return ret;
@@ -239,8 +258,10 @@ static int fcntl_any(int fd, int cmd, void *arg)
 
 	if (f)
 		return fcntl_ours(f, fd, cmd, arg);
-	ret = real()->fcntl(fd, cmd, arg);
-	if (ret >= 0 && (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC))
+	if (cmd != F_DUPFD && cmd != F_DUPFD_CLOEXEC)
+		return real()->fcntl(fd, cmd, arg);
+	ret = copy_above(fd, cmd, arg);
+	if (ret >= 0)
 		kernel_copied(fd, ret);
 	return ret;
 }
@@ -269,6 +290,21 @@ EXPORT int fcntl64(int fd, int cmd, ...)
 
 /* ---- ioctl ---- */
 
+/* What is not about this socket, but interfaces and addresses: of a kernel's socket of the same
+ * family, which lives for the call. */
+static int ioctl_of_family(struct file *f, unsigned long request, void *arg)
+{
+	int fd = real()->socket(f->domain, SOCK_STREAM | SOCK_CLOEXEC, 0), ret, err;
+
+	if (fd < 0)
+		return -1;
+	ret = real()->ioctl(fd, request, arg);
+	err = errno;
+	(void)real()->close(fd); /* nothing is in it */
+	errno = err;
+	return ret;
+}
+
 static int ioctl_ours(struct file *f, int fd, unsigned long request, void *arg)
 {
 	uint32_t kind = file_kind(f);
@@ -289,9 +325,11 @@ static int ioctl_ours(struct file *f, int fd, unsigned long request, void *arg)
 	ret = nc_ioctl(file_nc(f), request, arg);
 	if (ret != -ENOTTY)
 		return (int)file_result(f, ret);
-	/* What is not about this socket (interfaces, addresses) any socket answers; the rest may
-	 * stay, as FIOASYNC does. */
-	pollfd_use(file_nc(f));
+	if (request >= SIOCADDRT && request <= SIOCDEVPRIVATE + 15)
+		return ioctl_of_family(f, request, arg);
+	pollfd_use(file_nc(f)); /* it may stay, as FIOASYNC does */
+	if (request == FIOASYNC)
+		(void)nc_pollfd(file_nc(f)); /* as in flags_set_ours */
 	return real()->ioctl(fd, request, arg);
 }
 

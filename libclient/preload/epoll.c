@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../memory.h"
+#include "limit.h"
 #include "ncclient.h"
 #include "real.h"
 #include "way.h"
@@ -38,6 +39,7 @@ static struct set *set_take(void)
 	atomic_store_explicit(&set->found, false, memory_order_relaxed);
 	atomic_store_explicit(&set->kernel_next, false, memory_order_relaxed);
 	atomic_store_explicit(&set->listener_nr, 0, memory_order_relaxed);
+	atomic_store_explicit(&set->inherited, false, memory_order_relaxed);
 	atomic_fetch_add_explicit(&set->serial, 1, memory_order_relaxed);
 	atomic_store_explicit(&set->users, 1, memory_order_relaxed);
 	return set;
@@ -93,6 +95,16 @@ void set_forget(struct set *set)
 	atomic_store_explicit(&set->cq, NULL, memory_order_relaxed);
 	atomic_store_explicit(&set->bare, 0, memory_order_relaxed);
 	atomic_store_explicit(&set->users, 1, memory_order_relaxed);
+	atomic_store_explicit(&set->inherited, true, memory_order_relaxed);
+}
+
+void set_inherit(struct set *set, int epfd)
+{
+	/* Relaxed, both: of several threads one does it, and the others find its sockets a moment
+	 * later. */
+	if (atomic_load_explicit(&set->inherited, memory_order_relaxed) &&
+	    atomic_exchange_explicit(&set->inherited, false, memory_order_relaxed))
+		watch_take_over(set, epfd);
 }
 
 /* With `lock` held: no queue any more. False: it cannot be given away, too many are in use. */
@@ -249,10 +261,10 @@ static int set_open(int epfd)
 
 EXPORT int epoll_create1(int flags)
 {
-	return set_open(real()->epoll_create1(flags));
+	return set_open(limit_give(real()->epoll_create1(flags)));
 }
 
 EXPORT int epoll_create(int size)
 {
-	return set_open(real()->epoll_create(size));
+	return set_open(limit_give(real()->epoll_create(size)));
 }

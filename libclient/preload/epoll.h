@@ -42,6 +42,7 @@ struct set {
 	_Atomic uint32_t listener_nr;
 	_Atomic int listener[SET_LISTENERS]; /* virtual sockets that listen */
 
+	_Atomic bool inherited; /* of a forked child: it has not waited here yet */
 	struct lock lock;
 	bool kernel; /* it waits for this set: no queue */
 	struct nc_cq *retired[4]; /* were in use when they were taken away */
@@ -95,5 +96,7 @@ void set_listeners(struct set *set, int epfd, struct listeners *l);
 void set_close(struct set *set);
 /* In a forked child: its queue is the parent's. */
 void set_forget(struct set *set);
+/* The child waits at @epfd: what its parent had registered there is its own from now on. */
+void set_inherit(struct set *set, int epfd);
 
 #endif /* PRELOAD_EPOLL_H */

@@ -281,6 +281,7 @@ static int epoll_sleep(struct sleep *s, struct epoll_event *events, int max)
 	/* The kernel judges what is wrong. */
 	if (max <= 0 || !set || !set_enter(set))
 		return kernel_sleep(s, false, events, max);
+	set_inherit(set, s->epfd);
 	ret = set_wait(set, s, events, max);
 	set_leave(set);
 	return ret;

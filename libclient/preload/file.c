@@ -287,7 +287,7 @@ int file_become_kernel(struct file *f, int kernel)
 /*
  * The child has copies of its parent's descriptors, and those virtual sockets that are shared. The
  * descriptors of others must not keep the parent's open files alive, so each becomes one end of a
- * pair that has ended. Registrations are in the parent's epolls.
+ * pair that has ended. Registrations are in the parent's epolls, until the child waits there.
  */
 void file_fork_child(void)
 {
@@ -317,9 +317,11 @@ void file_fork_child(void)
 		if (f->set)
 			set_forget(f->set);
 		if (file_kind(f) == FILE_VIRTUAL) {
-			watch_free(f);
-			if (share_kept(file_nc(f)))
+			if (share_kept(file_nc(f))) {
+				watch_inherit(f);
 				continue;
+			}
+			watch_free(f);
 		}
 		f->nc = -1;
 		if (file_kind(f) != FILE_VIRTUAL || dead[0] < 0)

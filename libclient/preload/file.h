@@ -53,6 +53,8 @@
 /* Of any family. */
 union address {
 	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
 	struct sockaddr_storage storage;
 };
 
@@ -86,6 +88,7 @@ struct file_watch { /* a registration with epoll */
 	int epfd, fd;
 	bool queued;  /* in the set's completion queue, not the kernel's epoll */
 	bool watched; /* there, by a pollable descriptor that is kept true for it */
+	bool inherited; /* of a forked child: still its parent's */
 	struct epoll_event event;
 };
 
@@ -190,6 +193,16 @@ bool file_own_process(void);
 void file_before_fork(void);
 void file_fork_parent(void);
 void file_fork_child(void);
+
+/* ---- clone.c ---- */
+
+/* Around a call with @flags of clone(2) that pthread_atfork does not see; fork_end in both
+ * processes with its result. False: it needs nothing, and no fork_end. */
+bool fork_begin(uint64_t flags);
+void fork_end(long ret);
+
+/* ---- file.c ---- */
+
 /* A new file, with a descriptor, of @kind KERNEL or VIRTUAL. NULL: not to be ours (no memory). */
 struct file *file_open(int fd, enum file_kind kind, int domain, int nc);
 /* Another descriptor for @f. */
@@ -271,6 +284,10 @@ void option_free(struct file *f);
 /* ---- watch.c ---- */
 
 void watch_free(struct file *f);
+/* In a forked child: registrations stay its parent's until it waits at the epoll. */
+void watch_inherit(struct file *f);
+/* Now it does. */
+void watch_take_over(struct set *set, int epfd);
 /* What is in the queue of @set, whose descriptor is @epfd, goes to the kernel's epoll. */
 void watch_leave_queue(struct set *set, int epfd);
 /* All registrations of @f that are still there are removed, or (added) for its descriptors as they
@@ -298,6 +315,10 @@ void uring_note(void);
 
 /* A descriptor for @nc, accepted from @from; -1 with errno, and @nc is closed. */
 int file_open_accepted(int nc, struct file *from, int flags);
+/* The same in two steps, around what brings the connection: a descriptor (or -errno), which is
+ * @nc's by the second, or is closed instead. */
+int file_prepare(int nc, struct file *from, int flags);
+void file_prepared(int fd, int nc, struct file *from, int flags);
 
 /* ---- listener.c ---- */
 
@@ -315,6 +336,8 @@ void listener_detach(struct file *f);
 void listener_lost(struct file *f, int nc);
 /* It has gone, and may be back: after a while another is tried. */
 void listener_retry(struct file *f, int fd);
+/* It was made, and not waited for: then it is the kernel's alone until it is. */
+void listener_leave_fresh(struct file *f, int fd);
 /* It was shut down: as listener_detach, and ncd is not tried again. */
 void listener_end(struct file *f);
 

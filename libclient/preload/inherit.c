@@ -13,6 +13,7 @@
 
 #include "../share.h"
 #include "file.h"
+#include "limit.h"
 #include "ncclient.h"
 #include "ncd/descriptor_name.h"
 #include "real.h"
@@ -94,40 +95,58 @@ static void share_here(void)
 	errno = err;
 }
 
-EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+static void exec_begin(bool here)
 {
 	share_here();
-	return real()->execve(path, argv, envp);
+	limit_before_exec(here);
+}
+
+static int exec_failed(void)
+{
+	limit_behind_exec();
+	return -1;
+}
+
+EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+{
+	exec_begin(true);
+	(void)real()->execve(path, argv, envp); /* back: it has failed */
+	return exec_failed();
 }
 
 EXPORT int execv(const char *path, char *const argv[])
 {
-	share_here();
-	return real()->execv(path, argv);
+	exec_begin(true);
+	(void)real()->execv(path, argv); /* back: it has failed */
+	return exec_failed();
 }
 
 EXPORT int execvp(const char *file, char *const argv[])
 {
-	share_here();
-	return real()->execvp(file, argv);
+	exec_begin(true);
+	(void)real()->execvp(file, argv); /* back: it has failed */
+	return exec_failed();
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	share_here();
-	return real()->execvpe(file, argv, envp);
+	exec_begin(true);
+	(void)real()->execvpe(file, argv, envp); /* back: it has failed */
+	return exec_failed();
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	share_here();
-	return real()->fexecve(fd, argv, envp);
+	exec_begin(true);
+	(void)real()->fexecve(fd, argv, envp); /* back: it has failed */
+	return exec_failed();
 }
 
 EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	share_here();
-	return real()->execveat(fd, path, argv, envp, flags);
+	exec_begin(true);
+	(void)real()->execveat(fd, path, argv, envp, flags); /* back: it has failed */
+	return exec_failed();
 }
 
 /* The list that begins with @first into @argv, whose end is behind. False: too long. */
@@ -190,8 +209,12 @@ EXPORT int posix_spawn(pid_t *__restrict pid, const char *__restrict path,
 		       const posix_spawnattr_t *__restrict attr, char *const argv[__restrict_arr],
 		       char *const envp[__restrict_arr])
 {
-	share_here();
-	return real()->posix_spawn(pid, path, actions, attr, argv, envp);
+	int ret;
+
+	exec_begin(false);
+	ret = real()->posix_spawn(pid, path, actions, attr, argv, envp);
+	limit_behind_exec();
+	return ret;
 }
 
 EXPORT int posix_spawnp(pid_t *__restrict pid, const char *__restrict file,
@@ -199,20 +222,32 @@ EXPORT int posix_spawnp(pid_t *__restrict pid, const char *__restrict file,
 			const posix_spawnattr_t *__restrict attr, char *const argv[__restrict_arr],
 			char *const envp[__restrict_arr])
 {
-	share_here();
-	return real()->posix_spawnp(pid, file, actions, attr, argv, envp);
+	int ret;
+
+	exec_begin(false);
+	ret = real()->posix_spawnp(pid, file, actions, attr, argv, envp);
+	limit_behind_exec();
+	return ret;
 }
 
 EXPORT int system(const char *command)
 {
-	share_here();
-	return real()->system(command);
+	int ret;
+
+	exec_begin(false);
+	ret = real()->system(command);
+	limit_behind_exec();
+	return ret;
 }
 
 EXPORT FILE *popen(const char *command, const char *mode)
 {
-	share_here();
-	return real()->popen(command, mode);
+	FILE *ret;
+
+	exec_begin(false);
+	ret = real()->popen(command, mode);
+	limit_behind_exec();
+	return ret;
 }
 
 /*

@@ -6,6 +6,7 @@
 
 #include "../left.h"
 #include "../sock.h"
+#include "limit.h"
 #include "real.h"
 #include "way.h"
 
@@ -112,12 +113,14 @@ int kernel_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 	struct endpoint from;
 	int got;
 
+	if (limit_reached())
+		return -1;
 	if (!addr || !len) { /* the program does not want it, we do */
 		addr = &own.sa;
 		len = &own_len;
 	}
 	room = *len;
-	got = real()->accept4(fd, (__SOCKADDR_ARG){ addr }, len, flags);
+	got = limit_give(real()->accept4(fd, (__SOCKADDR_ARG){ addr }, len, flags));
 	if (got < 0)
 		return got;
 	from = endpoint_of(addr, *len <= room ? *len : 0);

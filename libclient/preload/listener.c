@@ -195,6 +195,17 @@ void listener_end(struct file *f)
 	atomic_store_explicit(&f->retry_ns, 0, memory_order_relaxed);
 }
 
+void listener_leave_fresh(struct file *f, int fd)
+{
+	/* Relaxed: of who begins to wait meanwhile either is right. */
+	if (!atomic_load_explicit(&f->fresh, memory_order_relaxed) || file_nc(f) < 0)
+		return;
+	listener_end(f);
+	if (!file_nonblock(f))
+		/* It has flags. */
+		(void)real()->fcntl(fd, F_SETFL, real()->fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+}
+
 void listener_retry(struct file *f, int fd)
 {
 	/* Relaxed: whoever changes it does the work. */
@@ -254,7 +265,7 @@ EXPORT int listen(int fd, int backlog)
 	lock_take(&f->lock);
 	nonblock_learn(f, fd);
 	f->backlog = backlog;
-	ret = listener_attach(f, fd);
+	ret = uring_in_use() ? 0 : listener_attach(f, fd);
 	if (ret == 0)
 		listener_become(f);
 	lock_release(&f->lock);

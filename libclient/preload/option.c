@@ -61,14 +61,25 @@ void option_remember(struct file *f, int level, int name, const void *val, sockl
 	lock_release(&f->lock);
 }
 
+/* What acts without libncclient: on what the kernel's socket says of itself, and on us. */
+static bool acts_before(int level, int name)
+{
+	return (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) ||
+	       (level == IPPROTO_IP && name == IP_BIND_ADDRESS_NO_PORT);
+}
+
 void option_replay(struct file *f, int nc)
 {
 	lock_take(&f->lock);
-	for (struct file_option *o = f->option; o; o = o->next)
+	for (struct file_option *o = f->option; o; o = o->next) {
 		/* Not TCP_FASTOPEN_CONNECT: whether the peer answers must be known at once. */
-		if (o->level != IPPROTO_TCP || o->name != TCP_FASTOPEN_CONNECT)
-			(void)nc_setsockopt(nc, o->level, o->name, o->val,
-					    o->len); /* unknown to it: given back by us */
+		if (o->level == IPPROTO_TCP && o->name == TCP_FASTOPEN_CONNECT)
+			continue;
+		/* Unknown to it: given back by us. */
+		if (nc_setsockopt(nc, o->level, o->name, o->val, o->len) == -ENOPROTOOPT &&
+		    !acts_before(o->level, o->name))
+			way_say_option(o->level, o->name);
+	}
 	lock_release(&f->lock);
 }
 

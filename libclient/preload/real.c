@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 
 #include "file.h"
+#include "limit.h"
 
 #define ASK_AGAIN 64 /* copies */
 #define HIGH_MAX  (1 << 15) /* the table of descriptors in the kernel grows up to the highest */
@@ -40,11 +41,13 @@ const struct real *real_fill(void)
 	return &table;
 }
 
-/* Half-way to the limit of numbers. */
+/* Above the program's, or half-way to the limit of numbers. */
 static int high_number(void)
 {
 	struct rlimit limit;
 
+	if (limit_first() > 0)
+		return limit_first();
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < 64)
 		return 32;
 	return limit.rlim_cur / 2 > HIGH_MAX ? HIGH_MAX : (int)(limit.rlim_cur / 2);
@@ -59,6 +62,8 @@ static int copy_high(int fd)
 	/* Relaxed, all: a place to begin. */
 	int from = atomic_load_explicit(&number, memory_order_relaxed), copy = -1;
 
+	if (limit_first() > 0)
+		return real()->fcntl(fd, F_DUPFD_CLOEXEC, limit_first());
 	if (from > 0 && atomic_fetch_add_explicit(&asked, 1, memory_order_relaxed) % ASK_AGAIN)
 		copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, from);
 	if (copy >= 0)

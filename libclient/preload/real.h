@@ -38,11 +38,13 @@
 	F(sigaction) F(signal) F(sysv_signal)                                                      \
 	F(accept4)                                                                                 \
 	F(chroot) F(execv) F(execve) F(execveat) F(execvp) F(execvpe) F(fexecve) F(popen)          \
-	F(posix_spawn) F(posix_spawnp) F(prctl) F(system) F(vfork)                                 \
+	F(posix_spawn) F(posix_spawnp) F(prctl) F(sysconf) F(system) F(vfork)                      \
+	F(_Fork) F(clone) \
 	F(bind) F(close) F(close_range) F(connect) F(dup) F(dup2) F(dup3) F(epoll_create)          \
 		F(epoll_create1) F(epoll_ctl) F(epoll_pwait) F(epoll_pwait2) F(epoll_wait)         \
 		F(fcntl) \
-		F(fdopen) F(fileno) F(getpeername) F(getsockname) F(getsockopt) F(ioctl) F(listen) \
+		F(fdopen) F(fileno) F(freopen) F(getpeername) F(getsockname) F(getsockopt)         \
+			F(ioctl) F(listen)                                                         \
 			F(poll) F(ppoll) F(preadv2) F(pselect) F(pwritev2) F(read) F(readv)        \
 				F(recv) F(recvfrom) F(recvmmsg) F(recvmsg) F(select) F(send)       \
 					F(sendfile) F(sendmmsg) F(sendmsg) F(sendto) F(setsockopt) \

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "chk.h"
 #include "file.h"
@@ -63,14 +64,15 @@ static int cookie_close(void *arg)
 	return file_close(fd);
 }
 
-/* A socket has no place to seek to. */
+/* A socket has no place to seek to; a file that freopen has put there has. */
 static int cookie_seek(void *arg, off64_t *offset, int whence)
 {
-	(void)arg;
-	(void)offset;
-	(void)whence;
-	errno = ESPIPE;
-	return -1;
+	off64_t at = lseek(((struct cookie *)arg)->fd, *offset, whence);
+
+	if (at < 0)
+		return -1;
+	*offset = at;
+	return 0;
 }
 
 /* What is in their buffers must be sent before the library's destructor closes the sockets. */
@@ -132,7 +134,8 @@ EXPORT FILE *fdopen(int fd, const char *mode)
 	return file_virtual(fd) ? cookie_open(fd, mode) : real()->fdopen(fd, mode);
 }
 
-EXPORT int fileno(FILE *file)
+/* The descriptor of a FILE of ours, or -1. */
+static int cookie_fd(FILE *file)
 {
 	int fd = -1;
 
@@ -141,6 +144,13 @@ EXPORT int fileno(FILE *file)
 		if (known.at[i] && known.at[i]->file == file)
 			fd = known.at[i]->fd;
 	lock_release(&known.lock);
+	return fd;
+}
+
+EXPORT int fileno(FILE *file)
+{
+	int fd = cookie_fd(file);
+
 	return fd >= 0 ? fd : real()->fileno(file);
 }
 
@@ -171,6 +181,63 @@ void stdio_follow(int fd)
 		return;
 	known.own[fd] = *at[fd];
 	*at[fd] = known.ours[fd];
+}
+
+/* As fopen(3) understands @mode. */
+static int open_flags(const char *mode)
+{
+	bool both = strchr(mode, '+');
+	int flags = both ? O_RDWR : *mode == 'r' ? O_RDONLY : O_WRONLY;
+
+	if (*mode != 'r')
+		flags |= O_CREAT;
+	if (*mode == 'w')
+		flags |= O_TRUNC;
+	if (*mode == 'a')
+		flags |= O_APPEND;
+	return flags | (strchr(mode, 'x') ? O_EXCL : 0) | (strchr(mode, 'e') ? O_CLOEXEC : 0);
+}
+
+/*
+ * The C library cannot reopen a FILE that is not its own. So the file takes the number of the
+ * socket, and the FILE, whose functions read and write that, goes on with it.
+ */
+static FILE *cookie_reopen(FILE *file, int fd, const char *path, const char *mode)
+{
+	int flags = open_flags(mode), to, ret;
+
+	(void)fflush(file); /* freopen(3) does not tell what went wrong at the old one */
+	if (!path)
+		return file; /* the same, in a mode that it has */
+	to = open(path, flags, 0666);
+	if (to < 0) {
+		int err = errno;
+
+		(void)fclose(file); /* as above */
+		errno = err;
+		return NULL;
+	}
+	ret = to == fd ? fd : dup3(to, fd, flags & O_CLOEXEC);
+	if (to != fd)
+		(void)close(to); /* only the copy is used */
+	if (ret < 0)
+		return NULL;
+	clearerr(file);
+	return file;
+}
+
+EXPORT FILE *freopen(const char *__restrict path, const char *__restrict mode,
+		     FILE *__restrict file)
+{
+	int fd = cookie_fd(file);
+
+	return fd >= 0 ? cookie_reopen(file, fd, path, mode) : real()->freopen(path, mode, file);
+}
+
+EXPORT FILE *freopen64(const char *__restrict path, const char *__restrict mode,
+		       FILE *__restrict file)
+{
+	return freopen(path, mode, file);
 }
 
 /* All of @len bytes; -1 with errno. */

@@ -5,6 +5,9 @@
  * A pollable descriptor costs syscalls while it is kept true, so that is done only while a call
  * that we see waits for it. From the first io_uring on, it is done for every one, always. A program
  * that makes its io_uring without liburing's shared library is not noticed.
+ *
+ * At a listener io_uring sees the kernel's socket alone. So from then on one is the kernel's alone
+ * until it is waited for in a poll, select or epoll: others may only ever be waited for there.
  */
 #include <dlfcn.h>
 #include <string.h>
@@ -40,6 +43,9 @@ void uring_note(void)
 
 		if (f && file_nc(f) >= 0)
 			(void)nc_pollfd(file_nc(f)); /* closed meanwhile */
+		f = file_of(fd);
+		if (f && file_kind(f) == FILE_LISTENER)
+			listener_leave_fresh(f, fd);
 	}
 }
 

@@ -94,6 +94,14 @@ void watch_remove(struct file *f)
 	}
 }
 
+void watch_inherit(struct file *f)
+{
+	for (struct file_watch *w = f->watch; w; w = w->next) {
+		w->queued = w->watched = false;
+		w->inherited = true;
+	}
+}
+
 /* The kernel waits for a virtual socket by its descriptor. -errno. */
 static int kernel_add(struct file *f, struct file_watch *w)
 {
@@ -128,10 +136,46 @@ static int watch_place(struct file *f, struct file_watch *w)
 	return w->queued ? 0 : kernel_add(f, w);
 }
 
+/* A registration of the parent's becomes this process's, with the stream. With `lock` held. */
+static int watch_claim(struct file *f, struct file_watch *w)
+{
+	int ret;
+
+	w->inherited = false;
+	share_fetch(file_nc(f));
+	ret = watch_place(f, w);
+	if (ret != -EEXIST)
+		return ret;
+	/* The kernel has it from the parent, by the same open file. */
+	ret = pollfd_watch(file_nc(f));
+	w->watched = ret >= 0;
+	return ret < 0 ? ret : 0;
+}
+
+void watch_take_over(struct set *set, int epfd)
+{
+	for (int fd = 0; fd <= file_top(); fd++) {
+		struct file *f = file_virtual(fd);
+
+		if (!f || !f->watch || file_nc(f) < 0)
+			continue;
+		lock_take(&f->lock);
+		for (struct file_watch *w = f->watch; w; w = w->next) {
+			if (!w->inherited || !watch_is(w, set, epfd))
+				continue;
+			w->epfd = epfd;
+			(void)watch_claim(f, w); /* closed, or reset: its calls say so */
+		}
+		lock_release(&f->lock);
+	}
+}
+
 void watch_leave(struct file *f)
 {
 	watch_sweep(f);
 	for (struct file_watch *w = f->watch; w; w = w->next) {
+		if (w->inherited)
+			continue;
 		if (!w->queued) {
 			(void)kernel_remove(f, w); /* closed meanwhile */
 			continue;
@@ -272,6 +316,8 @@ static int event_check(int op, const struct file_watch *w, const struct epoll_ev
 static int watch_modify(struct file *f, struct file_watch *w, const struct epoll_event *event)
 {
 	w->event = *event;
+	if (w->inherited)
+		return watch_claim(f, w);
 	if (w->queued)
 		return set_modify(w->set, file_nc(f), event);
 	return real()->epoll_ctl(w->epfd, EPOLL_CTL_MOD, w->fd, &w->event) < 0 ? -errno : 0;
@@ -303,6 +349,8 @@ static int virtual_ctl(struct file *f, struct set *set, int epfd, int op, int fd
 		if (ret == 0)
 			return 0;
 		at = &f->watch;
+	} else if (w->inherited) {
+		ret = 0; /* for us it was in no place */
 	} else if (w->queued) {
 		ret = set_remove(w->set, file_nc(f));
 	} else {

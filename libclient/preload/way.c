@@ -336,7 +336,8 @@ void way_say(const char *what, const struct sockaddr *addr, socklen_t len, const
 
 void way_say_option(int level, int name)
 {
-	static _Atomic uint64_t told[4]; /* a bit for each of the options 0..63 of a few levels */
+	static _Atomic uint64_t told[4][2]; /* a bit for each option 0..127 of each level */
+	int at = level == IPPROTO_TCP ? 2 : level == IPPROTO_IPV6 ? 3 : level & 1;
 	uint64_t bit = 1ull << (name & 63);
 	char line[256];
 	int n;
@@ -344,7 +345,7 @@ void way_say_option(int level, int name)
 	if (!wish.verbose)
 		return;
 	/* Relaxed: a line twice would not matter. */
-	if (atomic_fetch_or_explicit(&told[level & 3], bit, memory_order_relaxed) & bit)
+	if (atomic_fetch_or_explicit(&told[at][name >> 6 & 1], bit, memory_order_relaxed) & bit)
 		return;
 	n = snprintf(line, sizeof(line),
 		     "ncd-run: %s[%d]: option %d of level %d is accepted and has no effect\n",

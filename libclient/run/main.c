@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "../environment.h"
@@ -170,6 +171,11 @@ static void program_check(const char *program, bool required)
 		die(EXIT_EXEC,
 		    "%s: a set-uid or set-gid program cannot be carried: the system loads no "
 		    "library into it. Run it without ncd-run",
+		    path);
+	if (path && getxattr(path, "security.capability", NULL, 0) > 0 && geteuid() != 0)
+		die(EXIT_EXEC,
+		    "%s: a program with capabilities of its own cannot be carried: the system "
+		    "loads no library into it. Run it without ncd-run",
 		    path);
 	if (path && is_static(path)) {
 		if (required)

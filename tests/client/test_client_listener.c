@@ -164,7 +164,7 @@ static void *accepts(void *s)
 
 static long accept_as_if_blocking(struct call *c)
 {
-	return listener_accept(c->s, NULL, NULL, 0, true);
+	return listener_accept(c->s, NULL, NULL, 0, true, NULL, NULL);
 }
 
 /* The daemon has served the wish, and gets to the token only when the stream has been accepted. */
@@ -186,14 +186,49 @@ static void a_late_token_tells_nothing_that_is_gone(void **state)
 	/* Who does not block is not made to wait: he finds nothing, the next time. */
 	assert_true(atomic_fetch_and(&l->notify, ~NOTIFY_FD(EV_IN)) & NOTIFY_FD(EV_IN));
 	(void)fake_incoming(f, 1, 0);
-	c.ret = listener_accept(c.s, NULL, NULL, 0, false);
+	c.ret = listener_accept(c.s, NULL, NULL, 0, false, NULL, NULL);
 	assert_true(c.ret >= 0);
 	fake_token(f, 0);
 	assert_int_equal(poll(&p, 1, 0), 1);
-	assert_int_equal(listener_accept(c.s, NULL, NULL, 0, false), -EAGAIN);
+	assert_int_equal(listener_accept(c.s, NULL, NULL, 0, false, NULL, NULL), -EAGAIN);
 	assert_int_equal(poll(&p, 1, 0), 0);
 	assert_int_equal(nc_close((int)c.ret), 0);
 	assert_int_equal(nc_close(c.s), 0);
+	(void)fake_drain(f);
+}
+
+/* Remembers the number, and fails as long as it is told to. */
+struct wish {
+	int error, number;
+};
+
+static int prepare(int number, void *arg)
+{
+	struct wish *w = arg;
+
+	w->number = number;
+	return w->error;
+}
+
+static void what_cannot_be_prepared_for_stays_in_the_queue(void **state)
+{
+	struct fake *f = *state;
+	struct wish wish = { .error = -EMFILE, .number = -1 };
+	int s = share(0), got;
+	struct pollfd p = { .fd = s, .events = POLLIN };
+
+	assert_int_equal(listener_accept(s, NULL, NULL, 0, false, prepare, &wish), -EAGAIN);
+	assert_int_equal(wish.number, -1); /* nobody waits: not asked */
+	(void)fake_incoming(f, 0, 0);
+	assert_int_equal(listener_accept(s, NULL, NULL, 0, false, prepare, &wish), -EMFILE);
+	assert_int_equal(nc_close(wish.number), -EBADF);
+	assert_int_equal(nc_poll(&p, 1, 0), 1);
+	wish.error = 0;
+	got = listener_accept(s, NULL, NULL, 0, false, prepare, &wish);
+	assert_true(got >= 0 && got == wish.number);
+	assert_int_equal(listener_accept(s, NULL, NULL, 0, false, prepare, &wish), -EAGAIN);
+	assert_int_equal(nc_close(got), 0);
+	assert_int_equal(nc_close(s), 0);
 	(void)fake_drain(f);
 }
 
@@ -302,6 +337,7 @@ int main(void)
 		T(who_is_busy_offers_what_is_queued),
 		T(what_was_taken_back_is_not_accepted),
 		T(a_late_token_tells_nothing_that_is_gone),
+		T(what_cannot_be_prepared_for_stays_in_the_queue),
 		T(shutdown_ends_listening_and_who_waits_for_it),
 		T(who_looks_at_one_shut_down_sees_it_hung_up),
 		T(the_daemon_is_found_again_without_its_name),

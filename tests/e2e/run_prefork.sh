@@ -104,6 +104,22 @@ case_run_nginx_workers() { # quick
 	expect 5 empty there
 }
 
+# wrk with 64 connections in two threads, and curl, at four workers: either side under ncd-run, and both.
+case_run_nginx_wrk() { # quick
+	needs nginx
+	needs wrk
+	needs curl
+	local url=http://${address[there]}:8020/file
+	both
+	start_nginx 8020
+	end_job "$server"
+	local s=(nginx -c "$dir/nginx.conf")
+	local c=(bash -c 'said=$(wrk -t 2 -c 64 -d 1 "$1") && echo "$said" &&
+		! grep -E "Socket errors|Non-2xx" <<<"$said" && curl -sS "$1" | cmp - "$2/www/file" &&
+		echo the same' bash "$url" "$dir")
+	both_sides 8020 s c '^the same'
+}
+
 # A socket for each worker, which is not root: SO_REUSEPORT.
 case_run_nginx_reuseport() { # quick
 	needs nginx
@@ -364,6 +380,55 @@ case_run_prefork_daemon_restarts() { # quick
 	both_well
 	pkill -KILL -P "$server"
 	expect 5 gone_or_zombie "$server"
+}
+
+# A parent that waits, and starts those that accept with an empty environment, as Dovecot: they are
+# without ncd. Clients that come through it wait in vain at first, and then come by kernel TCP.
+empty_environment='
+import os, select, socket, sys
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+l.setblocking(False)
+l.set_inheritable(True)
+print("ready", flush=True)
+select.select([l], [], [])
+if os.fork() == 0:
+    os.execve("/usr/bin/python3", ["python3", "-c", """
+import select, socket
+l = socket.socket(fileno=%d)
+while True:
+    select.select([l], [], [])
+    try: c = l.accept()[0]
+    except BlockingIOError: continue
+    c.setblocking(True)
+    c.recv(100)
+    c.sendall(b"without ncd")
+    c.close()
+""" % l.fileno()], {})
+os.wait()'
+case_run_acceptors_without_ncd() { # limit 90
+	needs python3
+	[ -x /usr/bin/python3 ] || skip "needs /usr/bin/python3"
+	local server
+	both
+	background there server "${ncd_run[@]}" python3 -c "$empty_environment" "${address[there]}" 8021
+	server=$job
+	expect 10 said server '^ready' 1
+	(on here timeout 60 "$OUT/ncd-run" --verbose python3 -c '
+import socket, sys, time
+end = time.monotonic() + 40
+while time.monotonic() < end:
+    c = socket.create_connection((sys.argv[1], 8021), timeout=1)
+    try:
+        c.sendall(b"x")
+        if c.recv(100) == b"without ncd":
+            print("well")
+            break
+    except socket.timeout: pass
+' "${address[there]}" >"$dir/client.log" 2>&1) || fail "the client ended with status $?"
+	said client '^well' 1 || fail "clients wait in vain for ever"
+	said client 'connect .*: ncd$' 1 || fail "none came through ncd at first"
+	pkill -KILL -P "$server"
+	end_job "$server"
 }
 
 run_case "$@"

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "sem.h"
@@ -253,6 +254,37 @@ static void accept_bad_address_pointer(void)
 	CALL(accept(l, bad_pointer(), &len));
 }
 
+/* Without a number for it a client stays in the queue, and is served later. */
+static void accept_without_a_number(void)
+{
+	struct rlimit limit = { 64, 64 };
+	uint16_t port;
+	int l = listener_open(&port), c[4], s, nr = 0;
+	char byte;
+
+	for (int i = 0; i < 4; i++) {
+		c[i] = client_open(port);
+		CALL(send(c[i], "a", 1, 0));
+	}
+	set_nonblocking(l, true);
+	wait_for(l, POLLIN);
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	while (dup(l) >= 0)
+		;
+	for (int i = 0; i < 4; i++)
+		CALL(accept(l, NULL, NULL));
+	fact_poll(l, POLLIN, 0);
+	for (int fd = 30; fd < 64; fd++)
+		if (fd != l)
+			(void)close(fd); /* none of it is a client */
+	for (int i = 0; i < 4; i++) {
+		s = accept(l, NULL, NULL);
+		nr += s >= 0 && recv(s, &byte, 1, 0) == 1;
+	}
+	fact("served %d", nr);
+	CALL(accept(l, NULL, NULL));
+}
+
 const struct sem_case cases_accept[] = {
 	CASE(accept_nonblocking_none),     CASE(accept_nonblocking_one),
 	CASE(accept_gives_the_address),    CASE(accept_into_a_short_address),
@@ -263,5 +295,6 @@ const struct sem_case cases_accept[] = {
 	CASE(accept_one_that_has_reset),   CASE(accept_blocks_until_one_comes),
 	CASE(accept_by_two_threads),       CASE(accept_one_then_talk_both_ways),
 	CASE(accept_with_two_listeners),   CASE(accept_through_a_duplicate),
-	CASE(accept_bad_address_pointer),  CASES_END,
+	CASE(accept_bad_address_pointer),  CASE(accept_without_a_number),
+	CASES_END,
 };

@@ -176,6 +176,25 @@ static void bind_is_free_again_after_close(void)
 	fact("same: %d", local_port(s) == port);
 }
 
+/* As proxies bind the address they come from: the port is found when they connect. */
+static void bind_an_address_without_a_port(void)
+{
+	struct sockaddr_in a = near_addr(0), to, name;
+	socklen_t len = sizeof(name);
+	int s = tcp_socket(), on = 1;
+	uint16_t port;
+
+	(void)listener_open(&port);
+	to = near_addr(port);
+	a.sin_addr.s_addr = htonl(ntohl(a.sin_addr.s_addr) + 4);
+	CALL(setsockopt(s, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)));
+	CALL(bind(s, (struct sockaddr *)&a, sizeof(a)));
+	CALL(connect(s, (struct sockaddr *)&to, sizeof(to)));
+	CALL(getsockname(s, (struct sockaddr *)&name, &len));
+	fact("that address: %d a port: %d", name.sin_addr.s_addr == a.sin_addr.s_addr,
+	     name.sin_port != 0);
+}
+
 const struct sem_case cases_bind[] = {
 	CASE(bind_to_a_free_port),
 	CASE(bind_twice),
@@ -193,5 +212,6 @@ const struct sem_case cases_bind[] = {
 	CASE(bind_bad_pointer),
 	CASE(bind_any_then_one_address),
 	CASE(bind_is_free_again_after_close),
+	CASE(bind_an_address_without_a_port),
 	CASES_END,
 };

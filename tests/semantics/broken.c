@@ -130,6 +130,21 @@ static void close_range_to_close_on_exec(void)
 	CALL(send(high, "a", 1, 0));
 }
 
+/* As one that is going to start a program in a table of its own: here it goes on. */
+static void close_range_of_an_own_table(void)
+{
+	struct pair p = pair_open();
+	int high = fcntl(p.fd, F_DUPFD, 300);
+
+	CALL(close_range(300, ~0U, CLOSE_RANGE_UNSHARE));
+	CALL(fcntl(high, F_GETFD));
+	CALL(send(p.fd, "a", 1, 0));
+	CALL(far_recv(&p, &(char){ 0 }, 1));
+	CALL(ends_open().c >= 0);
+	CALL(close_range(300, ~0U, CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC));
+	CALL(close_range(300, ~0U, 64));
+}
+
 static void close_everything_then_go_on(void)
 {
 	struct ends e;
@@ -218,6 +233,7 @@ const struct sem_case cases_broken[] = {
 	CASE(descriptors_run_out),
 	FAR_CASE(close_range_closes_sockets),
 	FAR_CASE(close_range_to_close_on_exec),
+	FAR_CASE(close_range_of_an_own_table),
 	CASE(close_everything_then_go_on),
 	CASE(closefrom_then_go_on),
 	CASE(numbers_are_used_again_by_other_things),

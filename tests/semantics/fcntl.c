@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -87,6 +90,47 @@ static void fcntl_of_the_next_socket(void)
 	}
 }
 
+/* Global: a signal handler has no other place to count. */
+static volatile sig_atomic_t signals;
+
+static void count_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
+/* Until one has come since the last call, or WAIT_MS. */
+static void wait_signal(const char *what)
+{
+	int64_t until_ms = now_ms() + WAIT_MS;
+
+	while (!signals && now_ms() < until_ms)
+		(void)poll(NULL, 0, 5);
+	fact("a signal %s: %d", what, signals > 0);
+	signals = 0;
+}
+
+static void fcntl_signals(void)
+{
+	struct sigaction action = { .sa_handler = count_signal, .sa_flags = SA_RESTART };
+	struct pair p = pair_open();
+
+	(void)sigaction(SIGIO, &action, NULL); /* cannot fail with these arguments */
+	CALL(fcntl(p.fd, F_SETOWN, getpid()));
+	CALL(fcntl(p.fd, F_SETFL, O_ASYNC | O_NONBLOCK));
+	signals = 0; /* that it is writable may have been told */
+	(void)far_send(&p, "x");
+	wait_signal("of a byte");
+	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
+	signals = 0;
+	(void)far_send(&p, "x");
+	wait_signal("of the next");
+	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
+	signals = 0;
+	(void)far_shutdown(&p, SHUT_WR);
+	wait_signal("of the end");
+}
+
 static void fcntl_wrong(void)
 {
 	struct pair p = pair_open();
@@ -144,6 +188,30 @@ static void ioctl_bytes_to_send_when_full(void)
 	(void)fill(p.fd);
 	CALL(ioctl(p.fd, SIOCOUTQ, &n));
 	fact("some %d", n > 0);
+}
+
+/* What is not of the socket, but of interfaces and addresses: any socket is asked. */
+static void ioctl_of_interfaces(void)
+{
+	struct pair p = pair_open();
+	struct ifreq r;
+	struct ifconf c = { .ifc_len = 0 };
+
+	memset(&r, 0, sizeof(r));
+	strcpy(r.ifr_name, "lo");
+	CALL(ioctl(p.fd, SIOCGIFADDR, &r));
+	fact("inet %d", r.ifr_addr.sa_family == AF_INET);
+	CALL(ioctl(p.fd, SIOCGIFNETMASK, &r));
+	CALL(ioctl(p.fd, SIOCGIFFLAGS, &r));
+	fact("loopback %d", !!(r.ifr_flags & IFF_LOOPBACK));
+	CALL(ioctl(p.fd, SIOCGIFINDEX, &r));
+	CALL(ioctl(p.fd, SIOCGIFCONF, &c));
+	fact("some %d", c.ifc_len > 0);
+	strcpy(r.ifr_name, "none0");
+	CALL(ioctl(p.fd, SIOCGIFADDR, &r));
+	CALL(ioctl(p.fd, SIOCGIFMTU, &r));
+	CALL(ioctl(p.fd, SIOCSPGRP, &(int){ getpid() }));
+	fact("own %d", fcntl(p.fd, F_GETOWN) == getpid());
 }
 
 static void ioctl_at_mark(void)
@@ -252,10 +320,12 @@ const struct sem_case cases_fcntl[] = {
 	CASE(fcntl_close_on_exec_survives_connect),
 	FAR_CASE(fcntl_owner),
 	FAR_CASE(fcntl_of_the_next_socket),
+	FAR_CASE(fcntl_signals),
 	FAR_CASE(fcntl_wrong),
 	FAR_CASE(ioctl_bytes_to_read),
 	FAR_CASE(ioctl_bytes_to_send),
 	FAR_CASE(ioctl_bytes_to_send_when_full),
+	FAR_CASE(ioctl_of_interfaces),
 	FAR_CASE(ioctl_at_mark),
 	FAR_CASE(ioctl_unknown),
 	CASE(ioctl_unconnected),

@@ -21,7 +21,8 @@ static const struct sem_case *const tables[] = {
 	cases_stdio,    cases_threads,    cases_signal,     cases_timeout,  cases_fork,
 	cases_broken,   cases_large,      cases_ipv6,       cases_names,    cases_uring,
 	cases_progress, cases_prefork,    cases_reuseport,  cases_syscall,
-	cases_handler,
+	cases_process,  cases_cancel,     cases_fortify,    cases_limit,
+	cases_pass,     cases_handler,
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 

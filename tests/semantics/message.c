@@ -298,6 +298,28 @@ static void message_vectors_cannot_seek(void)
 	far_got(&p, 1);
 }
 
+static void messages_received_in_time(void)
+{
+	struct pair p = pair_open();
+	char buf[4][4];
+	struct iovec v[4];
+	struct mmsghdr m[4] = { 0 };
+
+	for (int i = 0; i < 4; i++) {
+		v[i] = (struct iovec){ buf[i], 4 };
+		m[i].msg_hdr = (struct msghdr){ .msg_iov = &v[i], .msg_iovlen = 1 };
+	}
+	(void)far_send(&p, "abcdefgh");
+	wait_bytes(p.fd, 8);
+	CALL(recvmmsg(p.fd, m, 2, 0, &(struct timespec){ WAIT_MS / 1000, 0 }));
+	CALL(recvmmsg(p.fd, m, 4, 0, &(struct timespec){ -1, 0 }));
+	CALL(recvmmsg(p.fd, m, 4, 0, &(struct timespec){ 0, 1000000000 }));
+	(void)far_send(&p, "abcdefgh");
+	wait_bytes(p.fd, 8);
+	CALL(recvmmsg(p.fd, m, 4, 0, &(struct timespec){ 0, 0 })); /* looked at behind the first */
+	CALL(recvmmsg(p.fd, m, 4, MSG_WAITFORONE, NULL));
+}
+
 const struct sem_case cases_message[] = {
 	FAR_CASE(message_of_three_pieces),     FAR_CASE(message_with_empty_pieces),
 	FAR_CASE(message_of_no_pieces),        FAR_CASE(message_of_as_many_pieces_as_may_be),
@@ -307,5 +329,6 @@ const struct sem_case cases_message[] = {
 	FAR_CASE(message_peek_and_waitall),    FAR_CASE(message_iov_is_not_changed),
 	FAR_CASE(messages_in_one_call),        FAR_CASE(messages_received_in_one_call),
 	FAR_CASE(messages_at_the_end),         FAR_CASE(messages_big_and_odd),
-	FAR_CASE(message_vectors_cannot_seek), CASES_END,
+	FAR_CASE(message_vectors_cannot_seek), FAR_CASE(messages_received_in_time),
+	CASES_END,
 };

@@ -3,7 +3,9 @@
  * select.c - select(2) and pselect(2).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <unistd.h>
 
@@ -180,6 +182,30 @@ static void select_wrong(void)
 	CALL(select(0, NULL, NULL, NULL, &t));
 }
 
+/* Descriptors that no fd_set has, but the kernel. */
+static void select_of_high_numbers(void)
+{
+	struct rlimit limit = { 4096, 4096 };
+	struct pair p = pair_open();
+	static uint8_t bits[4096 / 8];
+	struct timeval t = { .tv_sec = WAIT_MS / 1000 };
+	int fd;
+
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	fd = fcntl(p.fd, F_DUPFD, 2000);
+	fact("high %d", fd >= 2000);
+	CALL(close(p.fd));
+	(void)far_send(&p, "x");
+	fact_poll(fd, POLLIN, WAIT_MS);
+	bits[fd / 8] |= (uint8_t)(1 << fd % 8);
+	CALL(select(fd + 1, (fd_set *)(void *)bits, NULL, NULL, &t));
+	fact("set %d time left %d", !!(bits[fd / 8] & 1 << fd % 8), t.tv_sec > 1);
+	CALL(recv(fd, &(char){ 0 }, 1, 0));
+	t = (struct timeval){ .tv_usec = 1000 };
+	CALL(select(fd + 1, (fd_set *)(void *)bits, NULL, NULL, &t));
+	fact("set %d time left %ld", !!(bits[fd / 8] & 1 << fd % 8), (long)t.tv_usec);
+}
+
 const struct sem_case cases_select[] = {
 	FAR_CASE(select_of_a_connection),
 	FAR_CASE(select_at_the_end),
@@ -193,5 +219,6 @@ const struct sem_case cases_select[] = {
 	CASE(select_several),
 	FAR_CASE(select_pselect),
 	CASE(select_wrong),
+	FAR_CASE(select_of_high_numbers),
 	CASES_END,
 };

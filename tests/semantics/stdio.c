@@ -107,7 +107,7 @@ static void stdio_error_after_a_reset(void)
 
 	(void)far_reset(&p);
 	wait_broken(p.fd);
-	CALL(fgetc(f));
+	fact("the end: %d", fgetc(f) == EOF);
 	fact("eof %d error %d", !!feof(f), !!ferror(f));
 }
 
@@ -181,12 +181,12 @@ static void stdio_nonblocking(void)
 	FILE *f = fdopen(p.fd, "r");
 
 	set_nonblocking(p.fd, true);
-	CALL(fgetc(f));
+	fact("the end: %d", fgetc(f) == EOF);
 	fact("errno %s", strerrorname_np(errno));
 	clearerr(f);
 	(void)far_send(&p, "x");
 	wait_bytes(p.fd, 1);
-	CALL(fgetc(f));
+	fact("the end: %d", fgetc(f) == EOF);
 }
 
 static void stdio_cannot_seek(void)
@@ -214,6 +214,64 @@ static void stdio_standard_output_is_a_socket(void)
 	fact_bytes("far got", n - 1, buf);
 }
 
+/* As a daemon does with what it was started with. */
+static void stdio_is_reopened(void)
+{
+	struct pair p = pair_open();
+	FILE *f = fdopen(p.fd, "r+"), *g;
+	char buf[8];
+
+	CALL(fputs("hello", f) >= 0);
+	g = freopen("/dev/null", "r+", f);
+	fact("reopened %d the same %d number %d", g != NULL, g == f, g && fileno(g) == p.fd);
+	CALL(far_recv(&p, buf, 8));
+	CALL(far_recv(&p, buf, 8));
+	fact("the end: %d", fgetc(f) == EOF);
+	CALL(feof(f) != 0);
+	CALL(fclose(f));
+}
+
+static void stdio_reopened_as_a_file(void)
+{
+	struct pair p = pair_open();
+	FILE *f = fdopen(p.fd, "r+"), *g;
+	char path[64], line[16] = "";
+
+	(void)snprintf(path, sizeof(path), "/tmp/ncd-semantics.%d", (int)getpid());
+	g = freopen(path, "w+", f);
+	(void)unlink(path);
+	CALL(g && fputs("a line\n", g) >= 0);
+	CALL(fseek(g, 2, SEEK_SET));
+	fact("fgets %d '%.4s'", fgets(line, sizeof(line), g) != NULL, line);
+	CALL(fclose(g));
+	CALL(far_recv(&p, line, 8));
+}
+
+static void stdio_cannot_be_reopened(void)
+{
+	struct pair p = pair_open();
+	FILE *f = fdopen(p.fd, "r+");
+
+	fact("reopened %d", freopen("/nowhere/at/all", "r+", f) != NULL);
+	CALL(far_recv(&p, &(char){ 0 }, 1));
+}
+
+static void stdio_standard_input_is_reopened(void)
+{
+	struct pair p = pair_open();
+	int c;
+
+	(void)dup2(p.fd, STDIN_FILENO);
+	(void)close(p.fd);
+	(void)far_send(&p, "a");
+	c = getchar();
+	fact("got '%c'", c);
+	fact("reopened %d", freopen("/dev/null", "r", stdin) != NULL);
+	fact("the end: %d", getchar() == EOF);
+	CALL(fileno(stdin));
+	CALL(far_recv(&p, &(char){ 0 }, 1));
+}
+
 const struct sem_case cases_stdio[] = {
 	FAR_CASE(stdio_lines_come_in),
 	FAR_CASE(stdio_goes_out_when_flushed),
@@ -231,5 +289,9 @@ const struct sem_case cases_stdio[] = {
 	FAR_CASE(stdio_nonblocking),
 	FAR_CASE(stdio_cannot_seek),
 	FAR_CASE(stdio_standard_output_is_a_socket),
+	FAR_CASE(stdio_is_reopened),
+	FAR_CASE(stdio_reopened_as_a_file),
+	FAR_CASE(stdio_cannot_be_reopened),
+	FAR_CASE(stdio_standard_input_is_reopened),
 	CASES_END,
 };

@@ -217,6 +217,26 @@ static void threads_are_cancelled_in_recv(void)
 	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
 }
 
+static void *recv_one(void *arg)
+{
+	return (void *)recv(*(int *)arg, &(char){ 0 }, 1, 0);
+}
+
+/* Another takes the socket away from one that waits: what it sees is the end. */
+static void threads_shut_down_and_close_what_is_read(void)
+{
+	struct pair p = pair_open();
+	pthread_t thread;
+	void *n;
+
+	(void)pthread_create(&thread, NULL, recv_one, &p.fd);
+	(void)poll(NULL, 0, 20); /* it sleeps; if not yet, it finds the end, or no socket */
+	CALL(shutdown(p.fd, SHUT_RDWR));
+	CALL(dup2(STDIN_FILENO, p.fd) == p.fd);
+	(void)pthread_join(thread, &n);
+	fact("recv: %ld", (long)n);
+}
+
 static void *send_until_cancelled(void *arg)
 {
 	char byte = 0;
@@ -274,6 +294,7 @@ const struct sem_case cases_threads[] = {
 	FAR_CASE(threads_have_their_own_errno),
 	CASE(threads_accept_side_by_side),
 	FAR_CASE(threads_close_for_another),
+	FAR_CASE(threads_shut_down_and_close_what_is_read),
 	FAR_CASE(threads_are_cancelled_in_recv),
 	FAR_CASE(threads_are_cancelled_in_poll),
 	FAR_CASE(threads_are_cancelled_in_send),

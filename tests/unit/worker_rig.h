@@ -45,6 +45,9 @@
 #ifndef RIG_REGION
 #define RIG_REGION (64u << 20) /* of an application */
 #endif
+#ifndef RIG_STALL_NS
+#define RIG_STALL_NS 0 /* who accepts nothing gets more all the same */
+#endif
 #ifndef RIG_IDLE_NS
 #define RIG_IDLE_NS 0 /* rings keep their pages */
 #endif
@@ -336,6 +339,7 @@ static inline void rig_start_holding(struct rig *r, enum io_choice io, uint32_t 
 			.cpu = -1,
 			.io = io,
 			.spin_us = spin_us,
+			.stall_ns = RIG_STALL_NS,
 			.hold_ns = hold_ns,
 			.engine = { .streams = RIG_STREAMS,
 				    .channels = 16,
