@@ -7,7 +7,7 @@
  * program has set and is told, and ours have the numbers above that. The program's calls that are
  * ours give it no number above; open(2) and others may, once all below are in use.
  *
- * A program that is started gets the limit as its parent believes it to be.
+ * A program that is started gets the limit as its parent believes it to be, but by system(3).
  *
  * Ownership: of the process. Threading: any thread; `lock` guards the view. A child of vfork only
  * reads it.
