@@ -36,6 +36,7 @@ struct process {
 	char path[108];             /* attach_lock: where it last attached */
 	uint64_t hung_until_ns;     /* attach_lock: ncd did not answer just now */
 	bool hurry;                 /* constant once the program runs */
+	void (*lost)(void);         /* as hurry; NULL: nothing */
 
 	struct lock table_lock;
 	struct nc_sock *free;
@@ -109,6 +110,17 @@ int process_attach_new(struct attachment **ret_attachment)
 void process_hurry(void)
 {
 	self.hurry = true;
+}
+
+void process_when_lost(void (*what)(void))
+{
+	self.lost = what;
+}
+
+void process_lost(void)
+{
+	if (self.lost)
+		self.lost();
 }
 
 size_t nc_attach_why(char *buf, size_t len)

@@ -19,6 +19,11 @@ int process_attach_new(struct attachment **ret_attachment);
 /* Kernel TCP is there instead: new sockets wait for an ncd that does not answer for a second or
  * two, and then for some time not at all. Call it before any other thread runs. */
 void process_hurry(void);
+/* @what is called when a daemon has gone, by the thread that has seen it and has nothing else to
+ * do. Call it before any other thread runs. */
+void process_when_lost(void (*what)(void));
+/* Watcher: as the last thing. */
+void process_lost(void);
 /* Watcher: @att is dead; moves and wakes what the threads of its sockets sleep on. */
 void process_wake_sockets(struct attachment *att);
 /* Calls @visit for every open socket, then @rest (or NULL), with the table lock held. */

@@ -202,6 +202,7 @@ static void *watcher_run(void *arg)
 	process_wake_sockets(att);
 	cq_wake_all(att);
 	attachment_put(att);
+	process_lost();
 	return NULL;
 }
 

@@ -336,6 +336,9 @@ void listener_detach(struct file *f);
 void listener_lost(struct file *f, int nc);
 /* It has gone, and may be back: after a while another is tried. */
 void listener_retry(struct file *f, int fd);
+/* There is another: if its own has gone, and it is waited for in an epoll, it listens through that.
+ * False: not now. */
+bool listener_again(struct file *f, int fd);
 /* It was made, and not waited for: then it is the kernel's alone until it is. */
 void listener_leave_fresh(struct file *f, int fd);
 /* It was shut down: as listener_detach, and ncd is not tried again. */

@@ -12,7 +12,8 @@
  *
  * That the daemon has ended is told to nobody who waits at a listener: a blocking accept(2) behind
  * it would find no client. The next client comes by kernel TCP; who then accepts, or finds that
- * another did, sees the virtual one dead and looks for the next daemon.
+ * another did, sees the virtual one dead and looks for the next daemon. For who waits in an epoll,
+ * where another can be put, next.c does so when there is one.
  */
 #include <signal.h>
 #include <string.h>
@@ -223,6 +224,23 @@ void listener_retry(struct file *f, int fd)
 	lock_take(&f->lock);
 	(void)listener_attach_used(f, fd); /* not yet: at another accept */
 	lock_release(&f->lock);
+}
+
+bool listener_again(struct file *f, int fd)
+{
+	int nc = file_nc(f);
+	bool watched;
+
+	lock_take(&f->lock);
+	watched = f->watch != NULL;
+	lock_release(&f->lock);
+	if (!watched)
+		return true;
+	if (nc >= 0 && listener_dead(nc))
+		listener_lost(f, nc);
+	listener_retry(f, fd);
+	/* Relaxed: 0 is for good. */
+	return file_nc(f) >= 0 || atomic_load_explicit(&f->retry_ns, memory_order_relaxed) == 0;
 }
 
 static void nonblock_learn(struct file *f, int fd)

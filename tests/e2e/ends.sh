@@ -7,12 +7,13 @@
 #   server   under ncd-run there; it and its children must be the same to the end
 #   load     under ncd-run here, busy for longer than the case; load_ROUND, if there is one, instead
 #   probe    a client that ends; $says is what it prints
-# and by words, of which the last two may be missing:
+# and by words, of which the last three may be missing:
 #   lost     what the load says of a connection that is cut; "on": it goes on, by `asked`
 #   single   set: the server has one client at a time
 #   busy     virtual sockets there are at least so many while the load runs
+#   epolls   so many of its processes wait in an epoll: they listen through the next ncd at once
 p=8501
-server=() load=() probe=() says='' lost=. single='' busy=1
+server=() load=() probe=() says='' lost=. single='' busy=1 epolls=0
 
 # ---- processes of a server ----
 
@@ -133,9 +134,12 @@ gives_back() { # ROUND
 		fail "$1: the server does not have $usual descriptors"
 	}
 }
+listening() { ask there -l sockets | grep -o "\"local_port\":$p," | wc -l; }
+all_listen() { [ "$(listening)" -ge "$epolls" ]; }
 again() { # ROUND HOST LOST - with "lost" the load hears of it now
 	start "$2"
 	connected
+	until_true 15 all_listen || fail "$1: $(listening) processes listen, not $epolls"
 	[ -z "$3" ] || load_lost "$1"
 	until_true 15 probed_by_ncd || fail "$1: clients do not go through ncd again"
 	as_before "$1"

@@ -34,7 +34,7 @@ case_ends_redis() { # quick
 	# Not redis-benchmark: where a write fails it tries for ever, with kernel TCP too.
 	load=("${python[@]}" "$asking" "${address[there]}" "$p" PING 16)
 	probe=(redis-cli "${at[@]}" ping)
-	says=PONG busy=16 lost='lost 16'
+	says=PONG busy=16 lost='lost 16' epolls=1
 	both
 	rounds kill_there restart_here
 }
@@ -51,11 +51,13 @@ print(s.recv(1000))' "${address[there]}" "$p" "$1")
 case_ends_memcached() {
 	needs memcached
 	needs python3
+	epolls=1
 	server=(memcached -u root -t 4 -l "${address[there]}" -p "$p")
 	asks version VERSION kill_there restart_here term_there kill_here timeout term_here
 }
 case_ends_python_asyncio() {
 	needs python3
+	epolls=1
 	server=("${python[@]}" '
 import asyncio, sys
 async def serve(r, w):
@@ -125,6 +127,7 @@ nginx_of() {
 		}
 	C
 	server=(nginx -c "$dir/nginx.conf")
+	epolls=4
 }
 # asked_nginx HOST PORT - by a client that is not ncd's
 asked_nginx() { (on here curl -sS "http://${address[$1]}:$2/status") | awk '/^ [0-9]/ { print $3 }'; }
@@ -182,6 +185,7 @@ case_ends_haproxy() {
 	C
 	expect 10 tcp_listens here 8502
 	server=(haproxy -db -f "$dir/haproxy.conf")
+	epolls=1
 	web 60 $p
 	asked() { asked_nginx here 8502; }
 	rounds "${all[@]}"
