@@ -523,8 +523,9 @@ void fake_hang_up(struct fake *f)
 	pthread_mutex_lock(&f->lock);
 	ended = f->ended;
 	attached = f->client_fd >= 0;
+	/* Of our direction alone: the end of the other one says that the library knows. */
 	if (attached)
-		shutdown(f->client_fd, SHUT_RDWR);
+		shutdown(f->client_fd, SHUT_WR);
 	pthread_mutex_unlock(&f->lock);
 	if (attached)
 		FAKE_AWAIT(has_ended(f, ended));
