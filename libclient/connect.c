@@ -7,7 +7,7 @@
 #include "cq.h"
 #include "left.h"
 #include "ncclient.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 /* A lower slot, at the worker that suits this application best if it has one. */
 static int slot_find(struct nc_sock *s)

@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 
 #include "iov.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 #define PIECE_BYTES (128u << 10)
 #define PARTS_MAX   (COPY_RUN_MAX / PIECE_BYTES + 1) /* one more: cut at the end of the ring */

@@ -13,7 +13,7 @@
 #define NC_CQ_H
 
 #include "ncclient.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 #define CQ_LEVEL   0x1u /* reported as long as it is true, not only when something is new */
 #define CQ_ONESHOT 0x2u /* reported once, then not before it is modified */

@@ -9,7 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "process.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 #define EXIT_LIMIT_NS 500000000u /* for a worker whose queue is full: it hangs, and we must not */
 

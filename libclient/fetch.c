@@ -13,7 +13,7 @@
 
 #include "cq.h"
 #include "process.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 /* Global: why: sockets without an attachment have one all the same; nobody asks it anything. */
 static struct attachment nowhere = { .refs = 1, .ctl_fd = -1 };

@@ -15,7 +15,7 @@
 #include "pair.h"
 #include "poll_queue.h"
 #include "process.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 static void child_close_socket(struct nc_sock *s)
 {

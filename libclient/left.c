@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 #include "attach.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 #define LEFT_BUSY UINT32_MAX /* of refs: somebody changes the row */
 

@@ -9,7 +9,7 @@
 #include "listener.h"
 #include "memory.h"
 #include "ncclient.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 static uint8_t *accept_queue(struct attachment *att, uint32_t worker, uint32_t listener)
 {

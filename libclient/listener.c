@@ -4,7 +4,7 @@
  * told who waits, and asked for what others have in their queues (SHARE in ncd/shm_abi.h).
  */
 #include "listener.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 /* To the workers whose bits are set in @workers: look at the group. Under rx.lock. */
 static void share_ask(struct nc_sock *s, uint64_t workers)

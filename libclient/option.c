@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "ncclient.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 #define MAXSEG_DEFAULT    1460
 #define PRIORITY_FREE_MAX 6 /* everybody may set it */

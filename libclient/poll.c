@@ -13,7 +13,7 @@
 #include "ncclient.h"
 #include "poll_queue.h"
 #include "pollfd.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 #define SMALL 32 /* entries for which the stack is good enough */
 

@@ -23,7 +23,7 @@
 #include "pair.h"
 #include "pollfd.h"
 #include "process.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 /*
  * Of who is given the descriptor for good we need not make up for anything later: our copy of the

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 
 #include "pair.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 #define LIMIT_HIGH (1 << 20) /* the kernel cuts it to net.core.wmem_max, above what filling takes */
 #define FILL_NR    64        /* bytes, one by one, are more than the lowest limit takes */

@@ -18,7 +18,7 @@
 
 #include "left.h"
 #include "ncclient.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 #define CHUNK_SOCKETS 256u
 #define CHUNKS        (NCD_SOCKETS_MAX / CHUNK_SOCKETS)

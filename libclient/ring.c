@@ -14,7 +14,7 @@
 #include "ncd/ring_pages.h"
 
 #include "ncclient.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 /*
  * The daemon orders who had a ring's memory and who has it next (TAKEN and SQ_CLOSE, then STATE and

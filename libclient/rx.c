@@ -8,7 +8,7 @@
 #include "give_way.h"
 #include "iov.h"
 #include "ncclient.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 static inline uint64_t rx_head(struct slot_shm *slot)
 {

@@ -17,7 +17,7 @@
 
 #include "pair.h"
 #include "process.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 #define LOCK_TRIES 10000 /* the forking thread may have been interrupted within a call itself */
 

@@ -5,7 +5,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "sock.h"
+#include "sock_calls.h"
 
 static const uint8_t mapped_prefix[12] = { [10] = 0xff, [11] = 0xff };
 

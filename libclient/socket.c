@@ -9,7 +9,7 @@
 #include "ncclient.h"
 #include "process.h"
 #include "share.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 int nc_socket(int domain, int type, int protocol)
 {

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "sock.h"
+#include "sock_calls.h"
 
 int sock_establish(struct nc_sock *s)
 {

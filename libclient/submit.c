@@ -5,7 +5,7 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 
-#include "sock.h"
+#include "sock_calls.h"
 
 #define SLOT_TRIES 8u /* slots of the queue looked at before a fresh one is taken */
 

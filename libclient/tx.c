@@ -8,7 +8,7 @@
 #include "give_way.h"
 #include "iov.h"
 #include "ncclient.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 /* A large send is published in such pieces, so that the worker sends while the rest is copied. */
 #define TX_PIECE_BYTES (128u << 10)

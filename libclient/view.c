@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 #include "ncclient.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 /* Maps the ring of @bytes at @base twice in a row. */
 static int view_map(uint8_t *base, uint32_t bytes, uint8_t **ret_view)

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "sock.h"
+#include "sock_calls.h"
 
 /* What this thread sleeps for. A handler that closes it leaves NULL, and has counted us out. */
 static _Thread_local _Atomic(struct nc_sock *) asleep __attribute__((tls_model("initial-exec")));

@@ -20,7 +20,7 @@
 #include "copy.h"
 #include "cq.h"
 #include "process.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 #define WATCHER_STACK_BYTES (256u << 10) /* it calls little; thread-local storage counts too */
 #define ROOM_PAUSE_MS       10

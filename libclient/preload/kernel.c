@@ -5,7 +5,7 @@
 #include "kernel.h"
 
 #include "../left.h"
-#include "../sock.h"
+#include "../sock_calls.h"
 #include "limit.h"
 #include "real.h"
 #include "way.h"

@@ -15,7 +15,7 @@
 
 #include "../left.h"
 #include "../memory.h"
-#include "../sock.h"
+#include "../sock_calls.h"
 #include "epoll.h"
 #include "kernel.h"
 #include "real.h"

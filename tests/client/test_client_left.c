@@ -9,7 +9,7 @@
 
 #include "client_test.h"
 #include "left.h"
-#include "sock.h"
+#include "sock_calls.h"
 
 static struct left_shm *rows(struct fake *f)
 {
