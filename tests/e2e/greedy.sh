@@ -59,27 +59,28 @@ servers() {
 	perf_server 4802
 }
 
-case_greedy_latency() { # quick
+case_greedy_latency() { # quick alone
 	servers
 	greedy stream --priority 6
 	beside 20 stream --priority 6
 	beside 1000000 rpc
 	ended
 }
-case_greedy_bulk() {
+case_greedy_bulk() { # alone
 	servers
 	greedy stream
 	beside 20 stream
 	beside 1000000 rpc
 	ended
 }
-case_greedy_threads() { # its 1,000 sockets in as many queues as there are
+# Its 1,000 sockets in as many queues as there are.
+case_greedy_threads() { # alone
 	servers
 	greedy rpc --threads 12 --depth 16
 	beside 20 stream --priority 6
 	ended
 }
-case_greedy_connects() {
+case_greedy_connects() { # alone
 	servers
 	perf greedy 4801 connect --flows $greedy_flows --seconds 600 &
 	greedy=$!

@@ -24,9 +24,10 @@ for program in copies echo garbage hostile no_uring quiet sockets soak soak_posi
 done
 
 # A case is a function case_NAME of a file here; "# quick" behind it: also run by --quick; "# limit N":
-# it may take N seconds.
+# it may take N seconds; "# alone": no other case meanwhile.
 list() { grep -lE '^case_' "$here"/*.sh | xargs sed -nE "s/^case_([a-z0-9_]+)\(\) \{$1/\1/p"; }
 limit_of() { sed -nE "s/^case_$1\(\) \{.*# limit ([0-9]+)/\1/p" "$2"; }
+is_alone() { grep -qE "^case_$1\(\) \{.*# (.* )?alone" "$2"; }
 file_of() { grep -lE "^case_$1\(\)" "$here"/*.sh; }
 
 jobs=${JOBS:-1}
@@ -77,9 +78,12 @@ tell() {
 		case $word in
 		ok) passed=$((passed + 1)) ;;
 		skip) skipped=$((skipped + 1)) ;;
-		*) failed=$((failed + 1)) ;;
+		*)
+			failed=$((failed + 1))
+			cat "$said" >>"$dir/failures.log"
+			;;
 		esac
-		cat "$said"
+		head -n 1 "$said"
 		rm -f "$said"
 		running=$((running - 1))
 	done
@@ -88,10 +92,16 @@ for name in "${cases[@]}"; do
 	[ -n "$(file_of "$name")" ] || { echo "run.sh: no case $name; --list shows them" >&2; exit 2; }
 done
 for name in "${cases[@]}"; do
-	while [ $running -ge "$jobs" ]; do tell; done
-	one "$name" "$(file_of "$name")" &
+	file=$(file_of "$name")
+	room=$((jobs - 1))
+	if is_alone "$name" "$file"; then room=0; fi
+	while [ $running -gt $room ]; do tell; done
+	one "$name" "$file" &
 	running=$((running + 1))
+	[ $room -gt 0 ] || tell
 done
 while [ $running -gt 0 ]; do tell; done
+# Here, for who sees only the end of it.
+[ $failed -eq 0 ] || sed 's/^FAIL /--- /' "$dir/failures.log"
 echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
 [ $failed -eq 0 ]
