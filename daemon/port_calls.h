@@ -39,9 +39,9 @@ void port_open(struct worker *w, struct port *p, uint32_t slot);
 int port_incoming(void *ctx, struct stream *s, void *listener_user);
 /* What an application asks for in @slot, or a peer with @f. 0, -EAGAIN: no memory yet, if not
  * @least: as little as may be; another -errno: failed. */
-int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least);
+int port_open_slot(struct worker *w, struct port *p, uint32_t slot, bool least);
 int flow_admit(struct worker *w, struct flow *f, bool least);
-void open_failed(struct worker *w, struct port *p, uint32_t slot, int error);
+void port_open_failed(struct worker *w, struct port *p, uint32_t slot, int error);
 /* Puts @f in the list of @p, whose share it counts to from now on; or takes it out. */
 void flow_link(struct worker *w, struct port *p, struct flow *f);
 void flow_unlink(struct flow *f);

@@ -131,7 +131,7 @@ static void flow_put_in_slot(struct port *p, struct flow *f, uint32_t slot)
 	flow_rx_new(f);
 }
 
-void open_failed(struct worker *w, struct port *p, uint32_t slot, int error)
+void port_open_failed(struct worker *w, struct port *p, uint32_t slot, int error)
 {
 	struct slot_shm *shm = &p->slot_shm[slot];
 	struct address to;
@@ -155,7 +155,7 @@ static enum stream_class class_by_port(const struct worker *w, uint8_t class, ui
 	return (enum stream_class)class;
 }
 
-int open_slot(struct worker *w, struct port *p, uint32_t slot, bool least)
+int port_open_slot(struct worker *w, struct port *p, uint32_t slot, bool least)
 {
 	struct slot_shm *shm = &p->slot_shm[slot];
 	struct engine_connect args;
@@ -217,11 +217,11 @@ void port_open(struct worker *w, struct port *p, uint32_t slot)
 	}
 	if (slot >= p->lower_high)
 		p->lower_high = slot + 1;
-	ret = open_slot(w, p, slot, false);
+	ret = port_open_slot(w, p, slot, false);
 	if (ret == -EAGAIN)
 		port_park_slot(p, slot);
 	else if (ret < 0)
-		open_failed(w, p, slot, ret);
+		port_open_failed(w, p, slot, ret);
 }
 
 uint32_t port_upper_take(struct port *p)

@@ -60,13 +60,13 @@ static bool unpark_flow(struct worker *w, struct port *p, bool denied)
 static bool unpark_slot(struct worker *w, struct port *p, bool denied)
 {
 	uint32_t slot = p->parked_head;
-	int ret = open_slot(w, p, slot, denied);
+	int ret = port_open_slot(w, p, slot, denied);
 
 	if (ret == -EAGAIN)
 		return false;
 	port_unpark_slot(p, slot);
 	if (ret < 0)
-		open_failed(w, p, slot, ret);
+		port_open_failed(w, p, slot, ret);
 	return true;
 }
 
