@@ -134,6 +134,7 @@ struct nc_sock {
 	bool pollfd_joined;         /* the daemon has it */
 	bool pollfd_given;          /* by nc_pollfd: watched as long as it is open */
 	_Atomic bool pollfd_plain;  /* the pair is as pair_take gave it, and ours alone */
+	_Atomic bool beside;        /* it listens with a title: beside the kernel's */
 	uint32_t pollfd_forks;      /* pair_forks then */
 	_Atomic uint64_t recv_timeout_ns, send_timeout_ns; /* 0: none */
 
@@ -152,7 +153,6 @@ struct nc_sock {
 	bool bound;     /* nc_bind was called */
 	bool port_held; /* local.port is reserved at the daemon, to be given back */
 	bool connect_told; /* connect() has returned how it ended */
-	_Atomic bool beside; /* it listens with a title: beside the kernel's */
 	bool reuseaddr, reuseport, keepalive, nodelay, quickack, cork, fastopen, linger;
 	uint8_t class; /* NC_CLASS_* */
 	int32_t priority;
@@ -169,6 +169,9 @@ struct nc_sock {
 	uint8_t cq_flags; /* CQ_* */
 	bool ready_queued;
 };
+/* A multiple of a large power of two would put those of many sockets into the same few sets of the
+ * cache. */
+_Static_assert(sizeof(struct nc_sock) == 7 * NCD_CACHE_LINE, "a socket is seven lines");
 
 static inline uint32_t sock_phase(struct nc_sock *s)
 {
