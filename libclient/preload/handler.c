@@ -5,7 +5,7 @@
  * Our calls take locks, and one that the interrupted thread holds would never come free for its
  * handler. So we stand before each handler: while its thread holds a lock it waits, and with it
  * every other signal of the thread, until there is none. That is soon: a holder sleeps only for an
- * answer of the daemon.
+ * answer of the daemon. It runs on the thread's own stack then, not on an alternate one.
  *
  * What is installed the kernel knows, but for the handler's address. What the thread has just done
  * wrong itself (SIGSEGV and the like) waits for nothing, and a handler that is installed past the
