@@ -84,9 +84,12 @@ static void a_reader_that_lies_meanwhile_is_found_out(void **state)
 	uint64_t at;
 
 	pair_open(state, &p);
-	at = join(&p);
-	move(&p, at += joint_size(&p));
-	rig_until(p.r, atomic_load(&p.s->tx_read) == at);
+	at = join(&p) + joint_size(&p);
+	move(&p, at);
+	/* For as long as this is unread the worker looks again and again. */
+	at += UNREAD;
+	rig_until(p.r, app_write(p.a, SLOT, SLOT, at) == at);
+	rig_until(p.r, atomic_load(&p.t->rx_tail) == at);
 	atomic_store(&p.t->rx_head, at + 1);
 	rig_until(p.r, p.b->bad == 1);
 	assert_int_equal(p.a->bad, 0);
