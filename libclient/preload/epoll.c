@@ -20,6 +20,16 @@ static struct {
 	struct set *free;
 } pool;
 
+void set_before_fork(void)
+{
+	lock_take(&pool.lock);
+}
+
+void set_behind_fork(void)
+{
+	lock_release(&pool.lock);
+}
+
 static struct set *set_take(void)
 {
 	struct set *set;

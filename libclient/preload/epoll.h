@@ -96,6 +96,9 @@ void set_listeners(struct set *set, int epfd, struct listeners *l);
 void set_close(struct set *set);
 /* In a forked child: its queue is the parent's. */
 void set_forget(struct set *set);
+/* Around a fork, behind it in both processes: the pool of sets is whole. */
+void set_before_fork(void);
+void set_behind_fork(void);
 /* The child waits at @epfd: what its parent had registered there is its own from now on. */
 void set_inherit(struct set *set, int epfd);
 

@@ -10,6 +10,7 @@
 
 #include "epoll.h"
 #include "handler.h"
+#include "limit.h"
 #include "ncclient.h"
 #include "pending.h"
 #include "real.h"
@@ -284,6 +285,14 @@ int file_become_kernel(struct file *f, int kernel)
 	return file_replace(f, kernel, FILE_KERNEL, -1);
 }
 
+static void locks_behind_fork(void)
+{
+	limit_behind_fork();
+	set_behind_fork();
+	pool_behind_fork();
+	lock_release(&self.lock);
+}
+
 /*
  * The child has copies of its parent's descriptors, and those virtual sockets that are shared. The
  * descriptors of others must not keep the parent's open files alive, so each becomes one end of a
@@ -297,8 +306,7 @@ void file_fork_child(void)
 	lock_forget_later();
 	handler_fork_child();
 	memory_forget();
-	pool_behind_fork();
-	lock_release(&self.lock);
+	locks_behind_fork();
 	/* Relaxed: this is the only thread. */
 	atomic_store_explicit(&self.owner, getpid(), memory_order_relaxed);
 	if (real()->socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, dead) < 0)
@@ -338,12 +346,13 @@ void file_before_fork(void)
 {
 	lock_take(&self.lock);
 	pool_before_fork();
+	set_before_fork();
+	limit_before_fork();
 }
 
 void file_fork_parent(void)
 {
-	pool_behind_fork();
-	lock_release(&self.lock);
+	locks_behind_fork();
 }
 
 __attribute__((constructor)) static void file_init(void)

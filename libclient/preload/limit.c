@@ -164,6 +164,16 @@ void limit_behind_exec(void)
 	errno = err;
 }
 
+void limit_before_fork(void)
+{
+	lock_take(&view.lock);
+}
+
+void limit_behind_fork(void)
+{
+	lock_release(&view.lock);
+}
+
 /* ---- what the program asks and says ---- */
 
 /* Somebody else's change of the limit is the program's, too. With `lock` held. */

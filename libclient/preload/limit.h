@@ -22,5 +22,8 @@ bool limit_allows(int fd);
  * Behind it nothing is started, or another process has. */
 void limit_before_exec(bool here);
 void limit_behind_exec(void);
+/* Around a fork, behind it in both processes: no thread is in the middle of a change. */
+void limit_before_fork(void);
+void limit_behind_fork(void);
 
 #endif /* PRELOAD_LIMIT_H */

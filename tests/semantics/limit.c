@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,11 +148,53 @@ static void limit_of_what_is_started(void)
 	CALL(far_recv(&p, &(char){ 0 }, 1));
 }
 
+static void *asker(void *arg)
+{
+	atomic_bool *enough = arg;
+	struct rlimit r;
+
+	/* Relaxed: nothing but the flag itself matters. */
+	while (!atomic_load_explicit(enough, memory_order_relaxed)) {
+		(void)getrlimit(RLIMIT_NOFILE, &r);
+		(void)close(epoll_create1(0));
+	}
+	return NULL;
+}
+
+/* What a thread is in the middle of must not be missing in the child. */
+static void limit_in_a_child_beside_a_thread(void)
+{
+	struct pair p = pair_open();
+	atomic_bool enough = false;
+	int well = 0;
+	pthread_t thread;
+
+	(void)pthread_create(&thread, NULL, asker, &enough);
+	for (int i = 0; i < 200; i++) {
+		int status = -1;
+		pid_t child = fork();
+
+		if (child == 0) {
+			struct rlimit r;
+
+			_exit(getrlimit(RLIMIT_NOFILE, &r) == 0 && epoll_create1(0) >= 0 ? 7 : 1);
+		}
+		(void)waitpid(child, &status, 0);
+		well += WIFEXITED(status) && WEXITSTATUS(status) == 7;
+	}
+	atomic_store_explicit(&enough, true, memory_order_relaxed);
+	(void)pthread_join(thread, NULL);
+	fact("well %d", well);
+	CALL(send(p.fd, "x", 1, 0));
+	CALL(far_recv(&p, &(char){ 0 }, 1));
+}
+
 const struct sem_case cases_limit[] = {
 	CASE(limit_is_told),
 	CASE(limit_is_not_raised_again),
 	CASE(limit_is_reached),
 	CASE(limit_is_all_for_connections),
 	FAR_CASE(limit_of_what_is_started),
+	FAR_CASE(limit_in_a_child_beside_a_thread),
 	CASES_END,
 };
