@@ -59,7 +59,7 @@ static int accept_virtual(struct file *f, struct sockaddr *addr, socklen_t *len,
 		*len = from_len;
 	}
 	way_say("accept", &from.sa, from_len, NULL);
-	file_prepared(p.fd, nc, f, flags);
+	file_prepared(p.fd, nc, f);
 	return p.fd;
 }
 

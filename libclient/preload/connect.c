@@ -17,33 +17,37 @@
 #define IPPROTO_VIRTUAL_SOCK 19 /* as in the paper's kernel: a virtual socket or an error */
 #define ANSWER_LIMIT_MS      200
 
-/* A descriptor for virtual socket @nc, which is closed if there can be none. */
-static int virtual_open(int nc, int domain, int flags)
+/* A descriptor for the virtual socket @nc (-1: not yet) with @pollfd. Or -errno. */
+static int copy_open(int pollfd, int nc, int domain, int flags)
 {
-	int pollfd = pollfd_of(nc), fd = -1;
-	struct file *f = NULL;
+	int fd = limit_give(
+		real()->fcntl(pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0));
+	struct file *f;
 
-	if (pollfd < 0)
-		errno = -pollfd;
-	else
-		fd = limit_give(real()->fcntl(
-			pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0));
-	if (fd >= 0)
-		kernel_closed(fd); /* the number: what it named was closed past us */
-	if (fd >= 0)
-		f = file_open(fd, FILE_VIRTUAL, domain, nc);
+	if (fd < 0)
+		return -errno;
+	kernel_closed(fd); /* the number: what it named was closed past us */
+	f = file_open(fd, FILE_VIRTUAL, domain, nc);
 	if (!f) {
-		int err = fd >= 0 ? ENOMEM : errno;
-
-		if (fd >= 0)
-			(void)real()->close(fd); /* not used yet */
-		(void)nc_close(nc);              /* nor this */
-		errno = err;
-		return -1;
+		(void)real()->close(fd); /* not used yet */
+		return -ENOMEM;
 	}
 	/* Relaxed: nobody else knows it yet. */
 	atomic_store_explicit(&f->nonblock, (flags & SOCK_NONBLOCK) != 0, memory_order_relaxed);
 	return fd;
+}
+
+/* A descriptor for virtual socket @nc, which is closed if there can be none. */
+static int virtual_open(int nc, int domain, int flags)
+{
+	int pollfd = pollfd_of(nc);
+	int fd = pollfd < 0 ? pollfd : copy_open(pollfd, nc, domain, flags);
+
+	if (fd >= 0)
+		return fd;
+	(void)nc_close(nc); /* not used yet */
+	errno = -fd;
+	return -1;
 }
 
 static int virtual_socket(int domain, int type)
@@ -68,7 +72,7 @@ EXPORT int socket(int domain, int type, int protocol)
 		return virtual_socket(domain, type);
 	fd = limit_give(real()->socket(domain, type, protocol));
 	if (fd >= 0)
-		kernel_closed(fd); /* as in virtual_open */
+		kernel_closed(fd); /* as in copy_open */
 	if (fd >= 0 && inet && stream && (protocol == 0 || protocol == IPPROTO_TCP) && !way_off())
 		(void)file_open(fd, FILE_KERNEL, domain, -1); /* none: a kernel socket */
 	return fd;
@@ -328,29 +332,18 @@ int file_open_accepted(int nc, struct file *from, int flags)
 /* Not @nc's yet: so whoever goes through the table leaves it alone. */
 int file_prepare(int nc, struct file *from, int flags)
 {
-	int pollfd = pollfd_unwatched(nc), fd;
+	int pollfd = pollfd_unwatched(nc);
 
-	if (pollfd < 0)
-		return pollfd;
-	fd = limit_give(
-		real()->fcntl(pollfd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0));
-	if (fd < 0)
-		return -errno;
-	kernel_closed(fd); /* as in virtual_open */
-	if (file_open(fd, FILE_VIRTUAL, from->domain, -1))
-		return fd;
-	(void)real()->close(fd); /* not used yet */
-	return -ENOMEM;
+	return pollfd < 0 ? pollfd : copy_open(pollfd, -1, from->domain, flags);
 }
 
-void file_prepared(int fd, int nc, struct file *from, int flags)
+void file_prepared(int fd, int nc, struct file *from)
 {
 	struct file *f = file_of(fd);
 
 	if (!f)
 		return; /* the program has closed a number that it did not have */
-	/* Relaxed, both: nobody else knows it yet. */
-	atomic_store_explicit(&f->nonblock, (flags & SOCK_NONBLOCK) != 0, memory_order_relaxed);
+	/* Relaxed: nobody else knows it yet. */
 	atomic_store_explicit(&f->nc, nc, memory_order_relaxed);
 	option_inherit(f, from);
 	if (uring_in_use())

@@ -287,6 +287,7 @@ int file_become_kernel(struct file *f, int kernel)
 
 static void locks_behind_fork(void)
 {
+	stdio_behind_fork();
 	limit_behind_fork();
 	set_behind_fork();
 	pool_behind_fork();
@@ -348,6 +349,7 @@ void file_before_fork(void)
 	pool_before_fork();
 	set_before_fork();
 	limit_before_fork();
+	stdio_before_fork();
 }
 
 void file_fork_parent(void)

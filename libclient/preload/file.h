@@ -270,6 +270,9 @@ int file_close(int fd);
 
 /* Descriptor @fd names something else: if it is one of stdin, stdout, stderr, they follow. */
 void stdio_follow(int fd);
+/* Around a fork, behind it in both processes. */
+void stdio_before_fork(void);
+void stdio_behind_fork(void);
 
 /* ---- option.c ---- */
 
@@ -318,7 +321,7 @@ int file_open_accepted(int nc, struct file *from, int flags);
 /* The same in two steps, around what brings the connection: a descriptor (or -errno), which is
  * @nc's by the second, or is closed instead. */
 int file_prepare(int nc, struct file *from, int flags);
-void file_prepared(int fd, int nc, struct file *from, int flags);
+void file_prepared(int fd, int nc, struct file *from);
 
 /* ---- listener.c ---- */
 

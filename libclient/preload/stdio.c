@@ -34,6 +34,16 @@ struct cookies {
 /* Global: why: fileno is given nothing but the FILE. */
 static struct cookies known;
 
+void stdio_before_fork(void)
+{
+	lock_take(&known.lock);
+}
+
+void stdio_behind_fork(void)
+{
+	lock_release(&known.lock);
+}
+
 static ssize_t cookie_read(void *arg, char *buf, size_t len)
 {
 	return read(((struct cookie *)arg)->fd, buf, len);

@@ -95,6 +95,17 @@ ts = [threading.Thread(target=one, args=(100000 + i,)) for i in range(16)]
 print("failed" if failed else "well")
 '
 
+# postgres_data - an empty database in $dir/pg, whose programs are in $bin.
+postgres_data() {
+	bin=$(find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | sort -V | tail -n 1)
+	bin=${bin%/postgres}
+	[ -n "$bin" ] || skip "needs postgresql"
+	[ "$(id -u)" -eq 0 ] || skip "needs root, to be the user postgres"
+	install -d -o postgres -m 700 "$dir/pg" || fail "install"
+	(cd / && runuser -u postgres -- "$bin/initdb" -D "$dir/pg" -A trust -N >"$dir/initdb.log" 2>&1) || fail "initdb"
+	echo "host all all 0.0.0.0/0 trust" >>"$dir/pg/pg_hba.conf"
+}
+
 # nginx_conf HOST PORT - of an nginx in one process that serves $dir/www.
 nginx_conf() {
 	cat >"$dir/nginx.conf" <<-C

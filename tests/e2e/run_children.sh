@@ -210,14 +210,7 @@ case_children_sshd() { # quick
 case_children_postgres() { # quick
 	needs pgbench
 	both
-	local bin
-	bin=$(find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | sort -V | tail -n 1)
-	bin=${bin%/postgres}
-	[ -n "$bin" ] || skip "needs postgresql"
-	[ "$(id -u)" -eq 0 ] || skip "needs root, to be the user postgres"
-	install -d -o postgres -m 700 "$dir/pg" || fail "install"
-	(cd / && runuser -u postgres -- "$bin/initdb" -D "$dir/pg" -A trust -N >"$dir/initdb.log" 2>&1) || fail "initdb"
-	echo "host all all 0.0.0.0/0 trust" >>"$dir/pg/pg_hba.conf"
+	postgres_data
 	local s=(runuser -u postgres -- "$bin/postgres" -D "$dir/pg" -h "${address[there]}" -p 8111 -k ''
 		-c fsync=off)
 	local at=(-h "${address[there]}" -p 8111 -U postgres)

@@ -227,14 +227,7 @@ case_ends_sockperf() { # limit 120
 # Each client has a process there.
 case_ends_postgres() {
 	needs pgbench
-	local bin
-	bin=$(find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | sort -V | tail -n 1)
-	bin=${bin%/postgres}
-	[ -n "$bin" ] || skip "needs postgresql"
-	[ "$(id -u)" -eq 0 ] || skip "needs root, to be the user postgres"
-	install -d -o postgres -m 700 "$dir/pg" || fail "install"
-	(cd / && runuser -u postgres -- "$bin/initdb" -D "$dir/pg" -A trust -N >"$dir/initdb.log" 2>&1) || fail "initdb"
-	echo "host all all 0.0.0.0/0 trust" >>"$dir/pg/pg_hba.conf"
+	postgres_data
 	local at=(-h "${address[there]}" -p "$p" -U postgres)
 	server=(runuser -u postgres -- "$bin/postgres" -D "$dir/pg" -h "${address[there]}" -p "$p"
 		-k "$dir/pg" -c fsync=off -c autovacuum=off)

@@ -356,19 +356,25 @@ static bool sends_and_reads(int fd)
 	return recv(fd, buf, sizeof(buf), MSG_DONTWAIT) >= 0 || errno == EAGAIN;
 }
 
-static void handler_closes_a_connection(void)
+/* So many connections, each closed within @call. */
+static void closed_connections(int nr, bool (*call)(int fd))
 {
 	int well = 0;
 
 	signals_begin();
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < nr; i++) {
 		struct pair p = pair_open();
 
-		well += closed_within(p.fd, sends_and_reads) == EBADF;
+		well += closed_within(p.fd, call) == EBADF;
 		far_close(&p);
 	}
 	signals_end();
 	fact("well %d", well);
+}
+
+static void handler_closes_a_connection(void)
+{
+	closed_connections(300, sends_and_reads);
 }
 
 static bool waits_for_a_byte(int fd)
@@ -378,17 +384,7 @@ static bool waits_for_a_byte(int fd)
 
 static void handler_closes_what_is_read(void)
 {
-	int well = 0;
-
-	signals_begin();
-	for (int i = 0; i < 50; i++) {
-		struct pair p = pair_open();
-
-		well += closed_within(p.fd, waits_for_a_byte) == EBADF;
-		far_close(&p);
-	}
-	signals_end();
-	fact("well %d", well);
+	closed_connections(50, waits_for_a_byte);
 }
 
 static bool waits_for_a_client(int l)

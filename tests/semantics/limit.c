@@ -157,6 +157,7 @@ static void *asker(void *arg)
 	while (!atomic_load_explicit(enough, memory_order_relaxed)) {
 		(void)getrlimit(RLIMIT_NOFILE, &r);
 		(void)close(epoll_create1(0));
+		(void)!fileno(stdin);
 	}
 	return NULL;
 }
@@ -177,7 +178,8 @@ static void limit_in_a_child_beside_a_thread(void)
 		if (child == 0) {
 			struct rlimit r;
 
-			_exit(getrlimit(RLIMIT_NOFILE, &r) == 0 && epoll_create1(0) >= 0 ? 7 : 1);
+			_exit(getrlimit(RLIMIT_NOFILE, &r) == 0 && epoll_create1(0) >= 0 &&
+			      fileno(stdin) == 0 ? 7 : 1);
 		}
 		(void)waitpid(child, &status, 0);
 		well += WIFEXITED(status) && WEXITSTATUS(status) == 7;
