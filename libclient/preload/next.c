@@ -63,8 +63,11 @@ static void listen_again(void)
 
 	/* Relaxed: a hint; who listens later finds out by itself. */
 	while (atomic_load_explicit(&file_listeners, memory_order_relaxed) > 0 && asked < ASK_IT) {
-		if (next_is_there() && (asked++, all_again()))
-			return;
+		if (next_is_there()) {
+			if (all_again())
+				return;
+			asked++;
+		}
 		(void)real()->ppoll(NULL, 0, &pause, NULL); /* its length does not matter */
 	}
 }
