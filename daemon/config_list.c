@@ -97,6 +97,9 @@ static int names_read(const char *text, struct config_names *field, char why[CON
 	int r;
 
 	while ((r = item_next(&text, item)) > 0) {
+		if (item[0] == ';') /* would be a comment where the list is printed */
+			return config_wrong(why, "'%s' begins with ';'; put a blank before it for "
+						 "a comment", item);
 		if (strlen(item) >= CONFIG_NAME_BYTES)
 			return config_wrong(why, "'%s' is too long; at most %d characters", item,
 					    CONFIG_NAME_BYTES - 1);

@@ -119,6 +119,8 @@ static int text_read(const struct config_key *key, const char *text, char *field
 {
 	const char *p;
 
+	if (text[0] == ';')
+		return config_wrong(why, "begins with ';'; put a blank before it for a comment");
 	for (p = text; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			return config_wrong(why, "has control characters in it; remove them");

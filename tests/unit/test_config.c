@@ -125,6 +125,9 @@ static void mistakes_are_named_with_line_value_and_remedy(void **state)
 	bad("[channels]\nport = -1\n", "port = -1: is not a number");
 	bad("[channels]\nport = 99999999999999999999999\n", "is not a number");
 	bad("[channels]\nport = 1\nport = 2\n", "t.conf:3: port is given twice, first in line 2");
+	bad("[daemon]\nsocket =; .sock\n",
+	    "t.conf:2: socket = ; .sock: begins with ';'; put a blank before it for a comment");
+	bad("[access]\nuser = a,;b\n", "user = a,;b: ';b' begins with ';'");
 	bad("[channels]\nport\n", "t.conf:2: is neither [section] nor key = value");
 	bad("[channels\nport = 1\n", "t.conf:1: is neither [section] nor key = value");
 	bad("[channels]\nlatency = 9\n", "t.conf:2: [channels] max = 8: is less than latency + "
