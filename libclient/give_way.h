@@ -8,7 +8,8 @@
  * and saves the others those slices. The worker says whether anybody waits (give_way in
  * ncd/shm_abi.h), since caches are cold for who comes back.
  *
- * Only between the pieces of large copies: who exchanges small messages is whom the core is for.
+ * Only between the pieces of large copies, and only who has as much under way as makes a stream one
+ * of the throughput class: who exchanges messages is whom the core is for.
  *
  * Threading: under the lock of the direction, whose count it is.
  */
@@ -21,6 +22,7 @@
 
 #define GIVE_WAY_PIECE (16u << 10) /* smaller ones are no bulk */
 #define GIVE_WAY_BYTES (64u << 10) /* copied between two offers */
+#define GIVE_WAY_AHEAD (32u << 10) /* less in the ring is a message */
 
 static inline bool give_way_wanted(const struct app_port *p)
 {
@@ -28,10 +30,12 @@ static inline bool give_way_wanted(const struct app_port *p)
 	return atomic_load_explicit(p->give_way, memory_order_relaxed) != 0;
 }
 
-/* A piece of @bytes has been copied; *copied: in all since the last offer. */
-static inline void give_way(const struct app_port *p, uint64_t *copied, uint64_t bytes)
+/* A piece of @bytes has been copied, of @ahead that are in the ring; *copied: in all since the last
+ * offer. */
+static inline void give_way(const struct app_port *p, uint64_t *copied, uint64_t bytes,
+			    uint64_t ahead)
 {
-	if (bytes < GIVE_WAY_PIECE)
+	if (bytes < GIVE_WAY_PIECE || ahead < GIVE_WAY_AHEAD)
 		return;
 	*copied += bytes;
 	if (*copied < GIVE_WAY_BYTES)

@@ -294,6 +294,7 @@ static int rx_get_large(struct nc_sock *s, struct iov_cursor *to, size_t bytes, 
 static int rx_get(struct nc_sock *s, struct iov_cursor *to, size_t bytes, int flags,
 		  size_t *ret_done)
 {
+	uint64_t ahead = s->rx.tail_seen - rx_head(sock_slot(s));
 	struct iov_cursor before = *to;
 
 	if (bytes > s->rx.bytes / 4)
@@ -307,7 +308,7 @@ static int rx_get(struct nc_sock *s, struct iov_cursor *to, size_t bytes, int fl
 		*to = before; /* another process has them */
 		*ret_done = 0;
 	}
-	give_way(s->port, &s->rx.copied, bytes);
+	give_way(s->port, &s->rx.copied, bytes, ahead);
 	return 0;
 }
 

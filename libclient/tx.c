@@ -251,7 +251,7 @@ static int tx_put(struct nc_sock *s, struct iov_cursor *from, size_t bytes, size
 		*from = before; /* once more, wherever the stream is now */
 		*ret_done = 0;
 	}
-	give_way(s->port, &s->tx.copied, bytes);
+	give_way(s->port, &s->tx.copied, bytes, tx_tail(sock_slot(s)) - s->tx.head_seen);
 	return 0;
 }
 

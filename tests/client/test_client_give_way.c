@@ -85,12 +85,32 @@ static void messages_do_not(void **state)
 	closed(f, s);
 }
 
+static void large_messages_in_turns_do_not(void **state)
+{
+	struct fake *f = *state;
+	uint8_t bytes[16 << 10] = { 0 };
+	struct fake_slot p;
+	int s = connected(f, &p);
+
+	fake_give_way(f, p.worker, true);
+	offers = 0;
+	for (uint32_t i = 0; i < 32; i++) {
+		assert_int_equal(nc_send(s, bytes, sizeof(bytes), 0), sizeof(bytes));
+		assert_int_equal(fake_take(f, p, bytes, sizeof(bytes)), sizeof(bytes));
+		assert_int_equal(fake_put(f, p, bytes, sizeof(bytes)), sizeof(bytes));
+		assert_int_equal(nc_recv(s, bytes, sizeof(bytes), 0), sizeof(bytes));
+	}
+	assert_int_equal(offers, 0);
+	closed(f, s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		T(bulk_gives_way_while_others_wait),
 		T(messages_do_not),
+		T(large_messages_in_turns_do_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
