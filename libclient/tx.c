@@ -85,14 +85,19 @@ static uint64_t tx_room(struct nc_sock *s, size_t want)
 	return room;
 }
 
-/* The same in a larger ring, if one is given and needed. The place that nc_reserve has told stays
- * while it is of any use. -errno: the ring is not to be had. */
+/*
+ * The same in a larger ring, if one is given and needed: what takes half of a ring does not go
+ * beside the next, and has an acknowledgement of its own. The place that nc_reserve has told stays
+ * while it is of any use. -errno: the ring is not to be had.
+ */
 static ssize_t tx_find_room(struct nc_sock *s, size_t want)
 {
 	uint64_t room = tx_room(s, want);
 	int ret;
 
-	if (room >= want || !tx_ring_given(s) || (s->tx.reserved > 0 && room > 0))
+	if (room >= want && 2 * (uint64_t)want < tx_ring_bytes(s))
+		return (ssize_t)room;
+	if (!tx_ring_given(s) || (s->tx.reserved > 0 && room > 0))
 		return (ssize_t)room;
 	ret = tx_ring_take(s);
 	return ret < 0 ? ret : (ssize_t)tx_room(s, want);

@@ -71,6 +71,25 @@ static void a_tx_ring_is_taken_when_room_is_lacking(void **state)
 	closed(f, s);
 }
 
+static void a_tx_ring_is_taken_for_messages_that_fill_it(void **state)
+{
+	struct fake *f = *state;
+	struct fake_slot p;
+	int s = connected(f, &p);
+	uint64_t in = 0, out = 0;
+
+	fake_give_tx(f, p, LARGE);
+	/* Two go into it side by side. */
+	assert_int_equal(put(s, &in, RING / 2 - 1), RING / 2 - 1);
+	assert_int_equal(atomic_load(&fake_shm(f, p)->tx_taken), 0);
+	taken(f, p, &out, RING / 2 - 1);
+	/* There is room, but for no other. */
+	assert_int_equal(put(s, &in, RING), RING);
+	assert_int_equal(atomic_load(&fake_shm(f, p)->tx_taken), 1);
+	taken(f, p, &out, RING);
+	closed(f, s);
+}
+
 static void tx_rings_follow_each_other_while_they_are_full(void **state)
 {
 	struct fake *f = *state;
@@ -438,6 +457,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_tx_ring_is_taken_when_room_is_lacking, start,
 						stop),
+		cmocka_unit_test_setup_teardown(a_tx_ring_is_taken_for_messages_that_fill_it,
+						start, stop),
 		cmocka_unit_test_setup_teardown(tx_rings_follow_each_other_while_they_are_full,
 						start, stop),
 		cmocka_unit_test_setup_teardown(a_sender_that_waits_wakes_for_a_larger_ring, start,
