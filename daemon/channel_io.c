@@ -14,7 +14,7 @@
 
 #define RX_STAGING_BYTES (256u << 10) /* many small frames to a receive */
 #define TX_STAGING_BYTES (256u << 10) /* headers and small payloads of one send */
-#define RECEIVES_A_TURN  4 /* of one channel, where the back end does them at once */
+#define RECEIVES_A_TURN  8 /* of one channel, where the back end does them at once */
 #define SENDS_A_TURN     2
 #define LATENCY_A_TURN   (128u << 10) /* bytes of rank 0, each way: then what came is delivered */
 #define BULK_A_TURN      (512u << 10) /* bytes of rank 1, each way: then rank 0 is looked at */

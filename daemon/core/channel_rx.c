@@ -241,7 +241,7 @@ static int begin_frame(struct engine *e, struct channel *c, const uint8_t *heade
 	e->counters.frames_received++;
 	rx->in_payload = true;
 	rx->done = 0;
-	rx->bulk = rx->frame.length >= BULK_MIN;
+	rx->bulk = rx->frame.length > BULK_MIN;
 	if (rx->frame.type == FRAME_DATA && begin_data(e, c) != 0)
 		return fail(c, "answers overflow");
 	if (rx->frame.type == FRAME_CARRIED && carry_ask(e, c) != 0)
