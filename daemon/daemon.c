@@ -19,7 +19,7 @@
 #include "privilege.h"
 
 /* Of each worker. Memory follows use: what is not used is not touched. */
-#define FILE_MIN         (32u << 10) /* below, a copy costs less than sending by file */
+#define FILE_MIN         (96u << 10) /* below, a copy costs less than sending by file */
 #define STREAMS_MIN      131072u
 #define CHANNELS         1024u
 #define LISTENERS        16384u

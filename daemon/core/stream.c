@@ -7,8 +7,7 @@
 #include "stream.h"
 
 /*
- * So much in flight is bulk; less than the lower for some publishes in a row is not. From so much
- * on a frame is sent from the ring's pages; in the latency class frames are short.
+ * So much in flight is bulk; less than the lower for some publishes in a row is not.
  */
 #define BACKLOG_THROUGHPUT (32u << 10)
 #define BACKLOG_LATENCY    (16u << 10)
