@@ -141,6 +141,7 @@ const char *view_why(const struct stats_socket *s)
 		[LEFT_FAMILY] = "its kind of address",
 		[LEFT_BY_CLIENT] = "the client came by kernel TCP",
 		[LEFT_IN_USE] = "the port was in use at ncd",
+		[LEFT_URING] = "the program uses sockets by io_uring",
 	};
 
 	if (s->path != 3)
@@ -158,7 +159,7 @@ const char *view_why_word(const struct stats_socket *s)
 		[LEFT_PORT] = "port",       [LEFT_NO_NCD] = "no_ncd",
 		[LEFT_REFUSED] = "refused", [LEFT_NO_ROOM] = "no_room",
 		[LEFT_FAMILY] = "family",   [LEFT_BY_CLIENT] = "by_client",
-		[LEFT_IN_USE] = "in_use",
+		[LEFT_IN_USE] = "in_use",   [LEFT_URING] = "io_uring",
 	};
 
 	return s->why < LEFT_WHY_END ? word[s->why] : "other";

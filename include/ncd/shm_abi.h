@@ -201,6 +201,7 @@ enum left_why {
 	LEFT_FAMILY,      /* IPV6_V6ONLY, or an address of the other family */
 	LEFT_BY_CLIENT,   /* accepted: the client came by kernel TCP */
 	LEFT_IN_USE,      /* another socket of ncd's has the port */
+	LEFT_URING,       /* the program uses sockets by io_uring */
 	LEFT_WHY_END
 };
 

@@ -22,7 +22,7 @@ int file_close(int fd)
 	bool last;
 	int ret;
 
-	if (!f)
+	if (!f || file_kind(f) == FILE_LISTENER) /* one that has left: uring.c */
 		kernel_closed(fd);
 	if (!f || !file_own_process())
 		return real()->close(fd);

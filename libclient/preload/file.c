@@ -14,6 +14,7 @@
 #include "ncclient.h"
 #include "pending.h"
 #include "real.h"
+#include "uring.h"
 #include "../memory.h"
 #include "../share.h"
 
@@ -116,6 +117,7 @@ struct file *file_open(int fd, enum file_kind kind, int domain, int nc)
 	f->option = NULL;
 	f->watch = NULL;
 	f->set = NULL;
+	f->ring = NULL;
 	f->pending = NULL;
 	f->cookie = 0;
 	/* KIND, writing end. */
@@ -181,6 +183,8 @@ void file_end(struct file *f)
 		(void)nc_close(nc); /* SO_LINGER's time is over: close(2) says nothing of it */
 	if (f->set)
 		set_close(f->set);
+	if (f->ring)
+		ring_close(f->ring);
 	file_put(f);
 }
 

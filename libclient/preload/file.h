@@ -18,6 +18,8 @@
  *           kernel can wait for. Nothing else may be done with it but through libncclient.
  * EPOLL     the descriptor is the kernel's epoll; beside it a completion queue, where virtual
  *           sockets are waited for (epoll.c).
+ * RING      the descriptor is an io_uring that the program maps itself; beside it our own view of
+ *           its queue (uring_ring.c).
  * INTERNAL  a descriptor of libncclient: hidden from the program.
  *
  * Ownership: the memory comes from a pool and is never freed, so that a call that races with close
@@ -68,6 +70,7 @@ enum file_kind {
 	FILE_LISTENER,
 	FILE_VIRTUAL,
 	FILE_EPOLL,
+	FILE_RING,
 	FILE_INTERNAL
 };
 
@@ -79,6 +82,7 @@ struct file_option {
 };
 
 struct set;     /* epoll.h */
+struct ring;    /* uring.h */
 struct pending; /* pending.h */
 
 struct file_watch { /* a registration with epoll */
@@ -103,6 +107,7 @@ struct file {
 	_Atomic uint64_t pending_until_ns; /* when it is at the latest */
 	_Atomic bool fresh;        /* LISTENER: this process has not waited at it yet */
 	struct set *set;           /* EPOLL */
+	struct ring *ring;         /* RING */
 	uint64_t cookie; /* VIRTUAL, shared: of what its descriptors name; 0: not asked */
 	int domain;
 	int backlog;
@@ -344,6 +349,8 @@ void listener_retry(struct file *f, int fd);
 bool listener_again(struct file *f, int fd);
 /* It was made, and not waited for: then it is the kernel's alone until it is. */
 void listener_leave_fresh(struct file *f, int fd);
+/* It is the kernel's alone from now on: the program uses it by io_uring. */
+void listener_leave(struct file *f, int fd);
 /* It was shut down: as listener_detach, and ncd is not tried again. */
 void listener_end(struct file *f);
 

@@ -23,6 +23,7 @@
 #include "kernel.h"
 #include "ncclient.h"
 #include "real.h"
+#include "uring.h"
 #include "way.h"
 
 #define BLOCKS   SIGRTMAX /* with F_SETSIG: see listener_show */
@@ -82,6 +83,8 @@ static int listener_attach(struct file *f, int fd)
 	socklen_t len = sizeof(local);
 	int nc, pollfd;
 
+	if (uring_left())
+		return -EPERM;
 	if (real()->getsockname(fd, &local.sa, &len) < 0)
 		return -errno;
 	if (!way_port(way_port_of(&local.sa, len)))
@@ -93,6 +96,10 @@ static int listener_attach(struct file *f, int fd)
 	lock_release(&f->lock);
 	nc = listen_virtual(f, fd, &local.sa, len);
 	lock_take(&f->lock);
+	if (nc >= 0 && uring_left()) { /* meanwhile: listener_leave has not found it */
+		(void)nc_close(nc);
+		return -EPERM;
+	}
 	way_say("listen", &local.sa, len, nc < 0 ? strerrordesc_np(-nc) : NULL);
 	if (nc < 0)
 		return nc;
@@ -196,15 +203,28 @@ void listener_end(struct file *f)
 	atomic_store_explicit(&f->retry_ns, 0, memory_order_relaxed);
 }
 
-void listener_leave_fresh(struct file *f, int fd)
+/* The virtual one ends, and the kernel's blocks as the program thinks. */
+static void leave(struct file *f, int fd)
 {
-	/* Relaxed: of who begins to wait meanwhile either is right. */
-	if (!atomic_load_explicit(&f->fresh, memory_order_relaxed) || file_nc(f) < 0)
-		return;
 	listener_end(f);
 	if (!file_nonblock(f))
 		/* It has flags. */
 		(void)real()->fcntl(fd, F_SETFL, real()->fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+}
+
+void listener_leave_fresh(struct file *f, int fd)
+{
+	/* Relaxed: of who begins to wait meanwhile either is right. */
+	if (atomic_load_explicit(&f->fresh, memory_order_relaxed) && file_nc(f) >= 0)
+		leave(f, fd);
+}
+
+void listener_leave(struct file *f, int fd)
+{
+	if (file_nc(f) < 0 && kernel_shown(fd))
+		return; /* it has left */
+	leave(f, fd);
+	kernel_listens(fd, LEFT_URING);
 }
 
 void listener_retry(struct file *f, int fd)
@@ -268,6 +288,13 @@ void listener_adopt(struct file *f, int fd)
 	listener_become(f);
 }
 
+static enum left_why left_why(int ret)
+{
+	if (ret == -EPERM && uring_left())
+		return LEFT_URING;
+	return ret == -ECONNREFUSED || ret == -ETIMEDOUT ? LEFT_NO_NCD : way_why(ret);
+}
+
 EXPORT int listen(int fd, int backlog)
 {
 	struct file *f = file_of(fd);
@@ -283,7 +310,7 @@ EXPORT int listen(int fd, int backlog)
 	lock_take(&f->lock);
 	nonblock_learn(f, fd);
 	f->backlog = backlog;
-	ret = uring_in_use() ? 0 : listener_attach(f, fd);
+	ret = uring_left() ? -EPERM : uring_in_use() ? 0 : listener_attach(f, fd);
 	if (ret == 0)
 		listener_become(f);
 	lock_release(&f->lock);
@@ -294,6 +321,6 @@ EXPORT int listen(int fd, int backlog)
 		return -1;
 	}
 	file_forget(f, fd);
-	kernel_listens(fd, ret == -ECONNREFUSED || ret == -ETIMEDOUT ? LEFT_NO_NCD : way_why(ret));
+	kernel_listens(fd, left_why(ret));
 	return 0;
 }

@@ -13,6 +13,7 @@
 
 #include "file.h"
 #include "real.h"
+#include "uring.h"
 
 static long pass(long nr, const long a[6])
 {
@@ -182,6 +183,25 @@ static bool of_descriptors(long nr, const long a[6], long *ret_ret)
 	}
 }
 
+static long of_ring(long nr, const long a[6])
+{
+	long ret = 0;
+
+	uring_note();
+	if (nr == SYS_io_uring_enter)
+		ring_look(N(0), U(1), U(3));
+	if (nr == SYS_io_uring_register)
+		ret = register_look(U(1), P(2), U(3));
+	if (ret < 0) {
+		errno = (int)-ret;
+		return -1;
+	}
+	ret = pass(nr, a);
+	if (nr == SYS_io_uring_setup && ret >= 0)
+		ring_opened((int)ret, P(1));
+	return ret;
+}
+
 EXPORT long syscall(long nr, ...)
 {
 	long a[6], ret;
@@ -211,8 +231,9 @@ EXPORT long syscall(long nr, ...)
 			confine();
 		return pass(nr, a);
 	case SYS_io_uring_setup:
-		uring_note();
-		return pass(nr, a);
+	case SYS_io_uring_enter:
+	case SYS_io_uring_register:
+		return of_ring(nr, a);
 	default:
 		return pass(nr, a);
 	}

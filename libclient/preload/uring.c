@@ -4,23 +4,25 @@
  *
  * A pollable descriptor costs syscalls while it is kept true, so that is done only while a call
  * that we see waits for it. From the first io_uring on, it is done for every one, always. A program
- * that makes its io_uring without liburing's shared library is not noticed.
+ * that makes its io_uring without liburing's shared library and syscall(2) is not noticed.
  *
  * At a listener io_uring sees the kernel's socket alone. So from then on one is the kernel's alone
  * until it is waited for in a poll, select or epoll: others may only ever be waited for there.
+ *
+ * More than waiting cannot be done for io_uring at a virtual socket. A program that does more (at
+ * any TCP socket: then virtual ones would be next) has new sockets with the kernel from then on,
+ * and its listeners: uring_sqe.c sees it. Whoever only polls keeps ncd.
  */
-#include <dlfcn.h>
-#include <string.h>
+#include "uring.h"
 
 #include "file.h"
 #include "ncclient.h"
-#include "real.h"
-
-struct io_uring;
-struct io_uring_params;
+#include "way.h"
 
 /* Global: why: of the process, as its descriptors. */
 static _Atomic bool uring_seen;
+/* Global: why: as above. */
+static _Atomic bool uring_does_more;
 
 bool uring_in_use(void)
 {
@@ -35,8 +37,8 @@ int pollfd_of(int nc)
 
 void uring_note(void)
 {
-	/* Relaxed: as above. */
-	if (atomic_exchange_explicit(&uring_seen, true, memory_order_relaxed))
+	/* Relaxed, both: as above; a look first, which leaves the line with everybody. */
+	if (uring_in_use() || atomic_exchange_explicit(&uring_seen, true, memory_order_relaxed))
 		return;
 	for (int fd = 0; fd <= file_top(); fd++) {
 		struct file *f = file_virtual(fd);
@@ -49,53 +51,29 @@ void uring_note(void)
 	}
 }
 
-/* The function of liburing behind ours; NULL if the program does not have it. */
-static void *next(const char *name)
+bool uring_left(void)
 {
-	uring_note();
-	return dlsym(RTLD_NEXT, name);
+	/* Relaxed: who connects or listens meanwhile does so before or behind it. */
+	return atomic_load_explicit(&uring_does_more, memory_order_relaxed);
 }
 
-int io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags);
-EXPORT int io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags)
+void uring_leave(const char *what, bool refused)
 {
-	void *found = next(__func__);
-	__typeof__(&io_uring_queue_init) real_init;
+	/* Global: why: as uring_seen; one line of a process. */
+	static _Atomic bool told;
+	bool leaves = !way_required();
 
-	memcpy(&real_init, &found, sizeof(found)); /* as real.c */
-	return found ? real_init(entries, ring, flags) : -ENOSYS;
-}
+	if (way_off() || uring_left() || (!leaves && !refused))
+		return;
+	/* Relaxed, both: of several that say so one does it. */
+	if (!atomic_exchange_explicit(&told, true, memory_order_relaxed))
+		way_say_uring(what, refused, leaves);
+	if (!leaves || atomic_exchange_explicit(&uring_does_more, true, memory_order_relaxed))
+		return;
+	for (int fd = 0; fd <= file_top(); fd++) {
+		struct file *f = file_of(fd);
 
-int io_uring_queue_init_params(unsigned int entries, struct io_uring *ring,
-			       struct io_uring_params *params);
-EXPORT int io_uring_queue_init_params(unsigned int entries, struct io_uring *ring,
-				      struct io_uring_params *params)
-{
-	void *found = next(__func__);
-	__typeof__(&io_uring_queue_init_params) real_init;
-
-	memcpy(&real_init, &found, sizeof(found)); /* as real.c */
-	return found ? real_init(entries, ring, params) : -ENOSYS;
-}
-
-int io_uring_queue_init_mem(unsigned int entries, struct io_uring *ring,
-			    struct io_uring_params *params, void *buf, size_t size);
-EXPORT int io_uring_queue_init_mem(unsigned int entries, struct io_uring *ring,
-				   struct io_uring_params *params, void *buf, size_t size)
-{
-	void *found = next(__func__);
-	__typeof__(&io_uring_queue_init_mem) real_init;
-
-	memcpy(&real_init, &found, sizeof(found)); /* as real.c */
-	return found ? real_init(entries, ring, params, buf, size) : -ENOSYS;
-}
-
-int io_uring_setup(unsigned int entries, struct io_uring_params *params);
-EXPORT int io_uring_setup(unsigned int entries, struct io_uring_params *params)
-{
-	void *found = next(__func__);
-	__typeof__(&io_uring_setup) real_setup;
-
-	memcpy(&real_setup, &found, sizeof(found)); /* as real.c */
-	return found ? real_setup(entries, params) : -ENOSYS;
+		if (f && file_kind(f) == FILE_LISTENER)
+			listener_leave(f, fd);
+	}
 }

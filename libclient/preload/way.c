@@ -20,6 +20,7 @@
 #include "file.h"
 #include "ncclient.h"
 #include "real.h"
+#include "uring.h"
 
 #define LEARNT_NR  64
 #define PEERS_NR   8
@@ -159,6 +160,9 @@ bool way_try(const struct sockaddr *addr, socklen_t len, enum left_why *ret_why)
 	*ret_why = LEFT_FAMILY;
 	if (wish.sockets.off || !address_of(addr, len, &a))
 		return false;
+	*ret_why = LEFT_URING;
+	if (uring_left())
+		return false;
 	*ret_why = LEFT_PORT;
 	if (!way_port(a.port))
 		return false;
@@ -228,6 +232,8 @@ const char *way_why_text(enum left_why why)
 		return "the client came by it";
 	case LEFT_IN_USE:
 		return "the port is in use at ncd";
+	case LEFT_URING:
+		return "the program uses sockets by io_uring";
 	case LEFT_OTHER:
 	case LEFT_WHY_END:
 		break;
@@ -350,5 +356,19 @@ void way_say_option(int level, int name)
 	n = snprintf(line, sizeof(line),
 		     "ncd-run: %s[%d]: option %d of level %d is accepted and has no effect\n",
 		     program_invocation_short_name, (int)getpid(), name, level);
+	say(line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
+}
+
+void way_say_uring(const char *what, bool refused, bool leaves)
+{
+	char line[256];
+	int n;
+
+	if (!wish.verbose)
+		return;
+	n = snprintf(line, sizeof(line), "ncd-run: %s[%d]: %s by io_uring%s%s\n",
+		     program_invocation_short_name, (int)getpid(), what,
+		     refused ? " is refused at sockets of ncd" : "",
+		     leaves ? "; from now on its sockets: kernel TCP" : "");
 	say(line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
 }

@@ -38,5 +38,8 @@ void way_apply_class(int nc);
 void way_say(const char *what, const struct sockaddr *addr, socklen_t len, const char *why);
 /* --verbose, once for each: an option that has no effect on a virtual socket. */
 void way_say_option(int level, int name);
+/* --verbose: the program has done @what by io_uring. @refused: at a virtual socket; @leaves: what
+ * is new is the kernel's from now on. */
+void way_say_uring(const char *what, bool refused, bool leaves);
 
 #endif /* PRELOAD_WAY_H */

@@ -22,7 +22,7 @@ static const struct sem_case *const tables[] = {
 	cases_broken,   cases_large,      cases_ipv6,       cases_names,    cases_uring,
 	cases_progress, cases_prefork,    cases_reuseport,  cases_syscall,
 	cases_process,  cases_cancel,     cases_fortify,    cases_limit,
-	cases_pass,     cases_handler,
+	cases_pass,     cases_handler,    cases_uring_data, cases_uring_raw,
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 

@@ -56,6 +56,7 @@ extern const struct sem_case cases_connect[], cases_bind[], cases_listen[], case
 	cases_epoll[], cases_epoll_edge[], cases_dup[], cases_fcntl[], cases_sendfile[],
 	cases_stdio[], cases_threads[], cases_signal[], cases_timeout[], cases_fork[],
 	cases_prefork[], cases_broken[], cases_large[], cases_ipv6[], cases_names[], cases_uring[],
+	cases_uring_data[], cases_uring_raw[],
 	cases_progress[], cases_reuseport[], cases_syscall[], cases_process[], cases_cancel[],
 	cases_fortify[], cases_limit[], cases_pass[], cases_handler[];
 
