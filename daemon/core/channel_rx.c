@@ -17,7 +17,7 @@
 
 #include "engine_state.h"
 
-#define BULK_MIN (16u << 10)
+#define SMALL_MOST (16u << 10) /* payloads up to this come many to a read, and are copied */
 
 static int fail(struct channel *c, const char *why)
 {
@@ -241,7 +241,7 @@ static int begin_frame(struct engine *e, struct channel *c, const uint8_t *heade
 	e->counters.frames_received++;
 	rx->in_payload = true;
 	rx->done = 0;
-	rx->bulk = rx->frame.length > BULK_MIN;
+	rx->bulk = rx->frame.length > SMALL_MOST;
 	if (rx->frame.type == FRAME_DATA && begin_data(e, c) != 0)
 		return fail(c, "answers overflow");
 	if (rx->frame.type == FRAME_CARRIED && carry_ask(e, c) != 0)
