@@ -21,51 +21,43 @@ static inline uint64_t pattern_word(const struct pattern *p, uint64_t off)
 	return p->seed + off / 8 * WORD_STEP;
 }
 
+/* Whole words in loops of their own: checking a short message must not cost more than moving it. */
 static void fill_range(const struct pattern *p, uint64_t off, unsigned char *buf, size_t len)
 {
 	uint64_t word = pattern_word(p, off);
 	size_t inside = off % 8;
 
-	while (len > 0) {
-		size_t n = 8 - inside;
+	if (inside > 0) {
+		size_t n = len < 8 - inside ? len : 8 - inside;
 
-		if (n == 8 && len >= 8) {
-			memcpy(buf, &word, 8);
-		} else {
-			n = n < len ? n : len;
-			memcpy(buf, (const unsigned char *)&word + inside, n);
-		}
+		memcpy(buf, (const unsigned char *)&word + inside, n);
 		buf += n;
 		len -= n;
 		word += WORD_STEP;
-		inside = 0;
 	}
+	for (; len >= 8; buf += 8, len -= 8, word += WORD_STEP)
+		memcpy(buf, &word, 8);
+	memcpy(buf, &word, len);
 }
 
 static bool check_range(const struct pattern *p, uint64_t off, const unsigned char *buf, size_t len)
 {
-	uint64_t word = pattern_word(p, off), diff = 0;
+	uint64_t word = pattern_word(p, off), diff = 0, got;
 	size_t inside = off % 8;
 
-	while (len > 0) {
-		size_t n = 8 - inside;
+	if (inside > 0) {
+		size_t n = len < 8 - inside ? len : 8 - inside;
 
-		if (n == 8 && len >= 8) {
-			uint64_t got;
-
-			memcpy(&got, buf, 8);
-			diff |= got ^ word;
-		} else {
-			n = n < len ? n : len;
-			diff |= (uint64_t)(memcmp(buf, (const unsigned char *)&word + inside, n) !=
-					   0);
-		}
+		diff |= (uint64_t)(memcmp(buf, (const unsigned char *)&word + inside, n) != 0);
 		buf += n;
 		len -= n;
 		word += WORD_STEP;
-		inside = 0;
 	}
-	return diff == 0;
+	for (; len >= 8; buf += 8, len -= 8, word += WORD_STEP) {
+		memcpy(&got, buf, 8);
+		diff |= got ^ word;
+	}
+	return diff == 0 && (len == 0 || memcmp(buf, &word, len) == 0);
 }
 
 /*
