@@ -49,23 +49,35 @@ static bool rx_look_more(struct nc_sock *s)
 	       sock_elsewhere(s) || sock_broken(s) < 0 || flag_get(&s->rx.shut);
 }
 
-/*
- * Takes over how far the daemon has come, and to which ring. Its base is not moved while there are
- * bytes in it.
- */
-static void rx_refresh(struct nc_sock *s)
+/* Of rx_refresh: the daemon has come to @tail, or gives another ring. */
+static void rx_catch_up(struct nc_sock *s, uint64_t tail)
 {
 	struct slot_shm *slot = sock_slot(s);
 	uint64_t seen = s->rx.tail_seen;
 
-	/* RXBYTES and NOTIFY, application end: who armed a wish before sees what is not told. */
-	s->rx.tail_seen = atomic_load_explicit(&slot->rx_tail, memory_order_seq_cst);
+	s->rx.tail_seen = tail;
 	/* It fails only with the daemon, which is told otherwise: then there is nothing to read. */
 	if (rx_ring_follow(s, seen) < 0)
 		s->rx.tail_seen = rx_head(slot);
-	/* Relaxed: ordered by the above. */
+	/* Relaxed: ordered by RXBYTES. */
 	s->rx.origin = s->rx.joined ? 0 : atomic_load_explicit(&slot->rx_base,
 							       memory_order_relaxed);
+}
+
+/*
+ * Takes over how far the daemon has come, and to which ring. Its base is not moved while there are
+ * bytes in it, and only with bytes that come.
+ */
+static inline void rx_refresh(struct nc_sock *s)
+{
+	struct slot_shm *slot = sock_slot(s);
+	/* RXBYTES and NOTIFY, application end: who armed a wish before sees what is not told. */
+	uint64_t tail = atomic_load_explicit(&slot->rx_tail, memory_order_seq_cst);
+
+	/* GIVEN, application end. */
+	if (tail != s->rx.tail_seen ||
+	    atomic_load_explicit(&slot->rx_given, memory_order_acquire) != s->rx.given)
+		rx_catch_up(s, tail);
 }
 
 uint64_t rx_available(struct nc_sock *s, size_t want)
@@ -75,6 +87,14 @@ uint64_t rx_available(struct nc_sock *s, size_t want)
 	if (s->rx.tail_seen - head < want)
 		rx_refresh(s);
 	return s->rx.tail_seen - head;
+}
+
+/* What there is of a stream that is here; 0: rx_wait_bytes tells why. */
+static inline uint64_t rx_at_hand(struct nc_sock *s, size_t want)
+{
+	if (sock_phase(s) != PHASE_CONNECTED || flag_get(&s->shared))
+		return 0;
+	return rx_available(s, want);
 }
 
 uint64_t rx_available_at_once(struct nc_sock *s, size_t want)
@@ -321,13 +341,17 @@ static ssize_t rx_take(struct nc_sock *s, struct iov_cursor *to, size_t len, int
 
 	while (done < len) {
 		size_t piece = len - done;
+		uint64_t there = rx_at_hand(s, piece);
 
-		ret = rx_wait_bytes(s, 1, wait && (done == 0 || flags & MSG_WAITALL), &until_ns);
-		if (ret <= 0)
-			break;
-		ret = (ssize_t)rx_available(s, piece);
-		if ((size_t)ret < piece)
-			piece = (size_t)ret;
+		if (there == 0) {
+			ret = rx_wait_bytes(s, 1, wait && (done == 0 || flags & MSG_WAITALL),
+					    &until_ns);
+			if (ret <= 0)
+				break;
+			there = rx_available(s, piece);
+		}
+		if (there < piece)
+			piece = there;
 		/* By what it moves: large buffers are also used for small messages. */
 		if (flag_get(&s->shared) || s->rx.joined)
 			large = false;
@@ -376,7 +400,8 @@ static ssize_t rx_receive(int number, struct iov_cursor *to, size_t len, int fla
 	} else {
 		ret = rx_take(s, to, len, flags, wait);
 	}
-	ret = rx_result(s, ret);
+	if (ret < 0)
+		ret = rx_result(s, ret);
 	if (ret == 0 && len > 0 && sock_watched(s))
 		pollfd_show_end(s);
 	lock_release(&s->rx.lock);
