@@ -108,7 +108,7 @@ int port_slot_take(struct app_port *p, uint32_t *ret_slot);
 /* It was closed: to be given out again once the daemon has written SLOT_FREE. */
 void port_slot_give(struct app_port *p, uint32_t slot);
 
-/* ---- tx.c, rx.c ---- */
+/* ---- tx.c, rx_wait.c, rx.c ---- */
 
 /* A third of the ring is free, or a call would tell something else than -EAGAIN. */
 bool tx_look(struct nc_sock *s);
@@ -130,6 +130,12 @@ uint32_t tx_place(struct nc_sock *s);
 uint32_t rx_place(struct nc_sock *s);
 /* Before bytes are put into a ring that is empty: lets them begin where the cache is warm. */
 void tx_rebase(struct nc_sock *s);
+/* The next byte to be taken; this side alone writes it. */
+static inline uint64_t rx_head(struct slot_shm *slot)
+{
+	/* Relaxed: under rx.lock. */
+	return atomic_load_explicit(&slot->rx_head, memory_order_relaxed);
+}
 /* Bytes in the ring; looks for more only if it knows of less than @want. */
 uint64_t rx_available(struct nc_sock *s, size_t want);
 /* The same for who may not read on before it has seen @want bytes: a full ring is to grow. */
