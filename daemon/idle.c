@@ -11,6 +11,11 @@
  * Who yields to such a one waits for a slice, milliseconds (and since Linux 6.18 gives up as much
  * of its own share), while who sleeps and is woken goes first. So for a time there is no spinning,
  * each time for longer.
+ *
+ * But who is woken on a crowded core takes it from the program that wakes it, and so that gets no
+ * further than a message or two each time. Where programs have more than one message for a sleep
+ * the worker dozes first: they may say all they have before they wake it, and it looks by itself
+ * soon. If nothing has come then, it sleeps until it is woken.
  */
 #include "idle.h"
 
@@ -21,6 +26,8 @@
 #define SLICE_NS        700000u /* shortest time slice of a kernel; who serves us answers sooner */
 #define SHY_LEAST_NS    10000000u
 #define SHY_MOST_NS     1000000000u
+#define WORDS_MOST      16u
+#define DOZE_WORDS      20u /* 1.25 for a sleep */
 
 /* Somebody computes on this core. */
 static void shy_away(struct idle *i, uint64_t now_ns)
@@ -56,10 +63,22 @@ void idle_yielded(struct idle *i, uint64_t away_ns, uint64_t now_ns)
 		i->crowded = true;
 }
 
+bool idle_dozes(struct idle *i, uint32_t words)
+{
+	if (i->dozed) {
+		i->dozed = false; /* in vain */
+		return false;
+	}
+	i->words += 2 * (words < WORDS_MOST ? words : WORDS_MOST) - (i->words + 7) / 8;
+	i->dozed = i->crowded && i->words >= DOZE_WORDS;
+	return i->dozed;
+}
+
 void idle_ends(struct idle *i, uint64_t most_ns, uint64_t now_ns)
 {
 	uint64_t idle_ns;
 
+	i->dozed = false;
 	if (!i->since_ns)
 		return;
 	idle_ns = now_ns - i->since_ns;

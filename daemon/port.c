@@ -157,10 +157,10 @@ static bool port_quiet(const struct port *p)
 	return true;
 }
 
-void ports_arm(struct worker *w)
+void ports_arm(struct worker *w, uint32_t how)
 {
 	for (struct port *p = w->active_ports; p; p = p->active_next)
-		doorbell_arm(&p->shm->need_wakeup);
+		doorbell_arm_as(&p->shm->need_wakeup, how);
 }
 
 bool ports_quiet(struct worker *w)

@@ -17,7 +17,7 @@ int port_attach(struct worker *w, struct port *p);
 void port_activate(struct worker *w, struct port *p);
 /* Its region lied: it is served no more. @reason is static text. */
 void port_bad(struct worker *w, struct port *p, const char *reason);
-void ports_arm(struct worker *w);
+void ports_arm(struct worker *w, uint32_t how);
 bool ports_quiet(struct worker *w);
 void ports_disarm(struct worker *w);
 /* Ports idle for a while are armed and no longer polled. */

@@ -244,6 +244,7 @@ uint32_t ports_submit(struct worker *w)
 	for (struct port *p = w->active_ports; p; p = p->active_next)
 		if (!p->bad)
 			did += port_submit(w, p);
+	w->words += did;
 	return did;
 }
 

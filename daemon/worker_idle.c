@@ -11,6 +11,7 @@
 #include "port_calls.h"
 #include "worker_state.h"
 
+#define DOZE_NS         100000u  /* programs hold back wakes no longer than that */
 #define PENDING_WAIT_NS 1000000u /* full completion queues: nobody tells when there is room */
 
 /* It was idle since the turn began. */
@@ -63,17 +64,22 @@ static uint64_t sleep_ns(const struct worker *w)
 static void worker_sleep(struct worker *w)
 {
 	uint64_t timeout;
+	bool doze;
 
 	if (w->now_ns - w->sweep_ns >= STATS_EVERY_NS)
 		worker_sweep(w);
 	worker_peers_news(w);
 	door_flush(&w->door);
+	doze = idle_dozes(&w->idle, w->words);
+	w->words = 0;
 
 	doorbell_arm(&w->door.need_wakeup);
-	ports_arm(w);
+	ports_arm(w, doze ? DOORBELL_SOON : DOORBELL_FUTEX);
 	carrying_arm(w);
 	if (door_empty(&w->door) && carrying_quiet(w) && ports_quiet(w) && !io_ready(w->io)) {
 		timeout = sleep_ns(w);
+		if (doze && timeout > DOZE_NS)
+			timeout = DOZE_NS;
 		w->sleeps++;
 		/* Relaxed, both: control and the watchdog look seldom and at nothing else. */
 		atomic_store_explicit(&w->asleep_ns, w->now_ns, memory_order_relaxed);

@@ -70,6 +70,7 @@ struct worker {
 	uint64_t now_ns;
 	struct io_watch cmd_watch;
 	struct idle idle;
+	uint32_t words; /* of applications since it last slept */
 	struct channel_io *chan; /* cfg.engine.channels */
 	uint8_t *chan_buf;
 	size_t chan_buf_bytes;

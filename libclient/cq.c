@@ -263,8 +263,10 @@ int cq_poll(struct nc_cq *cq, struct nc_event *events, int max)
 {
 	int n;
 
+	batch_end(cq->att);
 	lock_take(&cq->lock);
 	n = cq_collect(cq, events, max);
 	lock_release(&cq->lock);
+	batch_begin((uint32_t)n);
 	return n;
 }

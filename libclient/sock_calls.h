@@ -103,6 +103,14 @@ void share_leave_parent(struct nc_sock *s);
 /* Puts a word on the worker's submission queue and wakes the worker if it sleeps. Waits for room;
  * gives up only if the daemon is gone. */
 void port_submit(struct app_port *p, uint64_t word);
+/*
+ * This thread has @events to deal with. While it does, a worker that says DOORBELL_SOON is not
+ * woken for each submission: on a crowded core it would take the core for each.
+ */
+void batch_begin(uint32_t events);
+/* It waits for more: wakes are no longer held back. (Who does not come to that is only later: the
+ * worker looks by itself.) */
+void batch_end(struct attachment *att);
 /* A lower slot that is FREE: its number, or -ENOBUFS. */
 int port_slot_take(struct app_port *p, uint32_t *ret_slot);
 /* It was closed: to be given out again once the daemon has written SLOT_FREE. */

@@ -9,9 +9,50 @@
 
 #define SLOT_TRIES 8u /* slots of the queue looked at before a fresh one is taken */
 
-static void port_ring_doorbell(struct app_port *p)
+/* Global: why: a thread deals with what a wait reported in its own calls of this library. */
+static _Thread_local struct {
+	uint32_t rest; /* events that it has not dealt with; each is taken to have one submission */
+	bool owes;     /* a worker has not been woken for what was submitted */
+} batch __attribute__((tls_model("initial-exec")));
+
+static bool batch_goes_on(void)
+{
+	if (batch.rest > 0)
+		batch.rest--;
+	return batch.rest > 0;
+}
+
+void batch_begin(uint32_t events)
+{
+	batch.rest = events;
+}
+
+void batch_end(struct attachment *att)
+{
+	batch.rest = 0;
+	if (!batch.owes)
+		return;
+	batch.owes = false;
+	for (uint32_t w = 0; w < att->layout.workers; w++) {
+		struct app_port *p = &att->port[w];
+
+		/* Relaxed: who owes it is this thread, or one that pays, too. */
+		if (!atomic_exchange_explicit(&p->owed, false, memory_order_relaxed))
+			continue;
+		if (doorbell_due(p->need_wakeup))
+			(void)eventfd_write(p->doorbell_fd, 1); /* full: awake */
+	}
+}
+
+static void port_ring_doorbell(struct app_port *p, bool goes_on)
 {
 	ring_publish(&p->sq);
+	if (goes_on && doorbell_has_time(p->need_wakeup)) {
+		batch.owes = true;
+		/* Relaxed: as in batch_end. */
+		atomic_store_explicit(&p->owed, true, memory_order_relaxed);
+		return;
+	}
 	if (doorbell_due(p->need_wakeup))
 		(void)eventfd_write(p->doorbell_fd,
 				    1); /* fails only when the counter is full: awake */
@@ -49,14 +90,14 @@ void port_submit(struct app_port *p, uint64_t word)
 
 	lock_take(&p->sq_lock);
 	while (ring_push(&p->sq, word) == -EAGAIN) {
-		port_ring_doorbell(p);
+		port_ring_doorbell(p, false);
 		if (attachment_dead(p->att))
 			break;
 		lock_release(&p->sq_lock);
 		(void)sched_yield(); /* the worker wants the core */
 		lock_take(&p->sq_lock);
 	}
-	port_ring_doorbell(p);
+	port_ring_doorbell(p, batch_goes_on());
 	handover_count(&p->handover, (uint32_t)word);
 	due = handover_due(&p->handover);
 	over = backlog(p, due) >= due;

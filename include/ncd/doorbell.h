@@ -25,6 +25,9 @@ enum doorbell_how {
 	DOORBELL_NONE = 0, /* it is awake */
 	DOORBELL_FUTEX,    /* by all that it has: it may not know any other value */
 	DOORBELL_FD,       /* by its descriptor alone */
+	/* As DOORBELL_FUTEX, but who has more to come may ring behind that: it looks by itself
+	 * before long, and arms otherwise if there is nothing. */
+	DOORBELL_SOON,
 };
 
 /* Waiter: announces sleep. It must look at its queues once more behind this, then may sleep. */
@@ -37,6 +40,13 @@ static inline void doorbell_arm_as(_Atomic uint32_t *word, uint32_t how)
 static inline void doorbell_arm(_Atomic uint32_t *word)
 {
 	doorbell_arm_as(word, 1);
+}
+
+/* Producer, after a seq_cst publish: true if it may ring later. */
+static inline bool doorbell_has_time(_Atomic uint32_t *word)
+{
+	/* DOORBELL, producer end: if the waiter arms otherwise behind this, it looks again, too. */
+	return atomic_load_explicit(word, memory_order_seq_cst) == DOORBELL_SOON;
 }
 
 /* Waiter: awake again. */

@@ -133,6 +133,10 @@ void fake_await_listener_wish(struct fake *f, uint32_t listener, uint32_t wish);
 void fake_give_way(struct fake *f, uint32_t worker, bool wanted);
 /* Pretends to sleep: the library must ring; waits for that. */
 void fake_sleep(struct fake *f, uint32_t worker);
+/* It dozes: DOORBELL_SOON. */
+void fake_doze(struct fake *f, uint32_t worker);
+/* True if it was rung; asks once. */
+bool fake_rung(struct fake *f, uint32_t worker);
 void fake_await_doorbell(struct fake *f, uint32_t worker);
 /* Waits until the thread that waits on queue pair @qp has armed its doorbell. */
 void fake_await_qp(struct fake *f, uint32_t qp);

@@ -585,6 +585,19 @@ void fake_sleep(struct fake *f, uint32_t worker)
 	doorbell_arm(&fake_port(f, worker)->need_wakeup);
 }
 
+void fake_doze(struct fake *f, uint32_t worker)
+{
+	fake_sleep(f, worker);
+	doorbell_arm_as(&fake_port(f, worker)->need_wakeup, DOORBELL_SOON);
+}
+
+bool fake_rung(struct fake *f, uint32_t worker)
+{
+	eventfd_t count;
+
+	return eventfd_read(f->doorbell[worker], &count) == 0;
+}
+
 void fake_await_doorbell(struct fake *f, uint32_t worker)
 {
 	struct pollfd p = { .fd = f->doorbell[worker], .events = POLLIN };

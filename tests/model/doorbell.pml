@@ -20,19 +20,21 @@
 #ifdef DOORBELL
 /*
  * Two producers, each with a queue of its own, one waiter (a worker with two applications). The
- * eventfd is a flag that stays up until it is read.
+ * eventfd is a flag that stays up until it is read. The waiter may say that it looks by itself
+ * before long (DOORBELL_SOON): then a producer may keep its wake, and here never makes up for it.
  */
+#define SOON 2
 #define ITEMS 3
 byte tail[2];
 byte taken[2];
-bool word, event;
+byte word;
+bool event;
 
 #define all_seen (taken[0] == ITEMS && taken[1] == ITEMS)
 
 proctype producer(byte me)
 {
-	byte i;
-	bool armed, old;
+	byte i, armed, old;
 
 	do
 	:: i < ITEMS ->
@@ -46,6 +48,7 @@ proctype producer(byte me)
 		armed = word; /* doorbell_due */
 #endif
 		if
+		:: armed == SOON /* doorbell_has_time */
 		:: armed ->
 			d_step { old = word; word = 0 }
 			if
@@ -69,14 +72,14 @@ inline look()
 
 proctype waiter()
 {
-	bool none;
+	bool none, dozed;
 
 	do
 	:: all_seen -> break
 	:: else ->
 		do /* a turn: takes what is there */
-		:: tail[0] != taken[0] -> taken[0]++
-		:: tail[1] != taken[1] -> taken[1]++
+		:: tail[0] != taken[0] -> taken[0]++; dozed = false
+		:: tail[1] != taken[1] -> taken[1]++; dozed = false
 		:: tail[0] == taken[0] && tail[1] == taken[1] -> break
 		od;
 		if
@@ -90,14 +93,22 @@ proctype waiter()
 		word = 1;
 		none = true; /* does not look again */
 #else
-		word = 1; /* doorbell_arm */
-		look();   /* ring_empty */
+		if /* it dozes once, then not before something has come */
+		:: !dozed -> dozed = true; word = SOON
+		:: dozed = false; word = 1 /* doorbell_arm */
+		fi;
+		look(); /* ring_empty */
 #endif
 #if MUTANT == 5
 		word = 0; /* disarms before it sleeps, not after */
 #endif
 		if
-		:: none ->
+		:: none && dozed && MUTANT != 6 ->
+			if
+			:: event -> event = 0
+			:: true /* its time is up */
+			fi
+		:: none && (!dozed || MUTANT == 6) ->
 			event; /* asleep */
 			event = 0
 		:: else

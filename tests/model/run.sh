@@ -44,7 +44,7 @@ verify kick held -DKICK
 verify notify held -DNOTIFY
 verify notify-same held -DNOTIFY -DSAME
 verify share held -DSHARE
-for m in 1 2 3 4 5; do verify "doorbell-mutant-$m" found -DDOORBELL -DMUTANT=$m; done
+for m in 1 2 3 4 5 6; do verify "doorbell-mutant-$m" found -DDOORBELL -DMUTANT=$m; done
 for m in 1 2 3; do verify "kick-mutant-$m" found -DKICK -DMUTANT=$m; done
 for m in 1 2 3 4 5; do verify "notify-mutant-$m" found -DNOTIFY -DMUTANT=$m; done
 for m in 1 2 3 4; do verify "share-mutant-$m" found -DSHARE -DMUTANT=$m; done

@@ -106,12 +106,75 @@ static void beside_one_who_computes_nobody_spins_for_a_while(void **state)
 	assert_true(i.shy_until_ns - now_ns <= 10 * MS);
 }
 
+/* Beside somebody who computes, with @words for each of many sleeps. */
+static struct idle crowded(uint32_t words)
+{
+	struct idle i;
+	uint64_t now_ns = warm(&i);
+
+	(void)idle_spins(&i, now_ns);
+	idle_yielded(&i, 4 * MS, now_ns + 4 * MS);
+	for (int n = 0; n < 100; n++) {
+		(void)idle_dozes(&i, words);
+		i.dozed = false; /* something came */
+	}
+	return i;
+}
+
+static void on_a_crowded_core_it_dozes_for_programs_with_many_messages(void **state)
+{
+	struct idle i = crowded(2);
+
+	(void)state;
+	assert_true(idle_dozes(&i, 2));
+	/* A word too many is no loss; after a while of single ones it is. */
+	i = crowded(1);
+	assert_false(idle_dozes(&i, 1));
+	i = crowded(1000000);
+	for (int n = 0; n < 60; n++) {
+		(void)idle_dozes(&i, 1);
+		i.dozed = false;
+	}
+	assert_false(idle_dozes(&i, 1));
+}
+
+static void it_dozes_once_until_something_comes(void **state)
+{
+	struct idle i = crowded(10);
+	uint64_t now_ns = 1000 * MS;
+
+	(void)state;
+	for (int n = 0; n < 3; n++) {
+		assert_true(idle_dozes(&i, 10));
+		assert_false(idle_dozes(&i, 0));
+	}
+	/* Each time that something was done it may begin with a doze. */
+	for (int n = 0; n < 3; n++) {
+		assert_true(idle_dozes(&i, 10));
+		idle_ends(&i, MOST, now_ns);
+		i.crowded = true;
+	}
+}
+
+static void it_sleeps_where_nobody_else_wants_the_core(void **state)
+{
+	struct idle i;
+
+	(void)state;
+	(void)warm(&i);
+	for (int n = 0; n < 100; n++)
+		assert_false(idle_dozes(&i, 10));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_budget_follows_the_idle_times),
 		cmocka_unit_test(who_uses_the_core_twice_ends_the_spin),
 		cmocka_unit_test(beside_one_who_computes_nobody_spins_for_a_while),
+		cmocka_unit_test(on_a_crowded_core_it_dozes_for_programs_with_many_messages),
+		cmocka_unit_test(it_dozes_once_until_something_comes),
+		cmocka_unit_test(it_sleeps_where_nobody_else_wants_the_core),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
