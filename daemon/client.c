@@ -198,8 +198,15 @@ static void client_garbage(struct client *c, const char *what)
 }
 
 static bool client_greets(struct client *c, const union ctl_message *msg, size_t bytes,
-			  uint32_t fd_nr)
+			  const int *fds, uint32_t fd_nr)
 {
+	if (msg->head.type == CTL_AWAY && bytes == sizeof(msg->head) && fd_nr <= 1) {
+		/* No look at [access]: who has the socket may say so. None: we have no room. */
+		if (fd_nr == 1)
+			control_listener_away(c->ctl, fds[0]);
+		client_end(c, "it starts a program without ncd");
+		return false;
+	}
 	if (msg->head.type != CTL_HELLO || bytes != sizeof(msg->hello) || fd_nr != 0 ||
 	    msg->hello.magic != CTL_MAGIC) {
 		client_garbage(c, "no hello");
@@ -260,7 +267,7 @@ static bool client_read(struct client *c)
 	    ((h.msg_flags & MSG_CTRUNC) && fd_nr > 0 && msg.head.type != CTL_SHARE))
 		client_garbage(c, "a message of wrong size");
 	else if (c->state == CLIENT_GREETING)
-		alive = client_greets(c, &msg, (size_t)n, fd_nr);
+		alive = client_greets(c, &msg, (size_t)n, fds, fd_nr);
 	else
 		alive = client_message(c, &msg, (size_t)n, fds, fd_nr);
 	/* What has been used was duplicated, or is -1. */

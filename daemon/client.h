@@ -175,6 +175,8 @@ bool client_bind(struct client *c, const struct ctl_addr *msg);
 bool client_unbind(struct client *c, const struct ctl_addr *msg);
 bool client_listen(struct client *c, const struct ctl_addr *msg, const int *fds, uint32_t fd_nr);
 bool client_unlisten(struct client *c, const struct ctl_number *msg);
+/* AWAY of @socket, by whoever has it. */
+void control_listener_away(struct control *ctl, int socket);
 /* All workers have answered a LISTEN or an UNLISTEN. */
 void client_listen_back(struct client *c, struct client_request *request);
 

@@ -231,6 +231,33 @@ bool client_unlisten(struct client *c, const struct ctl_number *msg)
 	return true;
 }
 
+static void listener_away(struct client *c, uint32_t number)
+{
+	for (uint32_t i = 0; i < c->ctl->workers->nr; i++) {
+		struct worker_cmd *cmd = command_create(CMD_LISTENER_AWAY);
+
+		if (cmd == NULL)
+			return; /* its clients wait, as if nothing had been said */
+		cmd->listen.listener = number;
+		client_post(c, i, cmd);
+	}
+}
+
+void control_listener_away(struct control *ctl, int socket)
+{
+	uint64_t title = title_number(socket);
+	struct client *c;
+	uint32_t i;
+
+	if (title == 0)
+		return;
+	for (c = ctl->clients; c; c = c->next)
+		/* Most have none, and need not be looked through. */
+		for (i = 0; c->claims > 0 && i < NCD_LISTENERS_MAX; i++)
+			if (c->listener[i].up && c->listener[i].title == title)
+				listener_away(c, i);
+}
+
 /* Some worker could not listen: those that can must not. */
 static bool listen_failed(struct client *c, struct client_request *request)
 {

@@ -176,7 +176,19 @@ bool listener_holds(const struct listener *l, const struct flow *f);
 /* Streams waiting to be accepted; -EPROTO if the application's index is impossible. */
 int listener_waiting(struct listener *l);
 
+/* port_away.c: a program without ncd may accept in place of this application */
+/* CMD_LISTENER_AWAY. -EINVAL: there is none. */
+int port_listener_away(struct worker *w, struct port *p, uint32_t number);
+/* It is away, and gets nothing, until it accepts or waits. */
+bool listener_away(struct worker *w, struct listener *l);
+/* Its application has looked. */
+void listener_back(struct worker *w, struct listener *l);
+
 /* port_group.c */
+/* A thread of its application sleeps until a stream comes. */
+bool listener_waits(struct listener *l);
+/* It will ask when it looks at its queue. */
+void listener_elsewhere(struct worker *w, struct listener *l);
 /* Alone, or with those that it may share with. -EADDRINUSE, -ENOBUFS. */
 int group_join(struct worker *w, struct listener *l);
 /* Returns one that is left, or NULL. */
@@ -214,9 +226,9 @@ uint64_t listener_oldest(struct listener *l);
 bool listener_pass(struct worker *w, struct listener *from, struct listener *to);
 /* @l has left its group, of which @member is one: its queue goes to them. */
 void listener_hand_over(struct worker *w, struct listener *l, struct listener *member);
-/* @l has gone, and was the last of its group: its queue waits for who shows its title. */
+/* @l has gone or is away, as all of its group: its queue waits for who shows its title. */
 void listener_hold(struct worker *w, struct listener *l);
-/* @l, new in its group, is who was waited for. */
+/* @l, new in its group or back, is who was waited for. */
 void listener_take_held(struct worker *w, const struct listener *l);
 /* When the first that is held is given up; UINT64_MAX: none is. */
 uint64_t held_deadline(const struct worker *w);

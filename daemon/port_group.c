@@ -59,8 +59,7 @@ static bool late(struct listener *l)
 	return l->late;
 }
 
-/* A thread of its application sleeps until a stream comes. */
-static bool waits(struct listener *l)
+bool listener_waits(struct listener *l)
 {
 	/* SHARE, daemon end. */
 	if (atomic_load_explicit(&listener_words(l)->waiting, memory_order_seq_cst) == 0)
@@ -168,14 +167,17 @@ struct listener *group_leave(struct worker *w, struct listener *l)
 	return next == l ? NULL : next;
 }
 
-/* 3: waits, with an empty queue; 2: waits or has waited; 1: never has, or is late; 0: no room. */
+/* 3: waits, with an empty queue; 2: waits or has waited; 1: never has, or is late; 0: no room, or
+ * away. */
 static int rank(struct worker *w, struct listener *l)
 {
 	if (l->port->bad || l->port->removed || !listener_has_room(w, l))
 		return 0;
+	if (listener_away(w, l))
+		return 0;
 	if (late(l))
 		return 1;
-	if (waits(l))
+	if (listener_waits(l))
 		return queued(l) == 0 ? 3 : 2;
 	return active(l) ? 2 : 1;
 }
@@ -232,7 +234,7 @@ static struct listener *one_behind(struct listener *member)
 	do {
 		uint32_t nr = queued(l);
 
-		if (nr > 1 || (nr == 1 && (late(l) || !waits(l)))) {
+		if (nr > 1 || (nr == 1 && (late(l) || !listener_waits(l)))) {
 			uint64_t arrived = listener_oldest(l);
 
 			if (!best || arrived < oldest) {
@@ -255,7 +257,7 @@ static void elsewhere_clear(struct worker *w, struct listener *l)
 				  memory_order_seq_cst);
 }
 
-static void elsewhere_set(struct worker *w, struct listener *l)
+void listener_elsewhere(struct worker *w, struct listener *l)
 {
 	if (l->elsewhere)
 		return;
@@ -297,6 +299,7 @@ void group_share(struct worker *w, struct listener *l)
 
 	l->active = true;
 	l->late = false;
+	listener_back(w, l);
 	if (group_alone(l)) {
 		elsewhere_clear(w, l);
 	} else if (queued(l) > 0) {
@@ -352,7 +355,7 @@ uint32_t offers_late(struct worker *w)
 		}
 		l->late = true;
 		l->late_head = head_of(l);
-		group_mark(w, l, elsewhere_set);
+		group_mark(w, l, listener_elsewhere);
 		/* SHARE, daemon end. */
 		group_even(w, l);
 		did++;
@@ -364,11 +367,11 @@ void group_pushed(struct worker *w, struct listener *l)
 {
 	if (group_alone(l))
 		return;
-	if (queued(l) == 1 && waits(l) && !late(l)) {
+	if (queued(l) == 1 && listener_waits(l) && !late(l)) {
 		offer_begin(w, l);
 		return;
 	}
-	group_mark(w, l, elsewhere_set);
+	group_mark(w, l, listener_elsewhere);
 	/* SHARE, daemon end: one that began to wait before it could see that is seen here. */
 	group_even(w, l);
 }

@@ -97,13 +97,16 @@ bool listener_has_room(struct worker *w, struct listener *l)
 
 /*
  * Who listens by ncd and by the kernel may have given the kernel's socket to programs without ncd,
- * which accept there. Only the clients' time tells: it is looked at when another comes.
+ * which accept there. It says so where it can (port_away.c); else the clients' time tells: it is
+ * looked at when another comes.
  */
 bool listener_stalls(struct worker *w, struct listener *l)
 {
 	/* Relaxed: whether it moves. */
 	uint32_t head = atomic_load_explicit(&l->accept.shm->head, memory_order_relaxed);
 
+	if (listener_away(w, l))
+		return true;
 	if (l->title == 0 || w->cfg.stall_ns == 0)
 		return false;
 	if (listener_waiting(l) <= 0) {

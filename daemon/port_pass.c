@@ -168,6 +168,7 @@ void listener_hold(struct worker *w, struct listener *l)
 		f->flags |= FLOW_PASS;
 		flow_append(&w->held_end, f);
 	}
+	l->taken_end = l->accept.own;
 }
 
 void listener_take_held(struct worker *w, const struct listener *l)

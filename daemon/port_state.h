@@ -157,6 +157,7 @@ struct listener {
 	 * known), and the head of the queue then. */
 	uint64_t stall_ns;
 	uint32_t stall_head;
+	bool away;          /* a program without ncd accepts, as far as is known: group_away */
 	bool late;          /* it did not take it, nor has looked at its queue since */
 	uint32_t late_head;
 	struct listener *dirty_next;

@@ -62,6 +62,11 @@ static uint64_t network(void)
 	return n;
 }
 
+uint64_t title_number(int fd)
+{
+	return number(fd, SO_COOKIE);
+}
+
 int title_read(int fd, const struct address *addr, uint16_t port, struct title *ret_title)
 {
 	uint64_t home;
@@ -70,7 +75,7 @@ int title_read(int fd, const struct address *addr, uint16_t port, struct title *
 	if (!has(fd, SO_ACCEPTCONN, 1) || !has(fd, SO_TYPE, SOCK_STREAM) ||
 	    !has(fd, SO_PROTOCOL, IPPROTO_TCP) || !is_bound_to(fd, addr, port))
 		return -EINVAL;
-	ret_title->number = number(fd, SO_COOKIE);
+	ret_title->number = title_number(fd);
 	if (ret_title->number == 0 || fstat(fd, &st) < 0)
 		return -EINVAL;
 	ret_title->uid = st.st_uid;

@@ -22,6 +22,8 @@ struct title {
 	uint64_t network; /* of which it is; 0: our own */
 };
 
+/* The number of a title that @fd would be, whatever it is; 0: none. */
+uint64_t title_number(int fd);
 /* Of @fd, which must be a TCP socket that listens on @addr and @port. -EINVAL: it is not. */
 int title_read(int fd, const struct address *addr, uint16_t port, struct title *ret_title);
 

@@ -52,6 +52,7 @@ enum worker_cmd_type {
 	CMD_JOINT,            /* port (of the writer), joint; until EVT_JOINT_OVER */
 	CMD_LISTEN,           /* port, listen; result */
 	CMD_UNLISTEN,         /* port, listen.listener */
+	CMD_LISTENER_AWAY,    /* port, listen.listener: a program without ncd may accept there */
 	CMD_POLLFD,           /* port, pollfd: fd is the worker's */
 	CMD_CQFD,             /* port, pollfd.slot = queue pair; fd is the worker's, a duplicate */
 	CMD_SHARE,            /* port, share: other processes may take the stream of share.slot */

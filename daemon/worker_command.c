@@ -105,6 +105,8 @@ static int command(struct worker *w, struct worker_cmd *cmd)
 		return port_listen(w, cmd->port, cmd);
 	case CMD_UNLISTEN:
 		return port_unlisten(w, cmd->port, cmd->listen.listener);
+	case CMD_LISTENER_AWAY:
+		return port_listener_away(w, cmd->port, cmd->listen.listener);
 	case CMD_POLLFD:
 		return take_pollfd(cmd);
 	case CMD_CQFD:

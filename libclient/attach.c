@@ -313,6 +313,7 @@ static int attachment_fill(struct attachment *att, struct welcome *w)
 	    w->fd_nr != 1 + att->layout.workers + att->layout.copy_workers)
 		return -EPROTO;
 	att->says_joined = w->msg.version >= CTL_VERSION_JOINED;
+	att->says_away = w->msg.version >= CTL_VERSION_AWAY;
 	/* Relaxed: nobody else knows it yet. */
 	atomic_store_explicit(&att->default_worker, w->msg.default_worker, memory_order_relaxed);
 	att->addr_nr = w->msg.addr_nr;

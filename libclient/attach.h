@@ -91,6 +91,7 @@ struct attachment {
 	_Atomic bool leaving; /* the daemon said so; new sockets attach elsewhere once it is gone */
 	int ctl_fd;
 	bool says_joined; /* the daemon waits for JOINED */
+	bool says_away;   /* the daemon knows AWAY */
 	int spare_fd; /* watcher: given up to receive one when the program has no more; or -1 */
 	_Atomic uint32_t default_worker; /* PLACE changes it */
 	uint32_t addr_nr;

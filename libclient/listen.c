@@ -33,6 +33,8 @@ static int acceptor_create(struct attachment *att, uint32_t number, struct accep
 	a->shm = &att->listener[number];
 	/* Relaxed: nobody of ours waits; a worker that thinks otherwise finds that out. */
 	atomic_store_explicit(&a->shm->waiting, 0, memory_order_relaxed);
+	/* Relaxed: of the listener that had the number before. */
+	atomic_store_explicit(&a->shm->accepted, 0, memory_order_relaxed);
 	for (uint32_t i = 0; i < nr; i++) {
 		struct ring *r = &a->ring[i];
 
@@ -186,6 +188,9 @@ static bool acceptor_pop(struct nc_sock *s, struct app_port **ret_port, uint32_t
 		if (ring_pop_claim(&a->ring[worker], &word) < 0 || word >= s->att->layout.slots)
 			continue;
 		a->turn = (worker + 1) % nr;
+		/* Relaxed, both: written once. */
+		if (!atomic_load_explicit(&a->shm->accepted, memory_order_relaxed))
+			atomic_store_explicit(&a->shm->accepted, 1, memory_order_relaxed);
 		*ret_port = &s->att->port[worker];
 		*ret_slot = (uint32_t)word;
 		return true;

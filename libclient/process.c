@@ -33,7 +33,8 @@ struct process {
 	struct attachment *current; /* attach_lock */
 	struct attachment *parents; /* of a forked child: what it must not use */
 	char why[192];              /* attach_lock: the last failure */
-	char path[108];             /* attach_lock: where it last attached */
+	char path[PROCESS_PATH_BYTES]; /* attach_lock: where it last attached */
+	bool says_away;             /* attach_lock: of the daemon there */
 	uint64_t hung_until_ns;     /* attach_lock: ncd did not answer just now */
 	bool hurry;                 /* constant once the program runs */
 	void (*lost)(void);         /* as hurry; NULL: nothing */
@@ -71,6 +72,7 @@ static int attach_anew(bool hurry)
 	if (ret < 0)
 		return ret;
 	left_join(self.current);
+	self.says_away = self.current->says_away;
 	if (path != self.path)
 		(void)snprintf(self.path, sizeof(self.path), "%s", path); /* it fitted */
 	return 0;
@@ -105,6 +107,18 @@ int process_attach(struct attachment **ret_attachment)
 int process_attach_new(struct attachment **ret_attachment)
 {
 	return attach(self.hurry, ret_attachment);
+}
+
+bool process_away_path(char path[PROCESS_PATH_BYTES])
+{
+	bool away;
+
+	if (!lock_try(&self.attach_lock))
+		return false;
+	away = self.says_away && self.path[0];
+	memcpy(path, self.path, PROCESS_PATH_BYTES);
+	lock_release(&self.attach_lock);
+	return away;
 }
 
 void process_hurry(void)

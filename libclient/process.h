@@ -11,6 +11,8 @@
 
 #include "attach.h"
 
+#define PROCESS_PATH_BYTES 108 /* as sun_path */
+
 /* The attachment in use, made if there is none or its daemon is gone; the caller gets a reference.
  * Errors as attachment_create. Blocks, for seconds if ncd does not answer. */
 int process_attach(struct attachment **ret_attachment);
@@ -19,6 +21,9 @@ int process_attach_new(struct attachment **ret_attachment);
 /* Kernel TCP is there instead: new sockets wait for an ncd that does not answer for a second or
  * two, and then for some time not at all. Call it before any other thread runs. */
 void process_hurry(void);
+/* Where a daemon is that knows AWAY: the one that this process, or its parent, attached to last. In
+ * a child of vfork too. False: nowhere, or another thread attaches just now. */
+bool process_away_path(char path[PROCESS_PATH_BYTES]);
 /* @what is called when a daemon has gone, by the thread that has seen it and has nothing else to
  * do. Call it before any other thread runs. */
 void process_when_lost(void (*what)(void));

@@ -7,6 +7,8 @@
  * Trust: a message of wrong length or type, or with unexpected descriptors, ends the attachment.
  *
  *   library                              daemon
+ *   AWAY + descriptor         ->         (instead of all that follows; then it closes)
+ *
  *   HELLO {versions}          ->
  *                             <-         WELCOME {layout} + segment 0 + doorbells, or REFUSED {why}
  *   BIND, LISTEN, ... {tag}   ->
@@ -31,11 +33,12 @@
 #define CTL_MAGIC   0x6e63642d63746c31ull
 /* Of the messages. An application that says 4 gets no joined rings; one that says 5 gets them, and
  * what it cannot map ends its attachment. Both sides know by WELCOME which it is. */
-#define CTL_VERSION        7u
+#define CTL_VERSION        8u
 #define CTL_VERSION_MIN    4u
 #define CTL_VERSION_JOINT  5u /* from here on: JOINT, UNJOIN, and the joined rings of shm_abi.h */
 #define CTL_VERSION_JOINED 6u /* JOINED */
 #define CTL_VERSION_PLACE  7u /* PLACE */
+#define CTL_VERSION_AWAY   8u /* AWAY, where a daemon of such a version welcomed somebody before */
 
 enum ctl_type {
 	CTL_HELLO = 1, /* app: struct ctl_hello */
@@ -63,6 +66,8 @@ enum ctl_type {
 	CTL_JOINED,    /* app: struct ctl_reply (0: it is mapped; or why not. value: number of
 			* JOINT). Not in time, or for what is not waited for any more: as nothing */
 	CTL_PLACE,     /* daemon: struct ctl_number (worker): default_worker is this now */
+	CTL_AWAY,      /* app, instead of HELLO: struct ctl_head + a listening socket, which a
+			* program without ncd is going to have. Nothing is answered */
 	CTL_TYPE_END
 };
 

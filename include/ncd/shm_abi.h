@@ -173,9 +173,11 @@ struct listener_shm {
 	_Atomic uint32_t waiting;   /* app: threads that sleep until a stream comes; SHARE */
 	_Atomic uint32_t shared;    /* workers: 1 in a group of several */
 	_Atomic uint64_t elsewhere; /* workers, a bit each: streams wait at others; SHARE */
+	_Atomic uint32_t accepted;  /* app: 1 once it has; CTL_VERSION_AWAY */
 };
 _Static_assert(sizeof(struct listener_shm) == 128, "shm ABI");
 _Static_assert(offsetof(struct listener_shm, elsewhere) == 80, "shm ABI");
+_Static_assert(offsetof(struct listener_shm, accepted) == 88, "shm ABI");
 _Static_assert(NCD_WORKERS_MAX <= 64, "a bit each");
 
 /*

@@ -256,6 +256,11 @@ bool confined(void);
 /* It is about to be. */
 void confine(void);
 
+/* ---- away.c ---- */
+
+/* This process, also one of vfork, is about to start a program with @envp. */
+void away_before_exec(char *const envp[]);
+
 /* ---- inherit.c: descriptors that came from elsewhere, and that go there ---- */
 
 /* If @fd, which is new to this process, is of a virtual socket, it names a file of ours now. */

@@ -95,9 +95,10 @@ static void share_here(void)
 	errno = err;
 }
 
-static void exec_begin(bool here)
+static void exec_begin(bool here, char *const envp[])
 {
 	share_here();
+	away_before_exec(envp);
 	limit_before_exec(here);
 }
 
@@ -109,42 +110,42 @@ static int exec_failed(void)
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
-	exec_begin(true);
+	exec_begin(true, envp);
 	(void)real()->execve(path, argv, envp); /* back: it has failed */
 	return exec_failed();
 }
 
 EXPORT int execv(const char *path, char *const argv[])
 {
-	exec_begin(true);
+	exec_begin(true, environ);
 	(void)real()->execv(path, argv); /* back: it has failed */
 	return exec_failed();
 }
 
 EXPORT int execvp(const char *file, char *const argv[])
 {
-	exec_begin(true);
+	exec_begin(true, environ);
 	(void)real()->execvp(file, argv); /* back: it has failed */
 	return exec_failed();
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	exec_begin(true);
+	exec_begin(true, envp);
 	(void)real()->execvpe(file, argv, envp); /* back: it has failed */
 	return exec_failed();
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	exec_begin(true);
+	exec_begin(true, envp);
 	(void)real()->fexecve(fd, argv, envp); /* back: it has failed */
 	return exec_failed();
 }
 
 EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	exec_begin(true);
+	exec_begin(true, envp);
 	(void)real()->execveat(fd, path, argv, envp, flags); /* back: it has failed */
 	return exec_failed();
 }
@@ -211,7 +212,7 @@ EXPORT int posix_spawn(pid_t *__restrict pid, const char *__restrict path,
 {
 	int ret;
 
-	exec_begin(false);
+	exec_begin(false, envp);
 	ret = real()->posix_spawn(pid, path, actions, attr, argv, envp);
 	limit_behind_exec();
 	return ret;
@@ -224,7 +225,7 @@ EXPORT int posix_spawnp(pid_t *__restrict pid, const char *__restrict file,
 {
 	int ret;
 
-	exec_begin(false);
+	exec_begin(false, envp);
 	ret = real()->posix_spawnp(pid, file, actions, attr, argv, envp);
 	limit_behind_exec();
 	return ret;
@@ -234,6 +235,7 @@ EXPORT int posix_spawnp(pid_t *__restrict pid, const char *__restrict file,
 EXPORT int system(const char *command)
 {
 	share_here();
+	away_before_exec(environ);
 	return real()->system(command);
 }
 
@@ -241,7 +243,7 @@ EXPORT FILE *popen(const char *command, const char *mode)
 {
 	FILE *ret;
 
-	exec_begin(false);
+	exec_begin(false, environ);
 	ret = real()->popen(command, mode);
 	limit_behind_exec();
 	return ret;

@@ -247,6 +247,33 @@ static void child_of_a_fork_has_none_of_it(void **state)
 	closed(f, s);
 }
 
+/* AWAY is for who was attached, its children included, and a daemon that knows it. */
+static void away_is_said_where_it_was_attached(void **state)
+{
+	static const struct fake_config config[] = { { .version = CTL_VERSION_AWAY - 1 }, { 0 } };
+	char path[PROCESS_PATH_BYTES];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct fake *f = fresh(&config[i]);
+		int status, s = nc_socket(AF_INET, SOCK_STREAM, 0);
+		pid_t pid;
+
+		assert_true(s >= 0);
+		assert_true(process_away_path(path) == (i == 1));
+		assert_true(i == 0 || strcmp(path, getenv("NCD_SOCKET")) == 0);
+		pid = fork();
+		if (pid == 0) {
+			unsetenv("NCD_SOCKET");
+			_exit(process_away_path(path) == (i == 1) ? 0 : 1);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		assert_int_equal(nc_close(s), 0);
+		fake_stop(f);
+	}
+}
+
 /* Where the next stream is opened. */
 static uint32_t worker_of_next(struct fake *f)
 {
@@ -321,6 +348,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			dead_attachment_fails_calls_and_next_socket_attaches, start, stop),
 		cmocka_unit_test_setup_teardown(child_of_a_fork_has_none_of_it, start, stop),
+		cmocka_unit_test(away_is_said_where_it_was_attached),
 		cmocka_unit_test(new_streams_go_where_the_daemon_says),
 #ifndef __SANITIZE_THREAD__ /* which allows a fork no threads of its own */
 		cmocka_unit_test(exit_closes_what_is_open),

@@ -146,13 +146,19 @@ static void what_was_taken_back_is_not_accepted(void **state)
 	assert_true(fake_take_back(f, 0, 0));
 	third = fake_incoming(f, 0, 0);
 	assert_int_equal(nc_poll(&p, 1, 0), 1);
+	assert_int_equal(atomic_load(&fake_listener(f, 0)->accepted), 0);
 	got = nc_accept4(s, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(got >= 0);
+	assert_int_equal(atomic_load(&fake_listener(f, 0)->accepted), 1);
 	assert_false(fake_take_back(f, 0, 0));
 	fake_put(f, third, "x", 1);
 	assert_int_equal(nc_recv(got, &(char){ 0 }, 1, 0), 1);
 	assert_int_equal(nc_accept4(s, NULL, NULL, 0), -EAGAIN);
 	assert_int_equal(nc_close(got), 0);
+	assert_int_equal(nc_close(s), 0);
+	atomic_store(&fake_listener(f, 1)->accepted, 1); /* whoever had the number before */
+	s = share(0);
+	assert_int_equal(atomic_load(&fake_listener(f, 1)->accepted), 0);
 	assert_int_equal(nc_close(s), 0);
 	(void)fake_drain(f);
 }

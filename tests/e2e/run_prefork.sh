@@ -383,7 +383,7 @@ case_run_prefork_daemon_restarts() { # quick
 }
 
 # A parent that waits, and starts those that accept with an empty environment, as Dovecot: they are
-# without ncd. Clients that come through it wait in vain at first, and then come by kernel TCP.
+# without ncd. With "unseen" it looks as if they had it, as of a program that is set-uid or static.
 empty_environment='
 import os, select, socket, sys
 l = socket.create_server((sys.argv[1], int(sys.argv[2])))
@@ -403,14 +403,15 @@ while True:
     c.recv(100)
     c.sendall(b"without ncd")
     c.close()
-""" % l.fileno()], {})
+""" % l.fileno()], {"LD_PRELOAD": "/nowhere/libncpreload.so"} if "unseen" in sys.argv else {})
 os.wait()'
+# Clients that come through ncd wait in vain at first, and then come by kernel TCP.
 case_run_acceptors_without_ncd() { # limit 90
 	needs python3
 	[ -x /usr/bin/python3 ] || skip "needs /usr/bin/python3"
 	local server
 	both
-	background there server "${ncd_run[@]}" python3 -c "$empty_environment" "${address[there]}" 8021
+	background there server "${ncd_run[@]}" python3 -c "$empty_environment" "${address[there]}" 8021 unseen
 	server=$job
 	expect 10 said server '^ready' 1
 	(on here timeout 60 "$OUT/ncd-run" --verbose python3 -c '
@@ -428,6 +429,91 @@ while time.monotonic() < end:
 	said client '^well' 1 || fail "clients wait in vain for ever"
 	said client 'connect .*: ncd$' 1 || fail "none came through ncd at first"
 	pkill -KILL -P "$server"
+	end_job "$server"
+}
+
+# Seen: the first is reset, and who comes then is served, by kernel TCP. No connection waits with a
+# limit here.
+ask_once='
+import socket, sys
+with socket.create_connection((sys.argv[1], 8022)) as c:
+    try:
+        c.sendall(b"x")
+        print("got", c.recv(100).decode())
+    except ConnectionResetError: print("reset")'
+case_run_acceptors_without_ncd_said() {
+	needs python3
+	[ -x /usr/bin/python3 ] || skip "needs /usr/bin/python3"
+	local server i
+	both
+	background there server "${ncd_run[@]}" python3 -c "$empty_environment" "${address[there]}" 8022
+	server=$job
+	expect 10 said server '^ready' 1
+	background here first "${limit[@]}" "$OUT/ncd-run" --require python3 -c "$ask_once" "${address[there]}"
+	ends 30 "$job" || fail "the first client ended with status $?"
+	said first '^reset' 1 || fail "the first client is not reset"
+	for i in 1 2 3; do
+		background here "client$i" "${limit[@]}" "$OUT/ncd-run" --verbose python3 -c "$ask_once" \
+			"${address[there]}"
+		ends 30 "$job" || fail "client $i ended with status $?"
+		said "client$i" '^got without ncd' 1 || fail "client $i is not served"
+		said "client$i" 'connect .*: kernel TCP: nobody listens there' 1 || fail "client $i came by ncd"
+	done
+	pkill -KILL -P "$server"
+	end_job "$server"
+}
+
+# A server that accepts, and starts a program with an empty environment that has the listener too and
+# does nothing with it: before its first client, and for each. None is lost, and all come by ncd.
+with_helper='
+import os, socket, subprocess, sys, threading
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+l.set_inheritable(True)
+helpers = []
+def help(): helpers.append(subprocess.Popen(["/bin/sleep", "60"], env={}, close_fds=False))
+print("ready", flush=True)
+sys.stdin.readline() # a client is in the queue
+help()
+while len(helpers) < 9:
+    c, _ = l.accept()
+    with c:
+        c.recv(100)
+        help()
+        c.sendall(b"served")
+for h in helpers: h.kill()
+print("done", flush=True)
+'
+case_run_helpers_without_ncd() { # quick
+	needs python3
+	local server client
+	both
+	mkfifo "$dir/go"
+	background there server bash -c 'exec "$@" <"$0"' "$dir/go" "${ncd_run[@]}" \
+		python3 -c "$with_helper" "${address[there]}" 8023
+	server=$job
+	exec {go}>"$dir/go"
+	expect 10 said server '^ready' 1
+	background here client "${limit[@]}" "$OUT/ncd-run" --require --verbose python3 -c '
+import socket, sys
+def connect(): return socket.create_connection((sys.argv[1], 8023))
+def ask(c):
+    with c:
+        c.sendall(b"x")
+        got = c.recv(100)
+        assert got == b"served", got
+first = connect()
+print("connected", flush=True)
+ask(first)
+for _ in range(7): ask(connect())
+print("well")' "${address[there]}"
+	client=$job
+	expect 10 said client '^connected' 1
+	echo go >&"$go"
+	exec {go}>&-
+	ends 30 "$client" || fail "the client ended with status $?"
+	said client '^well' 1 || fail "clients are not served"
+	[ "$(grep -c 'connect .*: ncd$' "$dir/client.log")" -eq 8 ] || fail "some did not come by ncd"
+	expect 10 said server '^done' 1
 	end_job "$server"
 }
 
