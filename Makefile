@@ -102,7 +102,8 @@ $(OUT)/$(SONAME): $(patsubst %.c,$(OUT)/pic/%.o,$(CLIENT)) libclient/ncclient.ma
 $(OUT)/libncclient.so: $(OUT)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $@
 
-# Its own calls inside must not meet its stand-ins: --wrap gives them to preload/real.c.
+# Its own calls inside must not meet its stand-ins: --wrap gives them to preload/real.c. Where one
+# stand-in calls another, it must not meet a function of that name in the program: -Bsymbolic.
 WRAPPED := close connect fcntl ioctl ppoll recv recvmsg send sendmsg setsockopt shutdown socket socketpair syscall
 $(OUT)/pic/libclient/preload/%.o: override CFLAGS += -U_FORTIFY_SOURCE
 $(OUT)/libncpreload.so: $(patsubst %.c,$(OUT)/pic/%.o,$(PRELOAD) $(CLIENT)) \
@@ -110,7 +111,7 @@ $(OUT)/libncpreload.so: $(patsubst %.c,$(OUT)/pic/%.o,$(PRELOAD) $(CLIENT)) \
 	$(call says,LD,$@)
 	$(Q)$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,-soname,libncpreload.so \
 		-Wl,--version-script=libclient/preload/libncpreload.map -Wl,-z,noexecstack -Wl,-z,now \
-		$(WRAPPED:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^)
+		-Wl,-Bsymbolic-functions $(WRAPPED:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^)
 
 $(OUT)/ncd-run: $(call objects,$(RUN)) $(OUT)/libncclient.a
 	$(call says,LD,$@)
@@ -177,7 +178,7 @@ $(OUT)/tests/client/test_%: $(OUT)/tests/client/test_%.o \
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
 
 # What the end-to-end tests use beside our own programs.
-E2E_PROGRAMS := $(addprefix $(OUT)/tests/e2e/,copies echo garbage hostile no_uring quiet sockets soak)
+E2E_PROGRAMS := $(addprefix $(OUT)/tests/e2e/,copies echo garbage hostile named no_uring quiet sockets soak)
 $(E2E_PROGRAMS): $(OUT)/tests/e2e/%: $(OUT)/tests/e2e/%.o $(OUT)/libncclient.a
 	$(call says,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^

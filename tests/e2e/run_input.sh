@@ -264,4 +264,16 @@ case_run_library() { # quick
 	[ -z "$extra" ] || fail "it shows: $extra"
 }
 
+# What one stand-in calls another for does not go to a function of that name in the program.
+case_run_own_names() { # quick
+	[ "$slow" = 1 ] || skip "a sanitizer stands in front of them, too"
+	both
+	background there echo "$OUT/tests/e2e/echo" 7101
+	expect 10 listens there 7101
+	(on here "${limit[@]}" "${ncd_run[@]}" "$OUT/tests/e2e/named" "${address[there]}" 7101 \
+		>"$dir/client.log" 2>&1 </dev/null) || fail "status $?"
+	grep -qx well "$dir/client.log" || fail "it is not well"
+	through "run run" client
+}
+
 run_case "$@"
