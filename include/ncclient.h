@@ -53,7 +53,8 @@ int nc_socket(int domain, int type, int protocol);
  * host), -EACCES (port < 1024 and not root), -EINVAL (bound already), -EAFNOSUPPORT, -EBADF. */
 int nc_bind(int s, const struct sockaddr *addr, socklen_t addrlen);
 
-/* listen(2); @backlog is cut to 4096. Unbound: a free port. -EADDRINUSE, -EINVAL, -EBADF. */
+/* listen(2); @backlog is cut to 4096, and is that if negative. Unbound: a free port. -EADDRINUSE,
+ * -EINVAL, -EBADF. */
 int nc_listen(int s, int backlog);
 
 /* accept4(2), also from several threads at once. @flags SOCK_NONBLOCK, SOCK_CLOEXEC.

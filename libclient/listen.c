@@ -102,11 +102,12 @@ err_beside:
 	return ret;
 }
 
+/* As listen(2) in Linux, a negative one is the largest: PHP asks for -1. */
 static uint32_t backlog_of(int backlog)
 {
-	if (backlog < 1)
+	if (backlog == 0)
 		return 1;
-	return backlog > NCD_BACKLOG_MAX ? NCD_BACKLOG_MAX : (uint32_t)backlog;
+	return backlog < 0 || backlog > NCD_BACKLOG_MAX ? NCD_BACKLOG_MAX : (uint32_t)backlog;
 }
 
 /* @at: where, if it is not bound; with @title. All locks are held. */

@@ -5,6 +5,7 @@
  * Goal: the library shows its title, says when a thread waits, asks for what others have, and does
  * not take what the daemon has taken back. Method: the fake plays the daemon, the test the program.
  */
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -37,6 +38,30 @@ static int share(int title)
 	assert_true(s >= NC_SOCKET_BASE);
 	assert_int_equal(listener_open(s, (struct sockaddr *)&in, sizeof(in), 16, title), 0);
 	return s;
+}
+
+static void a_negative_backlog_is_the_largest(void **state)
+{
+	static const struct {
+		int want;
+		uint32_t asked;
+	} t[] = {
+		{ -1, NCD_BACKLOG_MAX },
+		{ INT_MIN, NCD_BACKLOG_MAX },
+		{ INT_MAX, NCD_BACKLOG_MAX },
+		{ 0, 1 },
+		{ 7, 7 },
+	};
+	struct fake *f = *state;
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		int s = nc_socket(AF_INET, SOCK_STREAM, 0);
+		bool shown;
+
+		assert_int_equal(nc_listen(s, t[i].want), 0);
+		assert_int_equal(fake_listen(f, &shown).backlog, t[i].asked);
+		assert_int_equal(nc_close(s), 0);
+	}
 }
 
 static void the_title_stands_in_for_a_bound_port(void **state)
@@ -337,6 +362,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		T(a_negative_backlog_is_the_largest),
 		T(the_title_stands_in_for_a_bound_port),
 		T(refused_it_can_be_bound_to_something_else),
 		T(who_waits_is_counted_and_asks_for_what_others_have),
