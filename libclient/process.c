@@ -33,7 +33,7 @@ struct process {
 	struct attachment *current; /* attach_lock */
 	struct attachment *parents; /* of a forked child: what it must not use */
 	char why[192];              /* attach_lock: the last failure */
-	char path[PROCESS_PATH_BYTES]; /* attach_lock: where it last attached */
+	char path[PROCESS_PATH_BYTES]; /* attach_lock: where it last attached, or is to */
 	bool says_away;             /* attach_lock: of the daemon there */
 	uint64_t hung_until_ns;     /* attach_lock: ncd did not answer just now */
 	bool hurry;                 /* constant once the program runs */
@@ -48,7 +48,7 @@ struct process {
 /* Global: why: socket numbers are the process's, as descriptors are, and so is what they name. */
 static struct process self;
 
-/* A server may empty its environment before its children need it: then where it was before. */
+/* A server may empty its environment before it, or a child, needs it: then where it was before. */
 static const char *attach_path(void)
 {
 	const char *path = getenv("NCD_SOCKET");
@@ -119,6 +119,14 @@ bool process_away_path(char path[PROCESS_PATH_BYTES])
 	memcpy(path, self.path, PROCESS_PATH_BYTES);
 	lock_release(&self.attach_lock);
 	return away;
+}
+
+void process_begin(void)
+{
+	const char *path = getenv("NCD_SOCKET");
+
+	if (path && strlen(path) < sizeof(self.path))
+		memcpy(self.path, path, strlen(path) + 1);
 }
 
 void process_hurry(void)

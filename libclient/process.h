@@ -18,6 +18,8 @@
 int process_attach(struct attachment **ret_attachment);
 /* As process_attach, for who could do without after process_hurry. */
 int process_attach_new(struct attachment **ret_attachment);
+/* Before the program runs, which may empty its environment: where ncd is. */
+void process_begin(void);
 /* Kernel TCP is there instead: new sockets wait for an ncd that does not answer for a second or
  * two, and then for some time not at all. Call it before any other thread runs. */
 void process_hurry(void);

@@ -83,6 +83,7 @@ __attribute__((constructor)) static void wish_init(void)
 
 	wish.required = env_set("NCD_REQUIRE");
 	wish.verbose = env_set("NCD_VERBOSE");
+	process_begin();
 	if (!wish.required)
 		process_hurry();
 	if (!environment_read(&wish.sockets, why))

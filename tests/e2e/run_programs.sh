@@ -22,6 +22,15 @@ case_run_python_threads() { # quick
 	python_sides 8001 "$threaded_server" "$echo_client"
 }
 
+# Exim empties its environment before its first socket.
+emptied='
+import os
+os.environ.clear()
+'
+case_run_python_emptied() { # quick
+	python_sides 8010 "$emptied$threaded_server" "$emptied$echo_client"
+}
+
 asyncio_server='
 import asyncio, sys
 async def serve(r, w):
