@@ -48,7 +48,7 @@ struct app_port {
 	alignas(NCD_CACHE_LINE) struct lock sq_lock;
 	struct ring sq;
 	struct handover handover;
-	_Atomic bool owed; /* a wake that was held back; batch_end */
+	_Atomic bool owed; /* a wake that was held back; batch_pay */
 
 	/* Lower slots: given out first `fresh` up, then first in first out. */
 	alignas(NCD_CACHE_LINE) struct lock slot_lock;

@@ -263,7 +263,7 @@ int cq_poll(struct nc_cq *cq, struct nc_event *events, int max)
 {
 	int n;
 
-	batch_end(cq->att);
+	batch_pay(cq->att);
 	lock_take(&cq->lock);
 	n = cq_collect(cq, events, max);
 	lock_release(&cq->lock);

@@ -108,9 +108,9 @@ void port_submit(struct app_port *p, uint64_t word);
  * woken for each submission: on a crowded core it would take the core for each.
  */
 void batch_begin(uint32_t events);
-/* It waits for more: wakes are no longer held back. (Who does not come to that is only later: the
- * worker looks by itself.) */
-void batch_end(struct attachment *att);
+/* It is about to wait: makes up for the wakes that it has held back. (Who does not come to that is
+ * only later: the worker looks by itself.) */
+void batch_pay(struct attachment *att);
 /* A lower slot that is FREE: its number, or -ENOBUFS. */
 int port_slot_take(struct app_port *p, uint32_t *ret_slot);
 /* It was closed: to be given out again once the daemon has written SLOT_FREE. */

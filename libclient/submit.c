@@ -27,9 +27,8 @@ void batch_begin(uint32_t events)
 	batch.rest = events;
 }
 
-void batch_end(struct attachment *att)
+void batch_pay(struct attachment *att)
 {
-	batch.rest = 0;
 	if (!batch.owes)
 		return;
 	batch.owes = false;
@@ -49,7 +48,7 @@ static void port_ring_doorbell(struct app_port *p, bool goes_on)
 	ring_publish(&p->sq);
 	if (goes_on && doorbell_has_time(p->need_wakeup)) {
 		batch.owes = true;
-		/* Relaxed: as in batch_end. */
+		/* Relaxed: as in batch_pay. */
 		atomic_store_explicit(&p->owed, true, memory_order_relaxed);
 		return;
 	}

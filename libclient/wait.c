@@ -56,6 +56,7 @@ static int sleep_counted(struct nc_sock *s, struct lock *held, _Atomic uint32_t 
 	/* CLOSING, sleeper's end: before the lock is free, so that the closer counts us. */
 	atomic_fetch_add_explicit(&s->sleepers, 1, memory_order_seq_cst);
 	lock_release(held);
+	batch_pay(att);
 	/* CLOSING, sleeper's end; DEAD, looking end. */
 	if (is_asleep(s) && !atomic_load_explicit(&s->closing, memory_order_seq_cst) &&
 	    !attachment_dead(att))

@@ -6,6 +6,7 @@
  * behind each call.
  */
 #include <poll.h>
+#include <sys/time.h>
 
 #include "../../libclient/cq.h"
 #include "client_test.h"
@@ -96,6 +97,22 @@ static void fewer_answers_than_events_wake_it_before_the_next_wait(void **state)
 	rig_down(&r);
 }
 
+static void who_waits_for_one_of_them_wakes_it_first(void **state)
+{
+	const struct timeval soon = { .tv_usec = 1000 };
+	struct rig r;
+	char c;
+
+	rig_up(&r, *state);
+	all_ready(&r);
+	fake_doze(r.f, 0);
+	assert_false(rings(&r, 0));
+	assert_int_equal(nc_setsockopt(r.sock[0], SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon)), 0);
+	assert_int_equal(nc_recv(r.sock[0], &c, 1, 0), -EAGAIN);
+	assert_true(fake_rung(r.f, 0));
+	rig_down(&r);
+}
+
 static void a_worker_that_sleeps_is_woken_by_the_first(void **state)
 {
 	struct rig r;
@@ -131,6 +148,8 @@ int main(void)
 						stop),
 		cmocka_unit_test_setup_teardown(
 			fewer_answers_than_events_wake_it_before_the_next_wait, start, stop),
+		cmocka_unit_test_setup_teardown(who_waits_for_one_of_them_wakes_it_first, start,
+						stop),
 		cmocka_unit_test_setup_teardown(a_worker_that_sleeps_is_woken_by_the_first, start,
 						stop),
 		cmocka_unit_test_setup_teardown(who_has_no_more_to_come_wakes_it_at_once, start,
