@@ -136,7 +136,19 @@ case_elastic_one_link_for_all() {
 
 # worker_of PORT - which worker here has the stream to that port.
 worker_of() {
-	ask here sockets | tr '{' '\n' | grep "\"peer_port\":$1," | grep -o '"worker":[0-9]*' | cut -d: -f2
+	ask here sockets | tr '{' '\n' | grep "\"peer_port\":$1," | grep -o '"worker":[0-9]*' |
+		cut -d: -f2 | head -n 1
+}
+# fill PORT - a stream that costs its programs next to nothing: however loaded the machine is, it
+# waits for workers, and not for those.
+fill() {
+	(on there "$OUT/ncd-perf" server --via ncd-zc --listen "${address[there]}" --port "$1" \
+		>"$dir/server.log" 2>&1) &
+	jobs_of_case+=($!)
+	until_true 10 listens there "$1" || fail "ncd-perf does not listen on port $1 of there"
+	(on here "$OUT/ncd-perf" stream --via ncd-zc --to "${address[there]}" --port "$1" \
+		--size 1048576 --seconds 100 >"$dir/fill.log" 2>&1) &
+	jobs_of_case+=($!)
 }
 opened() { [ -n "$(worker_of "$1")" ]; }
 # is_busier A B - worker A has more to do than worker B, as control saw it.
@@ -150,8 +162,8 @@ case_new_streams_go_where_there_is_time() { # quick
 	local to first
 	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
 	both $'[workers]\ncores = 0,1'
-	for to in 7001 7002 7003; do listen there "$to" "got.$to"; done
-	pour 7001
+	for to in 7002 7003; do listen there "$to" "got.$to"; done
+	fill 7001
 	expect 10 opened 7001
 	first=$(worker_of 7001)
 	for to in 7002 7003; do
