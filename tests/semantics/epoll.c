@@ -315,6 +315,51 @@ static void epoll_two_sets(void)
 	waited(b, -1);
 }
 
+/* As in Erlang's runtime: one of one shot for all, and one for those that are busy. */
+static void epoll_second_set_behind_one_shot(void)
+{
+	struct pair p = pair_open();
+	int a = epoll_create1(0), b = epoll_create1(0);
+
+	CALL(control(a, EPOLL_CTL_ADD, p.fd, EPOLLIN | EPOLLONESHOT));
+	(void)far_send(&p, "x");
+	waited(a, -1);
+	CALL(control(b, EPOLL_CTL_ADD, p.fd, EPOLLIN));
+	waited(b, -1);
+	waited(a, 0);
+	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
+	waited(b, 0);
+	(void)far_send(&p, "y");
+	waited(b, -1);
+	waited(a, 0);
+	/* Armed again, beside the other. */
+	CALL(control(a, EPOLL_CTL_MOD, p.fd, EPOLLIN | EPOLLONESHOT));
+	waited(a, -1);
+	waited(a, 0);
+	waited(b, -1);
+	/* Busy no more, and busy again. */
+	CALL(control(b, EPOLL_CTL_MOD, p.fd, 0));
+	waited(b, 0);
+	CALL(control(a, EPOLL_CTL_MOD, p.fd, EPOLLIN | EPOLLONESHOT));
+	waited(a, -1);
+	CALL(control(b, EPOLL_CTL_MOD, p.fd, EPOLLIN));
+	waited(b, -1);
+	/* Each may go first, and come again. */
+	CALL(control(a, EPOLL_CTL_DEL, p.fd, 0));
+	CALL(control(a, EPOLL_CTL_DEL, p.fd, 0));
+	CALL(control(a, EPOLL_CTL_ADD, p.fd, EPOLLIN | EPOLLONESHOT));
+	waited(a, -1);
+	CALL(control(b, EPOLL_CTL_DEL, p.fd, 0));
+	waited(a, 0);
+	CALL(control(a, EPOLL_CTL_MOD, p.fd, EPOLLIN));
+	waited(a, -1);
+	CALL(recv(p.fd, &(char){ 0 }, 1, 0));
+	waited(a, 0);
+	close(b);
+	(void)far_send(&p, "z");
+	waited(a, -1);
+}
+
 static void epoll_several_sockets(void)
 {
 	struct ends a = ends_open(), b = ends_open();
@@ -430,6 +475,7 @@ const struct sem_case cases_epoll[] = {
 	CASE(epoll_exclusive_listener),
 	FAR_CASE(epoll_nested),
 	FAR_CASE(epoll_two_sets),
+	FAR_CASE(epoll_second_set_behind_one_shot),
 	CASE(epoll_several_sockets),
 	FAR_CASE(epoll_wakes_a_thread),
 	FAR_CASE(epoll_added_while_a_thread_waits),
