@@ -155,6 +155,9 @@ struct ctl_request {
 	_Atomic uint32_t done; /* a private futex */
 };
 
+/* Sends @msg with @fd_nr descriptors; on the socket of an attachment with its ctl_lock held, for
+ * messages must not overtake tags. -EMFILE, -ECONNRESET. */
+int control_send(int ctl_fd, void *msg, size_t bytes, const int *fds, uint32_t fd_nr);
 /*
  * Asks the daemon: fills in the tag of @msg, passes @fd along if it is not -1, waits for the REPLY.
  * Returns its result, with REPLY.value through @ret_value (or NULL); -ECONNRESET if the daemon is

@@ -30,25 +30,14 @@ static bool with_us(char *const envp[])
 static void tell(const struct sockaddr_un *daemon, int listener)
 {
 	struct ctl_head msg = { .type = CTL_AWAY };
-	struct iovec iov = { &msg, sizeof(msg) };
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct msghdr mh = { .msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control,
-			     .msg_controllen = sizeof(control) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
 	/* Past our own: its number would be marked as hidden, in a child of vfork the parent's. */
 	int fd = real()->socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return;
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &listener, sizeof(int));
 	if (real()->connect(fd, (__CONST_SOCKADDR_ARG){ (const struct sockaddr *)daemon },
 			    sizeof(*daemon)) == 0)
-		(void)real()->sendmsg(fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL); /* as said */
+		(void)control_send(fd, &msg, sizeof(msg), &listener, 1); /* as said */
 	(void)real()->close(fd); /* what was sent arrives */
 }
 
