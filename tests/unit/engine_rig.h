@@ -331,4 +331,19 @@ static inline uint64_t rig_read(struct rig *r, int host, struct stream *s)
 	return info.rx_contiguous - info.rx_consumed;
 }
 
+/* Connects over one latency channel. Returns the opener's stream. */
+static inline struct stream *rig_established(struct rig *r)
+{
+	struct stream *s;
+
+	rig_up(r, 0, CLASS_LATENCY);
+	s = rig_connect(r);
+	assert_non_null(s);
+	rig_pump(r);
+	assert_non_null(r->host[1].incoming);
+	assert_true(rig_events(r, 0, s) & STREAM_EV_CONNECTED);
+	(void)rig_events(r, 1, NULL);
+	return s;
+}
+
 #endif /* ENGINE_RIG_H */

@@ -10,21 +10,6 @@
 
 #include "engine_rig.h"
 
-/* Connects over one latency channel. Returns the opener's stream. */
-static struct stream *established(struct rig *r)
-{
-	struct stream *s;
-
-	rig_up(r, 0, CLASS_LATENCY);
-	s = rig_connect(r);
-	assert_non_null(s);
-	rig_pump(r);
-	assert_non_null(r->host[1].incoming);
-	assert_true(rig_events(r, 0, s) & STREAM_EV_CONNECTED);
-	(void)rig_events(r, 1, NULL);
-	return s;
-}
-
 static void end_both(struct rig *r, struct stream *s, struct stream *t)
 {
 	engine_stream_close(r->host[0].engine, s, false, r->now_ns);
@@ -41,7 +26,7 @@ static void end_both(struct rig *r, struct stream *s, struct stream *t)
 static void bytes_cross_both_ways_and_both_ends_are_done(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 
 	assert_int_equal(rig_write(r, 0, s, 1000, 'a'), 0);
 	assert_int_equal(rig_write(r, 1, t, 500, 'b'), 0);
@@ -90,7 +75,7 @@ static void first_bytes_ride_with_the_open(void **state)
 static void credit_stops_the_sender_and_reading_lets_it_go_on(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 
 	assert_int_equal(rig_write(r, 0, s, RIG_RING, '1'), 0);
 	rig_pump(r);
@@ -117,7 +102,7 @@ static size_t answer_to(struct rig *r, struct stream *s, uint32_t bytes)
 static void an_acknowledgement_is_asked_for_when_the_ring_fills(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r);
+	struct stream *s = rig_established(r);
 
 	/* Half the ring is free: whatever goes back next may bring it. */
 	assert_int_equal(answer_to(r, s, RIG_RING / 2), 0);
@@ -131,7 +116,7 @@ static void an_acknowledgement_is_asked_for_when_the_ring_fills(void **state)
 static void half_close_leaves_the_other_direction_open(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 
 	engine_stream_shutdown(r->host[0].engine, s, r->now_ns);
 	rig_pump(r);
@@ -223,7 +208,7 @@ static void a_peer_is_down_while_no_channel_to_it_is_up(void **state)
 static void unread_bytes_at_close_reset_the_peer(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 
 	assert_int_equal(rig_write(r, 0, s, 10, 'u'), 0);
 	rig_pump(r);
@@ -237,7 +222,7 @@ static void unread_bytes_at_close_reset_the_peer(void **state)
 static void a_killed_writer_delivers_what_it_wrote_and_then_resets(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 
 	assert_int_equal(rig_write(r, 0, s, 100, 'k'), 0);
 	engine_stream_close(r->host[0].engine, s, true, r->now_ns);
@@ -250,7 +235,7 @@ static void a_killed_writer_delivers_what_it_wrote_and_then_resets(void **state)
 static void words_of_an_application_that_make_no_sense_are_refused(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r);
+	struct stream *s = rig_established(r);
 	struct engine *e = r->host[0].engine;
 
 	assert_int_equal(engine_tx_published(e, s, RIG_RING + 1, r->now_ns), -EPROTO);
@@ -266,7 +251,7 @@ static void words_of_an_application_that_make_no_sense_are_refused(void **state)
 static void a_ring_is_lent_while_the_transport_may_read_it(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r);
+	struct stream *s = rig_established(r);
 	struct engine *e = r->host[0].engine;
 	const struct iovec *iov;
 	size_t bytes = 0;
@@ -282,7 +267,7 @@ static void a_ring_is_lent_while_the_transport_may_read_it(void **state)
 static void what_a_dead_channel_had_not_delivered_goes_again(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 
 	assert_int_equal(rig_write(r, 0, s, 2000, 'd'), 0);
 	rig_send(r, 0, 0);
@@ -381,7 +366,7 @@ static void a_late_copy_of_an_open_is_not_accepted(void **state)
 static void a_reset_is_said_until_it_is_answered(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 	struct channel *dead;
 
 	engine_stream_abort(r->host[1].engine, t, WIRE_E_RESET, r->now_ns);
@@ -399,7 +384,7 @@ static void a_reset_is_said_until_it_is_answered(void **state)
 static void being_forgotten_behind_the_fin_is_a_normal_end(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 
 	engine_stream_close(r->host[0].engine, s, false, r->now_ns);
 	engine_stream_close(r->host[1].engine, t, false, r->now_ns);
@@ -445,7 +430,7 @@ static void an_aborted_connect_whose_open_is_lost_is_over(void **state)
 static void a_closed_stream_lets_its_peer_learn_of_it(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 
 	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'c'), 0);
 	rig_pump(r);
@@ -460,7 +445,7 @@ static void a_closed_stream_lets_its_peer_learn_of_it(void **state)
 static void bytes_that_come_while_the_application_closes_reset_the_stream(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 
 	assert_int_equal(rig_write(r, 0, s, 1000, 'c'), 0);
 	rig_send(r, 0, 0);
@@ -559,7 +544,7 @@ static void a_large_payload_is_received_in_pieces_of_the_limit(void **state)
 	struct rig *r = *state;
 	struct engine *e = r->host[1].engine;
 	const struct iovec *iov;
-	struct stream *s = established(r), *t = r->host[1].incoming;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming;
 
 	engine_rx_limit(e, 6000);
 	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'a'), 0);
@@ -575,91 +560,10 @@ static void a_large_payload_is_received_in_pieces_of_the_limit(void **state)
 		assert_int_equal(r->host[1].rx.base[i], 'a');
 }
 
-/* What a channel gives to its transport: how much by address, and the pieces by file. */
-static size_t gathered(struct rig *r, const struct tx_file **ret_file, int *ret_file_nr)
-{
-	const struct iovec *iov;
-	size_t bytes = 0;
-	int nr = engine_tx_iov(r->host[0].engine, r->wire[0].channel[0], r->now_ns, &iov);
-
-	for (int i = 0; i < nr; i++)
-		bytes += iov[i].iov_len;
-	*ret_file_nr = engine_tx_files(r->wire[0].channel[0], ret_file);
-	return bytes;
-}
-
-static void large_payloads_go_by_file(void **state)
-{
-	struct rig *r = *state;
-	struct engine *e = r->host[0].engine;
-	const struct tx_file *file;
-	struct stream *s;
-	int nr;
-
-	r->tx.file = 7;
-	r->tx.file_off = 1 << 20;
-	s = established(r);
-	assert_int_equal(rig_write(r, 0, s, RIG_FILE_MIN - 1, 'a'), 0);
-	assert_int_equal(gathered(r, &file, &nr), WIRE_HEADER_BYTES + RIG_FILE_MIN - 1);
-	assert_int_equal(nr, 0);
-	assert_false(engine_stream_tx_exposed(s));
-	rig_pump(r);
-	assert_int_equal(rig_write(r, 0, s, 1, 'a'), 0); /* half a ring in all: credit follows */
-	rig_pump(r);
-	(void)rig_read(r, 1, r->host[1].incoming);
-	rig_pump(r);
-	/* Across the end of the ring: two pieces, behind the header. */
-	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'b'), 0);
-	assert_int_equal(gathered(r, &file, &nr), WIRE_HEADER_BYTES);
-	assert_int_equal(nr, 2);
-	assert_int_equal(file[0].file, 7);
-	assert_int_equal(file[0].file_off, (1 << 20) + RIG_FILE_MIN);
-	assert_ptr_equal(file[0].base, r->tx.base + RIG_FILE_MIN);
-	assert_int_equal(file[0].bytes, RIG_RING - RIG_FILE_MIN);
-	assert_int_equal(file[1].file_off, 1 << 20);
-	assert_int_equal(file[1].bytes, RIG_FILE_MIN);
-	assert_true(engine_stream_tx_exposed(s));
-	assert_true(engine_ring_lent(e, r->tx.base, RIG_RING));
-	/* Taken in parts, it is what is left that is given. */
-	engine_sent(e, r->wire[0].channel[0], WIRE_HEADER_BYTES + file[0].bytes + 10, r->now_ns);
-	assert_int_equal(gathered(r, &file, &nr), 0);
-	assert_int_equal(nr, 1);
-	assert_int_equal(file[0].file_off, (1 << 20) + 10);
-	assert_int_equal(file[0].bytes, RIG_FILE_MIN - 10);
-	assert_true(engine_channel_wants_tx(r->wire[0].channel[0]));
-	engine_sent(e, r->wire[0].channel[0], file[0].bytes, r->now_ns);
-	assert_int_equal(gathered(r, &file, &nr), 0);
-	assert_int_equal(nr, 0);
-	assert_false(engine_ring_lent(e, r->tx.base, RIG_RING));
-	assert_true(engine_stream_tx_exposed(s));
-}
-
-static void what_went_by_file_is_exposed_until_it_is_acknowledged(void **state)
-{
-	struct rig *r = *state;
-	struct stream *s;
-
-	r->tx.file = 7;
-	s = established(r);
-	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'b'), 0);
-	rig_send(r, 0, 0);
-	assert_true(engine_stream_tx_exposed(s));
-	engine_stream_abort(r->host[0].engine, s, WIRE_E_RESET, r->now_ns);
-	assert_true(engine_stream_tx_exposed(s));
-	engine_stream_free(r->host[0].engine, s);
-
-	s = rig_connect(r);
-	rig_pump(r);
-	assert_int_equal(rig_write(r, 0, s, RIG_RING, 'c'), 0);
-	rig_pump(r);
-	assert_true(stream_tx_acked(s) == RIG_RING);
-	assert_false(engine_stream_tx_exposed(s));
-}
-
 static void a_peer_without_channels_times_out(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r);
+	struct stream *s = rig_established(r);
 	struct channel *dead;
 
 	rig_cut(r, 0);
@@ -693,7 +597,7 @@ static void a_silent_channel_is_pinged_and_then_given_up(void **state)
 static void who_leaves_takes_no_new_streams_and_says_so(void **state)
 {
 	struct rig *r = *state;
-	struct stream *s = established(r), *t = r->host[1].incoming, *more;
+	struct stream *s = rig_established(r), *t = r->host[1].incoming, *more;
 	struct engine_connect args = { .remote = rig_address(1), .remote_port = RIG_PORT,
 				       .tx = r->tx, .rx = r->rx };
 
@@ -782,8 +686,6 @@ int main(void)
 		CASE(bytes_held_back_are_told_when_the_other_channel_dies),
 		CASE(bytes_are_held_back_until_the_last_receive_is_over),
 		CASE(a_large_payload_is_received_in_pieces_of_the_limit),
-		CASE(large_payloads_go_by_file),
-		CASE(what_went_by_file_is_exposed_until_it_is_acknowledged),
 		CASE(a_peer_without_channels_times_out),
 		CASE(a_silent_channel_is_pinged_and_then_given_up),
 		CASE(who_leaves_takes_no_new_streams_and_says_so),
