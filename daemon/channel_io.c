@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "channel_budget.h"
+#include "channel_zerocopy.h"
 #include "pin.h"
 
 #define RX_STAGING_BYTES (256u << 10) /* many small frames to a receive */
@@ -141,6 +142,8 @@ int channel_io_add(struct worker *w, struct link *link)
 	c->dying = false;
 	c->urgent = 0;
 	c->budget = (struct budget){ .bytes = 0 };
+	zerocopy_init(&c->zerocopy);
+	engine_channel_files(c->channel, zerocopy_pages(&c->zerocopy));
 	link->channel = c->channel;
 	link->io = &c->io;
 	c->prev = NULL;
@@ -270,7 +273,7 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *le
 		if (nr + file_nr == 0)
 			break;
 		did++;
-		n = io_send(w->io, &c->io, iov, nr, file, file_nr);
+		n = channel_send(w, c, iov, nr, file, file_nr);
 		if (n == 0 || !sent(w, c, n))
 			break;
 		*left -= n;
@@ -408,6 +411,8 @@ void channel_io_stats(struct worker *w)
 			store(&s->rtt_ns, n->rtt_ns);
 			store(&s->carried_sent, n->carried_sent);
 			store(&s->carried_received, n->carried_received);
+			store(&s->zerocopy_from,
+			      w->cfg.engine.file_min ? zerocopy_from(&c->zerocopy) : 0);
 		}
 	}
 }

@@ -11,6 +11,7 @@
 #define NCD_CHANNEL_IO_H
 
 #include "core/budget.h"
+#include "core/zerocopy.h"
 #include "io.h"
 #include "worker_state.h"
 
@@ -23,6 +24,7 @@ struct channel_io {
 	bool dying;
 	uint64_t urgent; /* frames that were so, when last looked at */
 	struct budget budget; /* of rank 1 */
+	struct zerocopy zerocopy;
 	struct channel_io *next, *prev; /* active list of its rank; next: free list */
 };
 

@@ -14,12 +14,12 @@
 #include <sys/resource.h>
 
 #include "clock.h"
+#include "core/zerocopy.h"
 #include "endpoint.h"
 #include "notify.h"
 #include "privilege.h"
 
 /* Of each worker. Memory follows use: what is not used is not touched. */
-#define FILE_MIN         (96u << 10) /* below, a copy costs less than sending by file */
 #define STREAMS_MIN      131072u
 #define CHANNELS         1024u
 #define LISTENERS        16384u
@@ -149,7 +149,7 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 			.channels = CHANNELS,
 			.listeners = LISTENERS,
 			.frame_bytes = (uint32_t)c->frame_bytes,
-			.file_min = c->zerocopy ? FILE_MIN : 0,
+			.file_min = c->zerocopy ? ZEROCOPY_LEAST : 0,
 			.throughput = c->throughput,
 			.throughput_max = throughput_most(c),
 			.carry = c->carry && nr > 1,

@@ -45,7 +45,8 @@ struct io_link {
 	struct msghdr rx_msg, tx_msg;
 	const struct tx_file *tx_file; /* sent behind tx_msg */
 	int tx_file_nr;
-	bool tx_polled; /* io_uring.c: a send by file waits for room */
+	bool tx_now;    /* caller's: io_send() makes the call itself, as with files */
+	bool tx_polled; /* io_uring.c: such a send waits for room */
 	void *user;
 };
 
@@ -85,7 +86,8 @@ void io_link_remove(struct io *io, struct io_link *l);
 /*
  * Receive into, send from @iov and then @file, all of which stay valid and unchanged until the
  * result is taken. Returns > 0: done at once; 0: lent; -errno: failed (-EPIPE: the other side has
- * closed). With a @file the descriptor has O_NONBLOCK, and the process ignores SIGPIPE.
+ * closed). With a @file the descriptor has O_NONBLOCK, and the process ignores SIGPIPE. A send with
+ * a @file, or with tx_now, makes the call itself, and is lent only if there is no room.
  */
 int io_recv(struct io *io, struct io_link *l, const struct iovec *iov, int iov_nr);
 int io_send(struct io *io, struct io_link *l, const struct iovec *iov, int iov_nr,

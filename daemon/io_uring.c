@@ -178,8 +178,8 @@ static void held_try(struct uring *u)
 	io_recv_done(&u->io, l, n);
 }
 
-/* What io_uring sends of a file goes by a pipe and a kernel thread: the call itself is made here,
- * and the ring only waits for room. */
+/* What io_uring sends of a file goes by a pipe and a kernel thread, and what a send takes is not to
+ * be seen: the call itself is made here, and the ring only waits for room. */
 static void await_room(struct uring *u, struct io_link *l)
 {
 	struct io_uring_sqe *sqe = uring_sqe(u);
@@ -191,7 +191,7 @@ static void await_room(struct uring *u, struct io_link *l)
 	u->urgent++;
 }
 
-static int send_files(struct uring *u, struct io_link *l)
+static int send_now(struct uring *u, struct io_link *l)
 {
 	int n = io_send_now(&u->io, l);
 
@@ -219,8 +219,8 @@ static int uring_send(struct io *io, struct io_link *l)
 	struct uring *u = uring_of(io);
 	struct io_uring_sqe *sqe;
 
-	if (l->tx_file_nr > 0)
-		return send_files(u, l);
+	if (l->tx_file_nr > 0 || l->tx_now)
+		return send_now(u, l);
 	sqe = uring_sqe(u);
 	io_uring_prep_sendmsg(sqe, l->fd, &l->tx_msg, MSG_NOSIGNAL);
 	sqe_tag(sqe, l, TAG_SEND);

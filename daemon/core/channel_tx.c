@@ -108,7 +108,8 @@ static void emit_code(struct channel *c, struct stream *s, uint8_t type)
 static bool goes_by_file(const struct engine *e, const struct channel *c,
 			 const struct ring_mem *ring, uint64_t bytes)
 {
-	return ring->file && e->cfg.file_min && bytes >= e->cfg.file_min && c->peer != 0;
+	return ring->file && e->cfg.file_min && bytes >= e->cfg.file_min &&
+	       c->file_sizes >> (31 - __builtin_clz((uint32_t)bytes)) & 1 && c->peer != 0;
 }
 
 /*
@@ -314,7 +315,7 @@ int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns,
 		tx->iov_first = tx->iov_nr = 0;
 		tx->file_first = tx->file_nr = 0;
 		tx->buf_used = 0;
-		tx->payload = 0;
+		tx->payload = tx->largest = 0;
 		gather_replies(e, c);
 		gather_carried(e, c);
 		gather_streams(e, c);
@@ -327,6 +328,11 @@ int engine_tx_files(const struct channel *c, const struct tx_file **ret_file)
 {
 	*ret_file = &c->tx.file[c->tx.file_first];
 	return c->tx.file_nr - c->tx.file_first;
+}
+
+uint32_t engine_tx_largest(const struct channel *c)
+{
+	return c->tx.largest;
 }
 
 void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns)

@@ -68,7 +68,7 @@ struct engine_config {
 	uint32_t listeners;
 	uint32_t clients; /* that streams may belong to; 0: all are one's */
 	uint32_t frame_bytes; /* most payload of one frame */
-	uint32_t file_min;    /* payloads from this on go by file, where the ring is one; 0: none */
+	uint32_t file_min;    /* payloads from this on may go by the file of their ring; 0: none */
 	/* Throughput channels to a peer: configured, and at most; equal: the number is fixed. */
 	uint32_t throughput, throughput_max;
 	uint64_t look_ns; /* how often those are looked at; 0: ELASTIC_LOOK_NS */
@@ -154,6 +154,11 @@ int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns,
 		  const struct iovec **ret_iov);
 /* What follows the iovecs: up to 2 pieces of files, valid as they are. Returns how many. */
 int engine_tx_files(const struct channel *c, const struct tx_file **ret_file);
+/* The largest payload of all that was gathered, in bytes; 0: there was none. */
+uint32_t engine_tx_largest(const struct channel *c);
+/* Of the payloads that may go by file, those of 2^n to 2^(n+1) - 1 bytes do if bit n of @sizes is
+ * set, from the next that is gathered. All, until this is said. */
+void engine_channel_files(struct channel *c, uint32_t sizes);
 /* The transport has taken @bytes of it. */
 void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns);
 /* True if engine_tx_iov would return something. Cheap. */

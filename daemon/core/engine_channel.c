@@ -48,6 +48,7 @@ struct channel *engine_channel_up(struct engine *e, uint32_t peer, enum stream_c
 	c->index = index;
 	c->peer = peer;
 	c->user = user;
+	c->file_sizes = UINT32_MAX;
 	c->heard_ns = e->now_ns;
 	c->tx.ping_due = peer != 0; /* a first measure of the RTT */
 	c->pinged_ns = peer != 0 ? e->now_ns : 0;
@@ -85,6 +86,11 @@ static void rewind_streams(struct engine *e, const struct channel *c)
 			e->counters.retransmits++;
 		sched_activate(e, s);
 	}
+}
+
+void engine_channel_files(struct channel *c, uint32_t sizes)
+{
+	c->file_sizes = sizes;
 }
 
 void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)

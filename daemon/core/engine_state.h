@@ -125,6 +125,7 @@ struct channel_tx {
 	struct tx_file file[2]; /* behind all iov: the two pieces of a ring's end and beginning */
 	int file_first, file_nr;
 	uint32_t payload;      /* bytes of payload gathered so far */
+	uint32_t largest;      /* payload of them */
 	struct channel_queue queue;
 	uint32_t reply_head, reply_tail;
 	bool ping_due, goaway_due;
@@ -172,6 +173,7 @@ struct channel {
 	bool clean;    /* draining: what we sent on it has all arrived */
 	bool over;     /* draining: to be closed */
 	bool carries;  /* its peer knows CARRIED */
+	uint32_t file_sizes; /* engine_channel_files */
 	uint64_t carried_for; /* workers (bits) for which it has sent */
 	uint8_t drain_held;  /* as tx.drain_due, but has to wait: see channel_drain_ready */
 	uint8_t drain_said;  /* WIRE_DRAIN_*, the last of each side; 0: none */

@@ -46,6 +46,13 @@ static inline void put_file(struct channel_tx *tx, const struct ring_mem *ring, 
 	};
 }
 
+static inline void count_payload(struct channel_tx *tx, uint32_t bytes)
+{
+	tx->payload += bytes;
+	if (tx->largest < bytes)
+		tx->largest = bytes;
+}
+
 /* @bytes of a stream's ring from @offset on, piece by piece out of its file. */
 static inline void put_ring_file(struct channel_tx *tx, const struct ring_mem *ring, uint64_t base,
 				 uint64_t offset, uint32_t bytes)
@@ -56,7 +63,7 @@ static inline void put_ring_file(struct channel_tx *tx, const struct ring_mem *r
 	put_file(tx, ring, pos, first);
 	if (first < bytes)
 		put_file(tx, ring, 0, bytes - first);
-	tx->payload += bytes;
+	count_payload(tx, bytes);
 }
 
 /* @bytes of a stream's ring from @offset on: copied if few, else by reference. */
@@ -66,7 +73,7 @@ static inline void put_ring(struct channel_tx *tx, const struct ring_mem *ring, 
 	uint32_t pos = ring_place(ring, base, offset);
 	uint32_t first = bytes < ring->bytes - pos ? bytes : ring->bytes - pos;
 
-	tx->payload += bytes;
+	count_payload(tx, bytes);
 	if (bytes <= TX_COPY_MAX) {
 		uint8_t *p = put_own(tx, bytes);
 

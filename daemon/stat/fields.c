@@ -106,6 +106,7 @@ const struct field *channel_fields(void)
 		{ COUNTER(stats_channel, frames_received) },
 		{ COUNTER(stats_channel, carried_sent) },
 		{ COUNTER(stats_channel, carried_received) },
+		{ GAUGE(stats_channel, zerocopy_from) },
 		{ GAUGE(stats_channel, rtt_ns) },
 		{ .name = NULL },
 	};

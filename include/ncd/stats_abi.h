@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define STATS_MAGIC   0x6e63642d73746174ull
-#define STATS_VERSION 5u
+#define STATS_VERSION 6u
 
 typedef _Atomic uint64_t counter64; /* the one typedef: a counter is its own unit of ABI */
 
@@ -132,6 +132,7 @@ struct stats_channel { /* the worker that owns it */
 	counter64 draining;    /* 1: it takes no more streams, and is about to end */
 	counter64 carried_sent; /* payload, of streams that other workers own */
 	counter64 carried_received;
+	counter64 zerocopy_from; /* bytes; payloads of so many are not copied; 0: all are */
 };
 
 struct stats_client { /* control */

@@ -345,6 +345,42 @@ static void pieces_of_a_file_follow_what_is_sent_by_address(void **state)
 	free(out);
 }
 
+static void a_send_that_is_wanted_now_is_made_by_the_call(void **state)
+{
+	size_t bytes = 8u << 20, sent = 0;
+	uint8_t *out = calloc(1, bytes), *in = malloc(bytes);
+	struct iovec iov = { out, 1000 };
+	struct bench b;
+
+	for (size_t i = 0; i < bytes; i++)
+		out[i] = (uint8_t)(i * 31 >> 3);
+	bench_start(&b, state);
+	b.in = in;
+	b.link.tx_now = true;
+	assert_int_equal(io_send(b.io, &b.link, &iov, 1, NULL, 0), 1000);
+	/* More than there is room for: taken in parts, as it becomes free. */
+	for (sent = 1000; sent < bytes;) {
+		int n;
+
+		iov = (struct iovec){ out + sent, bytes - sent };
+		n = io_send(b.io, &b.link, &iov, 1, NULL, 0);
+		while (n == 0) {
+			io_poll(b.io);
+			take_all(&b);
+			if (io_next(b.io, 0))
+				n = io_take_send(&b.link);
+		}
+		assert_true(n > 0 || n == -EAGAIN);
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	while (b.got < bytes)
+		take_all(&b);
+	assert_memory_equal(in, out, bytes);
+	bench_end(&b);
+	free(in);
+	free(out);
+}
+
 static void a_file_that_waits_for_room_is_let_go(void **state)
 {
 	size_t bytes = 4u << 20;
@@ -473,6 +509,7 @@ int main(void)
 		EACH(the_end_of_the_other_side_is_epipe),
 		EACH(a_send_that_does_not_fit_is_taken_in_parts),
 		EACH(pieces_of_a_file_follow_what_is_sent_by_address),
+		EACH(a_send_that_is_wanted_now_is_made_by_the_call),
 		EACH(a_file_that_waits_for_room_is_let_go),
 		EACH(a_dropped_link_gives_its_memory_back),
 		EACH(every_write_to_an_eventfd_is_heard),

@@ -66,6 +66,41 @@ static void large_payloads_go_by_file(void **state)
 	assert_true(engine_stream_tx_exposed(s));
 }
 
+static void only_the_sizes_that_are_said_go_by_file(void **state)
+{
+	struct rig *r = *state;
+	const struct tx_file *file;
+	struct channel *c;
+	struct stream *s;
+	int nr;
+
+	r->tx.file = 7;
+	s = rig_established(r);
+	c = r->wire[0].channel[0];
+	engine_channel_files(c, ~(RIG_FILE_MIN | RIG_FILE_MIN * 2)); /* powers of two, as sizes */
+	assert_int_equal(rig_write(r, 0, s, RIG_FILE_MIN + 1, 'a'), 0);
+	assert_int_equal(gathered(r, &file, &nr), WIRE_HEADER_BYTES + RIG_FILE_MIN + 1);
+	assert_int_equal(nr, 0);
+	assert_int_equal(engine_tx_largest(c), RIG_FILE_MIN + 1);
+	assert_false(engine_stream_tx_exposed(s));
+	rig_pump(r);
+	(void)rig_read(r, 1, r->host[1].incoming);
+	rig_pump(r);
+	engine_channel_files(c, ~(RIG_FILE_MIN * 2));
+	assert_int_equal(rig_write(r, 0, s, RIG_FILE_MIN + 1, 'b'), 0);
+	assert_int_equal(gathered(r, &file, &nr), WIRE_HEADER_BYTES);
+	assert_int_not_equal(nr, 0);
+	assert_int_equal(engine_tx_largest(c), RIG_FILE_MIN + 1);
+	assert_true(engine_stream_tx_exposed(s));
+	/* Only a control frame: nothing of the last gathering is left. */
+	rig_pump(r);
+	(void)rig_read(r, 1, r->host[1].incoming);
+	rig_pump(r);
+	engine_stream_shutdown(r->host[0].engine, s, r->now_ns);
+	(void)gathered(r, &file, &nr);
+	assert_int_equal(engine_tx_largest(c), 0);
+}
+
 static void what_went_by_file_is_exposed_until_it_is_acknowledged(void **state)
 {
 	struct rig *r = *state;
@@ -94,6 +129,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(large_payloads_go_by_file),
+		CASE(only_the_sizes_that_are_said_go_by_file),
 		CASE(what_went_by_file_is_exposed_until_it_is_acknowledged),
 	};
 

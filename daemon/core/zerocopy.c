@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * zerocopy.c - what a copy takes, and what pages take.
+ */
+#include "zerocopy.h"
+
+#define LEAST_SHIFT 14u /* ZEROCOPY_LEAST */
+#define FIRST_PAGES 3u  /* 128 KiB, before anything is known */
+#define FIRST       4u  /* sends, of which the shortest is taken for the median */
+#define KNOWN       32u /* sends, before they count */
+#define COST_UNIT   (64u << 10)
+#define COST_MAX    1000000000u /* ns */
+
+void zerocopy_init(struct zerocopy *z)
+{
+	for (uint32_t i = 0; i < ZEROCOPY_SIZES; i++)
+		z->size[i] = (struct zerocopy_size){
+			.pages = i >= FIRST_PAGES,
+			.left = ZEROCOPY_EVERY / 4,
+		};
+}
+
+static uint32_t size_of(uint32_t bytes)
+{
+	uint32_t i = 31 - (uint32_t)__builtin_clz(bytes) - LEAST_SHIFT;
+
+	return i < ZEROCOPY_SIZES ? i : ZEROCOPY_SIZES - 1;
+}
+
+/* Follows the median, in smaller steps as more is seen: how long a sender was put off its core says
+ * nothing of what a send costs. */
+static void note(struct zerocopy_size *s, bool pages, uint64_t ns, uint32_t bytes)
+{
+	uint64_t cost = ns * COST_UNIT / bytes;
+	uint32_t *known = &s->cost[pages], seen = s->seen[pages];
+	uint32_t step = *known / (seen + 2);
+
+	if (cost > COST_MAX)
+		cost = COST_MAX;
+	if (seen < KNOWN)
+		s->seen[pages]++;
+	if (seen == 0 || (seen < FIRST && cost < *known))
+		*known = (uint32_t)cost;
+	else if (cost < *known)
+		*known -= step;
+	else if (*known < COST_MAX)
+		*known += step;
+}
+
+/* The other way is cheaper, and by more than they swing. */
+static bool other_wins(const struct zerocopy_size *s)
+{
+	uint64_t usual = s->cost[s->pages], other = s->cost[!s->pages];
+
+	return s->seen[s->pages] == KNOWN && s->seen[!s->pages] == KNOWN && 8 * other < 7 * usual;
+}
+
+static void trial_over(struct zerocopy_size *s)
+{
+	s->trial = false;
+	/* At first there is much to find out. */
+	s->left = s->seen[!s->pages] < KNOWN ? ZEROCOPY_EVERY / 4 : ZEROCOPY_EVERY;
+}
+
+bool zerocopy_sent(struct zerocopy *z, uint32_t largest, uint32_t bytes, bool pages, uint64_t ns)
+{
+	struct zerocopy_size *s;
+
+	/* Of a part little can be said: it ended where the transport was full. */
+	if (largest < ZEROCOPY_LEAST || bytes < largest / 2)
+		return false;
+	s = &z->size[size_of(largest)];
+	note(s, pages, ns, bytes);
+	if (other_wins(s)) {
+		s->pages = !s->pages;
+		trial_over(s);
+		return true;
+	}
+	if (s->trial) {
+		/* Those that had been gathered before it still went the usual way. */
+		if (pages == s->pages)
+			return false;
+		trial_over(s);
+		return true;
+	}
+	if (--s->left > 0)
+		return false;
+	s->trial = true;
+	return true;
+}
+
+uint32_t zerocopy_pages(const struct zerocopy *z)
+{
+	uint32_t bits = 0;
+
+	for (uint32_t i = 0; i < ZEROCOPY_SIZES; i++)
+		if (z->size[i].pages != z->size[i].trial)
+			bits |= 1u << (LEAST_SHIFT + i);
+	/* The last stands for all that are larger. */
+	if (bits >> (LEAST_SHIFT + ZEROCOPY_SIZES - 1) & 1)
+		bits |= UINT32_MAX << (LEAST_SHIFT + ZEROCOPY_SIZES);
+	return bits;
+}
+
+uint32_t zerocopy_from(const struct zerocopy *z)
+{
+	for (uint32_t i = 0; i < ZEROCOPY_SIZES; i++)
+		if (z->size[i].pages)
+			return ZEROCOPY_LEAST << i;
+	return 0;
+}
