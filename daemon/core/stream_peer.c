@@ -83,7 +83,8 @@ static int open_again(struct engine *e, struct channel *c, struct stream *s)
 		s->want |= WANT_ACCEPT;
 		sched_activate(e, s);
 	}
-	return 0;
+	/* As when it has been freed: a refusal may have been lost. */
+	return s->state == STREAM_DEAD ? reply_refuse(c, s->remote_id, WIRE_E_REFUSED) : 0;
 }
 
 static struct stream *incoming_alloc(struct engine *e, const struct channel *c,

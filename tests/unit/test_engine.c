@@ -327,6 +327,25 @@ static void a_lost_refusal_is_said_again_and_asks_nobody_twice(void **state)
 	assert_int_equal(r->host[1].incoming_nr, 1);
 }
 
+static void a_lost_refusal_is_said_again_before_the_stream_is_freed(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s;
+
+	r->host[1].answer = -EAGAIN;
+	rig_up(r, 0, CLASS_LATENCY);
+	rig_up(r, 1, CLASS_THROUGHPUT);
+	s = rig_connect(r);
+	rig_pump(r);
+	engine_stream_refuse(r->host[1].engine, r->host[1].incoming, r->now_ns);
+	rig_send(r, 0, 1);
+	rig_cut(r, 0);
+	rig_pump(r);
+	assert_int_equal(stream_error(s), -ECONNREFUSED);
+	assert_true(rig_events(r, 1, r->host[1].incoming) & STREAM_EV_DONE);
+	engine_stream_free(r->host[1].engine, r->host[1].incoming);
+}
+
 /* Seed 41: the peer had restarted before it had ever heard of the stream. */
 static void a_connect_that_was_not_said_survives_a_restart_of_the_peer(void **state)
 {
@@ -673,6 +692,7 @@ int main(void)
 		CASE(what_a_dead_channel_had_not_delivered_goes_again),
 		CASE(the_last_ack_goes_back_on_the_channel_that_brought_the_end),
 		CASE(a_lost_refusal_is_said_again_and_asks_nobody_twice),
+		CASE(a_lost_refusal_is_said_again_before_the_stream_is_freed),
 		CASE(a_connect_that_was_not_said_survives_a_restart_of_the_peer),
 		CASE(a_connect_to_port_0_is_refused_here),
 		CASE(a_connect_from_the_address_of_another_host_fails),
