@@ -165,10 +165,11 @@ static int client_join(struct client_run *run)
 		return client_fail(run, r, "control flow: %s", strerror(-r));
 	hello = client_hello(run, HELLO_FLOW);
 	for (uint32_t i = 0; i < flows; i++) {
-		hello.flow = i;
-		r = client_connect(run, &hello, &run->crew->flow[i].conn);
-		if (r == 0 && (i + 1) % PERF_JOIN_BATCH == 0 && i + 1 < flows)
+		if (i % PERF_JOIN_BATCH == 0)
 			r = client_hear(run, BEGIN_NS, &joined);
+		hello.flow = i;
+		if (r == 0)
+			r = client_connect(run, &hello, &run->crew->flow[i].conn);
 		if (r < 0)
 			return r;
 	}

@@ -5,8 +5,8 @@
  *
  *   client                                   server
  *   control flow: HELLO_CONTROL  --------->  new session
+ *                                <---------  control: a reply before each PERF_JOIN_BATCH flows
  *   each flow:    HELLO_FLOW     --------->  joins the session
- *                                <---------  control: a reply after each PERF_JOIN_BATCH of them
  *                                <---------  control: reply READY, when all have joined
  *                                            (isolate: when a server process for each is there)
  *   ... the measurement; a connection of mode connect sends HELLO_SHORT and gets it back ...
@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 #define HELLO_MAGIC   0x6e63642d70657266ull /* ncd-perf */
-#define HELLO_VERSION 2u
+#define HELLO_VERSION 3u
 
 #define PERF_FLOWS_MAX        65536u
 #define PERF_THREADS_MAX      64u

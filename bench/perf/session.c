@@ -76,14 +76,15 @@ static int session_await(struct session *s, uint32_t wanted)
 	return r;
 }
 
-/* Until all flows have joined; the client hears of each batch before it sends the next. */
+/* Until all flows have joined; the client hears before it sends each batch. The first of them, too,
+ * may be heard before what the control flow said, and would find no session. */
 static int session_gather(struct session *s)
 {
 	uint32_t flows = shape_joining(&s->shape), nr;
 	struct reply joined;
 	int r = 0;
 
-	for (nr = PERF_JOIN_BATCH; nr < flows && r == 0; nr += PERF_JOIN_BATCH) {
+	for (nr = 0; nr < flows && r == 0; nr += PERF_JOIN_BATCH) {
 		r = session_await(s, nr);
 		reply_fill(s, &joined, 0, "");
 		if (r == 0)
