@@ -33,7 +33,7 @@ static void note(struct zerocopy_size *s, bool pages, uint64_t ns, uint32_t byte
 {
 	uint64_t cost = ns * COST_UNIT / bytes;
 	uint32_t *known = &s->cost[pages], seen = s->seen[pages];
-	uint32_t step = *known / (seen + 2);
+	uint32_t step = *known / (seen + 2) + 1;
 
 	if (cost > COST_MAX)
 		cost = COST_MAX;

@@ -153,6 +153,18 @@ static void parts_and_small_payloads_say_nothing(void **state)
 	assert_int_equal(z.size[2].seen[0], 0);
 }
 
+static void a_clock_that_stood_at_first_is_forgotten(void **state)
+{
+	struct device d = { .copy_ns = 9000, .pages_ns = 2000 };
+	struct zerocopy z = fresh();
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		(void)zerocopy_sent(&z, 64 * KIB, 64 * KIB, false, 0);
+	(void)run(&z, &d, 64 * KIB, 40 * ZEROCOPY_EVERY);
+	assert_int_equal(zerocopy_from(&z), 64 * KIB);
+}
+
 static void any_time_is_borne(void **state)
 {
 	struct zerocopy z = fresh();
@@ -178,6 +190,7 @@ int main(void)
 		cmocka_unit_test(about_the_same_changes_nothing),
 		cmocka_unit_test(who_is_put_off_the_core_learns_nothing_wrong),
 		cmocka_unit_test(parts_and_small_payloads_say_nothing),
+		cmocka_unit_test(a_clock_that_stood_at_first_is_forgotten),
 		cmocka_unit_test(any_time_is_borne),
 	};
 
