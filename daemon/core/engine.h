@@ -95,6 +95,11 @@ struct engine_ops {
 	 * other negative errno: refused.
 	 */
 	int (*incoming)(void *ctx, struct stream *s, void *listener_user);
+	/* move.h. A peer resumes, as @s, its stream that is @id here, in @old_lane. To be answered
+	 * with engine_stream_arrive() or engine_stream_refuse(), later or at once. */
+	void (*resume)(void *ctx, struct stream *s, uint16_t old_lane, uint64_t id);
+	/* A stream is freed here whose @port worker @home counts: engine_port_release there. */
+	void (*port_left)(void *ctx, uint32_t home, uint16_t port);
 };
 
 /* Readiness of a stream; or-ed together until taken by engine_next_event. */

@@ -115,7 +115,8 @@ static struct hello peer_own_hello(const struct peer *p, const struct place *pl)
 		.lane = pl->lane,
 		.index = pl->index,
 		.workers = p->cfg.workers,
-		.features = WIRE_FEATURE_DRAIN | (p->cfg.carry ? WIRE_FEATURE_CARRY : 0),
+		.features = WIRE_FEATURE_DRAIN | (p->cfg.carry ? WIRE_FEATURE_CARRY : 0) |
+			    (p->cfg.move ? WIRE_FEATURE_MOVE : 0),
 	};
 }
 

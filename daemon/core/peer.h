@@ -75,6 +75,7 @@ struct peer_config {
 	uint64_t host_id, incarnation; /* ours */
 	uint16_t workers;              /* ours */
 	bool carry;                    /* we know CARRIED, and say so */
+	bool move;                     /* likewise RESUME */
 	uint16_t latency, throughput;  /* channels a lane */
 	uint16_t max;                  /* of both classes together, elastic ones too; 0: no bound */
 	uint32_t backoff_min_ms, backoff_max_ms;

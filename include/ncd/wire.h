@@ -56,6 +56,10 @@ enum frame_type {
 	FRAME_CARRIED,   /* payload as DATA's, of a stream of another lane, which `window` names;
 			  * ack 0. Acknowledged at once. Only between hosts that both have
 			  * WIRE_FEATURE_CARRY */
+	FRAME_RESUME,    /* the stream that the receiver calls `stream` in the lane that `window`
+			  * names goes on in this one; payload: 8 bytes, its new id at the sender.
+			  * ACCEPT or REFUSE answers to that. Only between hosts that both have
+			  * WIRE_FEATURE_MOVE */
 	FRAME_TYPE_END
 };
 
@@ -100,6 +104,8 @@ enum frame_flag {
 #define WIRE_FEATURE_DRAIN 1u /* knows FRAME_DRAIN, and channels that come and go with the load */
 
 #define WIRE_FEATURE_CARRY 2u /* knows FRAME_CARRIED */
+
+#define WIRE_FEATURE_MOVE 4u /* knows FRAME_RESUME */
 
 enum wire_reply { WIRE_DIAL = 0, WIRE_ACCEPTED = 1, WIRE_REFUSED = 2 };
 
