@@ -5,8 +5,9 @@
  * would show the application a connection that nobody made.
  *
  * A stream id's low half names a place that is used again and again, its high half grows with each
- * use (wire.h). So the newest id of each place tells all older ones. Places of different peers may
- * push each other out: then a late copy is, at worst, accepted and reset by its opener.
+ * use (wire.h). So the newest id of each place tells all older ones. Each worker of a peer has such
+ * places, and a lane of its own to this one. Those of different peers and lanes may push each other
+ * out: then a late copy is, at worst, accepted and reset by its opener.
  *
  * Ownership: the engine's memory.
  */
@@ -18,7 +19,7 @@
 
 struct opened {
 	uint64_t id;
-	uint32_t peer;
+	uint16_t peer, lane;
 	uint32_t epoch; /* of the peer: a restarted one begins anew; 0: empty */
 };
 
@@ -27,7 +28,8 @@ struct opened_table {
 	uint32_t mask;
 };
 
-/* True if @id of @peer is new, and from now on it is not. */
-bool opened_first(struct opened_table *t, uint32_t peer, uint32_t epoch, uint64_t id);
+/* True if @id of the worker of @peer that @lane leads to is new, and from now on it is not. */
+bool opened_first(struct opened_table *t, uint32_t peer, uint16_t lane, uint32_t epoch,
+		  uint64_t id);
 
 #endif /* NCD_CORE_OPENED_TABLE_H */

@@ -118,11 +118,11 @@ static int peer_open(struct engine *e, struct channel *c, const struct frame *f,
 
 	if (open_decode(payload, &o) != 0)
 		return -EPROTO;
-	s = id_table_find(&e->ids, c->peer, o.stream);
+	s = id_table_find(&e->ids, c->peer, c->lane, o.stream);
 	if (s != NULL)
 		return open_again(e, c, s);
 	/* A copy that comes late. Its opener has heard the answer, unless that was a refusal. */
-	if (!opened_first(&e->opened, c->peer, e->peer[c->peer].epoch, o.stream))
+	if (!opened_first(&e->opened, c->peer, c->lane, e->peer[c->peer].epoch, o.stream))
 		return reply_refuse(c, o.stream, WIRE_E_REFUSED);
 	l = listener_find(&e->listeners, &o.destination, o.destination_port);
 	if (l == NULL || e->leaving) {
@@ -215,9 +215,9 @@ static int peer_fin(struct engine *e, struct channel *c, struct stream *s, const
  * The peer no longer knows a stream of ours. If both sides had finished, its last ack to us was
  * lost with a channel: that is the normal end. Otherwise it has forgotten us.
  */
-static int peer_unknown(struct engine *e, uint32_t peer, uint64_t remote_id)
+static int peer_unknown(struct engine *e, const struct channel *c, uint64_t remote_id)
 {
-	struct stream *s = id_table_find(&e->ids, peer, remote_id);
+	struct stream *s = id_table_find(&e->ids, c->peer, c->lane, remote_id);
 
 	if (s == NULL || s->state == STREAM_DEAD)
 		return 0;
@@ -242,7 +242,7 @@ static int peer_reset(struct engine *e, struct channel *c, const struct frame *f
 	struct stream *s;
 
 	if (f->flags & FRAME_F_UNKNOWN)
-		return peer_unknown(e, c->peer, f->offset);
+		return peer_unknown(e, c, f->offset);
 	s = stream_by_id(e, c->peer, f->stream);
 	if (s != NULL && s->state != STREAM_DEAD && s->state != STREAM_FREE) {
 		e->counters.reset++;

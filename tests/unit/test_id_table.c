@@ -27,7 +27,9 @@ static void what_is_in_is_found_and_nothing_else(void **state)
 	srandom(seed);
 	for (uint32_t i = 0; i < STREAMS; i++) {
 		s[i].peer = i % 3;
-		s[i].remote_id = (uint64_t)random() << 32 | (i / 3);
+		s[i].lane = (uint16_t)(1 + i / 3 % 2);
+		s[i].remote_id = i % 6 == 0 ? (uint64_t)random() << 32 | (i / 6) :
+					      s[i - i % 6].remote_id;
 	}
 	for (int round = 0; round < 20000; round++) {
 		uint32_t i = (uint32_t)random() % STREAMS;
@@ -38,9 +40,11 @@ static void what_is_in_is_found_and_nothing_else(void **state)
 			id_table_insert(&t, &s[i]);
 		in[i] = !in[i];
 		i = (uint32_t)random() % STREAMS;
-		assert_ptr_equal(id_table_find(&t, s[i].peer, s[i].remote_id),
+		assert_ptr_equal(id_table_find(&t, s[i].peer, s[i].lane - 1, s[i].remote_id),
 				 in[i] ? &s[i] : NULL);
-		assert_null(id_table_find(&t, s[i].peer + 3, s[i].remote_id));
+		assert_null(id_table_find(&t, s[i].peer + 3, s[i].lane - 1,
+					  s[i].remote_id));
+		assert_null(id_table_find(&t, s[i].peer, s[i].lane + 1, s[i].remote_id));
 	}
 	free(s);
 }

@@ -5,6 +5,8 @@
  */
 #include "../ncd_test.h"
 
+#include <errno.h>
+
 #include "engine_rig.h"
 
 static int set_up(void **state)
@@ -63,6 +65,39 @@ static void streams_are_opened_in_all_lanes(void **state)
 	assert_true(sent[0] > 0 && sent[0] == sent[2]);
 }
 
+/* Host 0 sends @f with @payload, on wire @w. */
+static void inject(struct rig *r, int w, struct frame f, const uint8_t *payload)
+{
+	uint8_t header[WIRE_HEADER_BYTES];
+
+	frame_encode(&f, header);
+	assert_int_equal(rig_receive(r, w, 1, header, sizeof(header)), 0);
+	assert_int_equal(rig_receive(r, w, 1, payload, f.length), 0);
+}
+
+/* The peer's workers have ids of their own, which may be the same. */
+static void two_lanes_have_streams_of_the_same_id(void **state)
+{
+	struct open_info o = { .stream = UINT64_C(7) << 32 | 1, .destination_port = RIG_PORT,
+			       .source = rig_address(0), .destination = rig_address(1) };
+	uint8_t open[WIRE_OPEN_BYTES], code[4] = { 0 };
+	struct rig *r = *state;
+	struct stream *s[2];
+
+	open_encode(&o, open);
+	for (int lane = 0; lane < 2; lane++) {
+		inject(r, 2 * lane, (struct frame){ .type = FRAME_OPEN, .length = sizeof(open),
+						    .window = 100 }, open);
+		assert_int_equal(r->host[1].incoming_nr, lane + 1);
+		s[lane] = r->host[1].incoming;
+	}
+	/* The one that is not known there any more is the one in that lane. */
+	inject(r, 2, (struct frame){ .type = FRAME_RESET, .flags = FRAME_F_UNKNOWN, .length = 4,
+				     .offset = o.stream }, code);
+	assert_int_equal(stream_error(s[0]), 0);
+	assert_int_equal(stream_error(s[1]), -ECONNRESET);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
 
 int main(void)
@@ -70,6 +105,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_stream_stays_in_the_lane_of_its_open),
 		TEST(streams_are_opened_in_all_lanes),
+		TEST(two_lanes_have_streams_of_the_same_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
