@@ -51,7 +51,7 @@ static bool has_surplus(const struct engine *e, const struct stream *s)
 	return s->slow && s->state == STREAM_ESTABLISHED && s->class == CLASS_THROUGHPUT &&
 	       s->last != NULL && may_carry(s->last) &&
 	       stream_sendable(s) >= SURPLUS_FRAMES * (uint64_t)carry_frame_bytes(e, s) &&
-	       (s->dialled || s->confirmed) && !s->fin_said &&
+	       s->confirmed && !s->fin_said &&
 	       stream_switches(s) + 2 <= NCD_SWITCHES_MAX;
 }
 

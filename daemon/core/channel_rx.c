@@ -183,6 +183,8 @@ static int begin_data(struct engine *e, struct channel *c)
 
 	if (s == NULL || s->state == STREAM_DEAD || s->state == STREAM_FREE)
 		return reply_unknown(e, c, f->stream);
+	if (s->state == STREAM_ARRIVED)
+		move_settle(e, s);
 	if (s->state != STREAM_ESTABLISHED && s->state != STREAM_OPENING)
 		return 0;
 	if (stream_check_data(s, f->offset, f->length, f->flags & FRAME_F_FIN) != 0)

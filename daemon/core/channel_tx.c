@@ -92,6 +92,23 @@ static void emit_accept(struct engine *e, struct channel *c, struct stream *s)
 	note_sent(c, s, 0);
 }
 
+static void emit_resume(struct channel *c, struct stream *s)
+{
+	struct frame f = {
+		.type = FRAME_RESUME,
+		.length = 8,
+		.stream = s->old_id,
+		.window = s->old_lane,
+	};
+
+	put_header(c, &f);
+	wire_put64(put_own(&c->tx, 8), s->id);
+	s->want &= (uint8_t)~WANT_OPEN;
+	s->said = true;
+	s->lane = (uint16_t)(c->lane + 1);
+	note_sent(c, s, 0);
+}
+
 static void emit_code(struct channel *c, struct stream *s, uint8_t type)
 {
 	struct frame f = { .type = type, .stream = s->remote_id, .length = 4 };
@@ -218,6 +235,16 @@ static bool emit(struct engine *e, struct channel *c, struct stream *s)
 			return false;
 		emit_open(c, s);
 		return true;
+	case STREAM_RESUMING:
+		if (!(s->want & WANT_OPEN))
+			return false;
+		emit_resume(c, s);
+		return true;
+	case STREAM_ARRIVED:
+		if (!(s->want & WANT_ACCEPT))
+			return false;
+		emit_accept(e, c, s);
+		return true;
 	case STREAM_RESETTING:
 		if (!(s->want & WANT_RESET) || s->remote_id == 0)
 			return false;
@@ -232,6 +259,7 @@ static bool emit(struct engine *e, struct channel *c, struct stream *s)
 	case STREAM_FREE:
 	case STREAM_INCOMING:
 	case STREAM_DEAD:
+	case STREAM_TOMBSTONE:
 		return false;
 	}
 	if (s->want & WANT_ACCEPT)

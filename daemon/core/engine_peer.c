@@ -33,11 +33,16 @@ void peer_end_streams(struct engine *e, uint32_t index, int error, bool unsaid)
 		struct stream *s = &e->stream[i];
 		bool gone = s->state == STREAM_RESETTING || s->state == STREAM_REFUSING;
 
-		if (s->peer != index || s->state == STREAM_FREE || s->state == STREAM_DEAD)
+		if (s->peer != index || s->state == STREAM_FREE || s->state == STREAM_DEAD ||
+		    s->state == STREAM_TOMBSTONE)
 			continue;
 		if (!unsaid && s->state == STREAM_OPENING && !s->said)
 			continue;
-		stream_die(e, s, gone ? 0 : error);
+		/* The peer has not heard that it was to move. */
+		if (s->state == STREAM_RESUMING && !s->said)
+			stream_die(e, s, -ECONNREFUSED);
+		else
+			stream_die(e, s, gone ? 0 : error);
 	}
 }
 

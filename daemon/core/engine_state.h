@@ -173,6 +173,7 @@ struct channel {
 	bool clean;    /* draining: what we sent on it has all arrived */
 	bool over;     /* draining: to be closed */
 	bool carries;  /* its peer knows CARRIED */
+	bool moves;    /* and RESUME */
 	uint32_t file_sizes; /* engine_channel_files */
 	uint64_t carried_for; /* workers (bits) for which it has sent */
 	uint8_t drain_held;  /* as tx.drain_due, but has to wait: see channel_drain_ready */
@@ -302,8 +303,19 @@ void peer_load_tick(struct engine *e);
 int stream_peer_frame(struct engine *e, struct channel *c, const struct frame *f,
 		      const uint8_t *form, uint64_t now_ns);
 int reply_unknown(struct engine *e, struct channel *c, uint64_t id);
+int reply_refuse(struct channel *c, uint64_t id, uint8_t code);
+/* A copy of the OPEN or RESUME of @s, which is not freed yet, has come on @c. */
+int stream_open_again(struct engine *e, struct channel *c, struct stream *s);
 /* Ack and window of a frame for an established stream; it may be DEAD afterwards. */
 int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f);
+
+/* move.c: streams between workers. 0 or -EPROTO. */
+int move_resume(struct engine *e, struct channel *c, const struct frame *f,
+		const uint8_t *payload);
+/* The peer's end, @id there, has arrived: @s, RESUMING, may. */
+int move_accepted(struct engine *e, struct stream *s, const struct frame *f, uint64_t id);
+/* The peer's end goes on: @s, ARRIVED, does, too. */
+void move_settle(struct engine *e, struct stream *s);
 
 /* stream_rx.c: bytes that have come. What returns int: 0 or -EPROTO. */
 /* Bytes [offset, offset + bytes) of @s are in its ring, brought by @c (NULL: with OPEN). What
@@ -395,6 +407,8 @@ void stream_ack_disarm(struct engine *e, struct stream *s);
 void stream_ack_arm(struct engine *e, struct stream *s, uint64_t now_ns);
 /* Given up after orphan_ns from now, if nothing moves. */
 void stream_orphan_arm(struct engine *e, struct stream *s, uint64_t now_ns);
+/* What is left of @s is a TOMBSTONE. */
+void stream_bury(struct engine *e, struct stream *s);
 /* RESET until RESET_ACK; the peer's id is known. */
 void stream_reset_say(struct engine *e, struct stream *s);
 /* Begins to reset. */

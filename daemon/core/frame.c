@@ -65,6 +65,7 @@ static bool length_fits(uint8_t type, uint16_t flags, uint32_t length)
 	case FRAME_OPEN:
 		return length >= WIRE_OPEN_BYTES && length <= WIRE_OPEN_BYTES + NCD_OPEN_DATA_MAX;
 	case FRAME_ACCEPT:
+	case FRAME_RESUME:
 		return length == 8;
 	case FRAME_REFUSE:
 		return length == 4;

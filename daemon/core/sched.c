@@ -211,7 +211,7 @@ static struct channel *by_policy(struct engine *e, struct stream *s, struct chan
 static struct channel *choose(struct engine *e, struct stream *s)
 {
 	struct engine_peer *p = &e->peer[s->peer];
-	bool data = s->tx_next < s->tx_tail && s->tx.base != NULL;
+	bool data = s->tx_next < s->tx_tail && s->tx.base != NULL && s->state != STREAM_ARRIVED;
 	/* What carries no data is short and urgent. */
 	uint8_t class = data ? s->class : CLASS_LATENCY;
 	struct channel *c[PEER_CHANNELS];

@@ -88,9 +88,11 @@ bool stream_rewind(struct stream *s)
 	s->last = NULL;
 	if (s->rx_told > 0 || s->rx_end_told || s->rx_limit > 0)
 		s->want |= WANT_CREDIT;
-	if (s->state == STREAM_OPENING && s->remote_id == 0 && !s->defer)
+	if ((s->state == STREAM_OPENING || s->state == STREAM_RESUMING) && s->remote_id == 0 &&
+	    !s->defer)
 		s->want |= WANT_OPEN;
-	if (s->state == STREAM_ESTABLISHED && !s->dialled && !s->confirmed)
+	if ((s->state == STREAM_ESTABLISHED || s->state == STREAM_ARRIVED) && !s->opener &&
+	    !s->confirmed)
 		s->want |= WANT_ACCEPT;
 	if (s->state == STREAM_RESETTING && s->remote_id != 0)
 		s->want |= WANT_RESET;

@@ -14,6 +14,10 @@
  *   connect --> OPENING --ACCEPT--> ESTABLISHED --both FINs, or RESET--> DEAD --> freed
  *   OPEN in --> INCOMING --rings--> ESTABLISHED      abort --> RESETTING --RESET_ACK--> DEAD
  *
+ *   between workers (move.h), as OPENING and INCOMING until it is known whether it goes:
+ *   resume ---> RESUMING --ACCEPT, parcel--> ESTABLISHED        left: freed, or TOMBSTONE --> freed
+ *   RESUME in > INCOMING --parcel--> ARRIVED --A's first frame--> ESTABLISHED
+ *
  * Ownership: the engine's pool. Threading: the worker.
  */
 #ifndef NCD_CORE_STREAM_H
@@ -30,14 +34,17 @@ enum stream_state {
 	STREAM_FREE,
 	STREAM_OPENING,
 	STREAM_INCOMING,
+	STREAM_RESUMING,
+	STREAM_ARRIVED, /* says ACCEPT and nothing else */
 	STREAM_ESTABLISHED,
 	STREAM_RESETTING,
 	STREAM_REFUSING,
 	STREAM_DEAD,
+	STREAM_TOMBSTONE, /* of an id: frames for it are dropped */
 };
 
 /* What is to be said besides data; cleared when the frame is built. */
-#define WANT_OPEN   0x01u
+#define WANT_OPEN   0x01u /* or RESUME */
 #define WANT_ACCEPT 0x02u
 #define WANT_REFUSE 0x04u
 #define WANT_RESET  0x08u
@@ -70,6 +77,8 @@ struct stream {
 	struct interval_set *holes; /* NULL: none */
 
 	uint64_t id, remote_id; /* remote 0: not known yet */
+	uint64_t old_id; /* RESUMING: what the peer calls it now, and where */
+	uint16_t old_lane;
 	uint32_t peer;
 	uint32_t used; /* channels (bit: place in the peer) that carried frames of it */
 	uint32_t deficit; /* bytes that are left of its turn */
@@ -96,8 +105,10 @@ struct stream {
 	bool reset_after; /* RESET once everything is acknowledged */
 	bool defer;       /* OPEN waits for the first byte */
 	bool said;        /* OPEN has been sent, to this incarnation of the peer */
-	bool confirmed;   /* accepted: the opener knows our id */
-	bool dialled;     /* opened from here: local_port is counted */
+	bool opener;      /* opened or resumed from here: hears ACCEPT */
+	bool confirmed;   /* the peer's end is established: it knows our id */
+	bool dialled;     /* opened from this host: local_port is counted */
+	uint16_t port_home; /* by worker - 1; 0: by this one */
 	bool slow;        /* its lane is, for what it has under way: see carry_out.c */
 	bool waiting;     /* in the peer's waiting queue: no channel is up */
 	bool local;       /* the other end is on this host */

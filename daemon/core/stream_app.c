@@ -82,14 +82,19 @@ void engine_stream_close(struct engine *e, struct stream *s, bool reset_after, u
 		}
 		break;
 	case STREAM_ESTABLISHED:
+	case STREAM_ARRIVED:
 		if (s->rx_head != s->rx_next) {
 			stream_reset_begin(e, s, WIRE_E_RESET, now_ns);
 			return;
 		}
 		break;
+	case STREAM_RESUMING:
+		stream_reset_begin(e, s, WIRE_E_RESET, now_ns);
+		return;
 	case STREAM_FREE:
 	case STREAM_RESETTING:
 	case STREAM_REFUSING:
+	case STREAM_TOMBSTONE:
 		return;
 	}
 	stream_orphan_arm(e, s, now_ns);
@@ -141,7 +146,7 @@ void engine_stream_info(const struct stream *s, struct stream_info *ret_info)
 		.rx_contiguous = s->rx_next,
 		.rx_consumed = s->rx_head,
 		.error = s->error,
-		.connected = s->state == STREAM_ESTABLISHED,
+		.connected = s->state == STREAM_ESTABLISHED || s->state == STREAM_ARRIVED,
 		.rx_ended = stream_rx_complete(s),
 		.tx_ended = s->shutdown,
 	};

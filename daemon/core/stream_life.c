@@ -214,7 +214,8 @@ void stream_reset_say(struct engine *e, struct stream *s)
 
 void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error, uint64_t now_ns)
 {
-	bool said = s->state != STREAM_OPENING || s->used != 0;
+	bool opens = s->state == STREAM_OPENING || s->state == STREAM_RESUMING;
+	bool said = !opens || s->used != 0;
 
 	if (s->state == STREAM_DEAD || s->state == STREAM_RESETTING || s->state == STREAM_REFUSING)
 		return;
@@ -236,14 +237,39 @@ void stream_reset_begin(struct engine *e, struct stream *s, uint32_t wire_error,
 		stream_orphan_arm(e, s, now_ns);
 }
 
-void engine_stream_free(struct engine *e, struct stream *s)
+static void unlink_all(struct engine *e, struct stream *s)
 {
 	stop(e, s);
 	event_remove(e, s);
 	if (s->remote_id != 0)
 		id_table_remove(&e->ids, s);
-	if (s->dialled)
+	s->remote_id = 0;
+}
+
+void stream_bury(struct engine *e, struct stream *s)
+{
+	unlink_all(e, s);
+	s->used = 0;
+	s->carriers = 0;
+	s->held_on = 0;
+	s->dialled = false;
+	s->user = NULL;
+	s->state = STREAM_TOMBSTONE;
+}
+
+static void port_done(struct engine *e, const struct stream *s)
+{
+	if (s->port_home == 0 || s->port_home == e->cfg.worker + 1)
 		port_pool_release(&e->ports, s->local_port);
+	else
+		e->ops->port_left(e->ctx, s->port_home - 1u, s->local_port);
+}
+
+void engine_stream_free(struct engine *e, struct stream *s)
+{
+	unlink_all(e, s);
+	if (s->dialled)
+		port_done(e, s);
 	e->peer[s->peer].streams--;
 	e->counters.streams--;
 	s->state = STREAM_FREE;

@@ -71,7 +71,7 @@ int engine_connect(struct engine *e, const struct engine_connect *args, uint64_t
 	if (s == NULL)
 		return -ENOBUFS;
 	s->state = STREAM_OPENING;
-	s->dialled = true;
+	s->opener = s->dialled = true;
 	s->local_addr = local;
 	s->remote_addr = args->remote;
 	s->remote_port = args->remote_port;

@@ -27,7 +27,8 @@ int stream_peer_ack(struct engine *e, struct stream *s, const struct frame *f)
 	bool fin_before = s->fin_acked;
 	int moved = stream_acked(s, f->ack, f->window);
 
-	s->confirmed = true;
+	/* One that has been resumed has sent ACCEPT before it goes on. */
+	s->confirmed |= f->type != FRAME_ACCEPT;
 	if (moved < 0)
 		return -EPROTO;
 	if (moved > 0) {
@@ -52,7 +53,7 @@ int reply_unknown(struct engine *e, struct channel *c, uint64_t id)
 	return channel_reply(c, &r);
 }
 
-static int reply_refuse(struct channel *c, uint64_t id, uint8_t code)
+int reply_refuse(struct channel *c, uint64_t id, uint8_t code)
 {
 	struct reply r = { .type = FRAME_REFUSE, .code = code, .stream = id };
 
@@ -75,11 +76,11 @@ static void take_open_data(struct engine *e, struct stream *s, const struct fram
 		stream_rx_final(e, s, bytes);
 }
 
-static int open_again(struct engine *e, struct channel *c, struct stream *s)
+int stream_open_again(struct engine *e, struct channel *c, struct stream *s)
 {
 	if (s->state == STREAM_INCOMING)
 		s->used |= 1u << c->bit;
-	if (s->state == STREAM_ESTABLISHED && !s->dialled) {
+	if ((s->state == STREAM_ESTABLISHED || s->state == STREAM_ARRIVED) && !s->opener) {
 		s->want |= WANT_ACCEPT;
 		sched_activate(e, s);
 	}
@@ -120,7 +121,7 @@ static int peer_open(struct engine *e, struct channel *c, const struct frame *f,
 		return -EPROTO;
 	s = id_table_find(&e->ids, c->peer, c->lane, o.stream);
 	if (s != NULL)
-		return open_again(e, c, s);
+		return stream_open_again(e, c, s);
 	/* A copy that comes late. Its opener has heard the answer, unless that was a refusal. */
 	if (!opened_first(&e->opened, c->peer, c->lane, e->peer[c->peer].epoch, o.stream))
 		return reply_refuse(c, o.stream, WIRE_E_REFUSED);
@@ -152,7 +153,12 @@ static int peer_accept(struct engine *e, struct channel *c, struct stream *s,
 {
 	uint64_t id = wire_get64(payload);
 
-	if (id == 0 || f->ack > s->tx_sent + 1)
+	if (id == 0)
+		return -EPROTO;
+	if (s->state == STREAM_RESUMING)
+		return move_accepted(e, s, f, id);
+	/* What is to be reset, and was to be resumed, has never sent what this may name. */
+	if (f->ack > s->tx_sent + 1 && s->state != STREAM_RESETTING)
 		return -EPROTO;
 	if (s->remote_id != 0)
 		return s->state == STREAM_ESTABLISHED ? stream_peer_ack(e, s, f) : 0;
@@ -163,6 +169,7 @@ static int peer_accept(struct engine *e, struct channel *c, struct stream *s,
 		return 0;
 	}
 	s->state = STREAM_ESTABLISHED;
+	s->confirmed = true;
 	s->want &= (uint8_t)~WANT_OPEN;
 	/* What rode with OPEN and was not taken goes again. */
 	s->tx_next = s->tx_acked;
@@ -190,6 +197,8 @@ static int peer_refuse(struct engine *e, struct stream *s, const uint8_t *payloa
 	} else if (s->state == STREAM_OPENING) {
 		e->counters.refused++;
 		stream_die(e, s, wire_error_to_errno(wire_get32(payload), false));
+	} else if (s->state == STREAM_RESUMING && s->remote_id == 0) {
+		stream_die(e, s, -ECONNREFUSED);
 	}
 	return 0;
 }
@@ -244,7 +253,7 @@ static int peer_reset(struct engine *e, struct channel *c, const struct frame *f
 	if (f->flags & FRAME_F_UNKNOWN)
 		return peer_unknown(e, c, f->offset);
 	s = stream_by_id(e, c->peer, f->stream);
-	if (s != NULL && s->state != STREAM_DEAD && s->state != STREAM_FREE) {
+	if (s != NULL && s->state != STREAM_DEAD && s->state != STREAM_TOMBSTONE) {
 		e->counters.reset++;
 		stream_die(e, s,
 			   s->state == STREAM_RESETTING ?
@@ -265,9 +274,13 @@ static int stream_frame(struct engine *e, struct channel *c, const struct frame 
 			return 0;
 		return reply_unknown(e, c, f->stream);
 	}
+	if (s->state == STREAM_TOMBSTONE)
+		return 0;
+	if (s->state == STREAM_ARRIVED && (f->type == FRAME_CREDIT || f->type == FRAME_FIN))
+		move_settle(e, s);
 	switch (f->type) {
 	case FRAME_ACCEPT:
-		return s->dialled ? peer_accept(e, c, s, f, payload) : -EPROTO;
+		return s->opener ? peer_accept(e, c, s, f, payload) : -EPROTO;
 	case FRAME_REFUSE:
 		return peer_refuse(e, s, payload);
 	case FRAME_CREDIT:
@@ -295,6 +308,8 @@ int stream_peer_frame(struct engine *e, struct channel *c, const struct frame *f
 	switch (f->type) {
 	case FRAME_OPEN:
 		return peer_open(e, c, f, payload, now_ns);
+	case FRAME_RESUME:
+		return move_resume(e, c, f, payload);
 	case FRAME_RESET:
 		return peer_reset(e, c, f, payload);
 	case FRAME_PING:
