@@ -316,6 +316,8 @@ struct stream_info {
 	struct address local, remote;
 	uint16_t local_port, remote_port;
 	uint32_t peer;
+	uint16_t lane;       /* of one that is connected: where it is, */
+	uint64_t remote_id;  /* and what the peer calls it there; move.h */
 	enum stream_class class; /* as it is now: latency or throughput */
 	uint64_t tx_published, tx_acked, rx_contiguous, rx_consumed;
 	int error; /* negative errno, or 0 */

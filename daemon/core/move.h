@@ -53,7 +53,8 @@ struct stream *engine_stream_known(const struct engine *e, uint32_t peer, uint16
 				   uint64_t id);
 
 /*
- * A, new: a placeholder for the stream that the peer knows as @remote_id in @old_lane. No rings.
+ * A, new: a placeholder for the stream that the peer knows as @remote_id in @old_lane (both are in
+ * engine_stream_info of the old one). No rings.
  * -EHOSTUNREACH: no channel to the peer here, or it does not know how; -ENOBUFS. Its events:
  *   CONNECTED: ACCEPT has come; now engine_stream_arrive(), or engine_stream_abort() if there is
  *     nothing to arrive any more.

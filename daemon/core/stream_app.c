@@ -140,6 +140,8 @@ void engine_stream_info(const struct stream *s, struct stream_info *ret_info)
 		.local_port = s->local_port,
 		.remote_port = s->remote_port,
 		.peer = s->peer,
+		.lane = (uint16_t)(s->lane - 1),
+		.remote_id = s->remote_id,
 		.class = (enum stream_class)s->class,
 		.tx_published = s->tx_tail,
 		.tx_acked = s->tx_acked,
