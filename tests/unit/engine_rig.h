@@ -39,6 +39,12 @@ struct rig_host {
 	int answer;               /* of incoming() */
 	struct stream *incoming;  /* the last that came in */
 	uint32_t incoming_nr;
+	struct stream *resumed;   /* likewise, to go on here (core/move.h) */
+	uint32_t resumed_nr;
+	uint16_t resumed_lane;
+	uint64_t resumed_id;
+	uint32_t port_home;       /* of the last port that is counted elsewhere */
+	uint16_t port_left;
 	struct ring_mem tx, rx; /* for the stream that comes in */
 };
 
@@ -68,6 +74,25 @@ static inline int rig_incoming(void *ctx, struct stream *s, void *user)
 	return h->answer;
 }
 
+static inline void rig_resume(void *ctx, struct stream *s, uint16_t old_lane, uint64_t id)
+{
+	struct rig_host *h = ctx;
+
+	h->resumed = s;
+	h->resumed_nr++;
+	h->resumed_lane = old_lane;
+	h->resumed_id = id;
+	engine_stream_set_user(s, h);
+}
+
+static inline void rig_port_left(void *ctx, uint32_t home, uint16_t port)
+{
+	struct rig_host *h = ctx;
+
+	h->port_home = home;
+	h->port_left = port;
+}
+
 static inline struct address rig_address(int host)
 {
 	struct address a = {
@@ -79,7 +104,8 @@ static inline struct address rig_address(int host)
 
 static inline struct engine *rig_engine(struct rig_host *h, const struct engine_config *cfg)
 {
-	static const struct engine_ops ops = { .incoming = rig_incoming };
+	static const struct engine_ops ops = { .incoming = rig_incoming, .resume = rig_resume,
+					       .port_left = rig_port_left };
 	size_t bytes = (engine_bytes(cfg) + 63) & ~(size_t)63;
 
 	h->mem = aligned_alloc(64, bytes);

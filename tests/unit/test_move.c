@@ -1,0 +1,700 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_move.c - Goal: a stream that goes to another worker, with both of its ends, loses nothing
+ * and doubles nothing, whatever its applications do meanwhile and whatever comes late in the old
+ * lane. Method: two lanes of two engines each (move_rig.h); a test decides what arrives when. What
+ * dies meanwhile, and peers that lie: test_move_end.c. At random: tests/sim.
+ */
+#include "../ncd_test.h"
+
+#include <stdlib.h>
+
+#include "move_rig.h"
+
+/* True if @lane has nothing to say to host A (or B) now. */
+static bool is_silent(struct moves *m, int lane, bool from_b)
+{
+	for (int w = 0; w < RIG_WIRES; w++)
+		if (rig_send(&m->lane[lane], w, from_b ? !m->mover : m->mover) > 0)
+			return false;
+	return true;
+}
+
+/* Up to where B has gone, and A has not heard of it. */
+static void until_b_has_gone(struct moves *m)
+{
+	move_begin(m);
+	assert_int_equal(move_carry(m, 1, false), 0);
+	assert_non_null(m->lane[1].host[!m->mover].resumed);
+	move_serve(m);
+	assert_non_null(m->b.s);
+	assert_true(m->b.e == move_engine(m, 1, true));
+}
+
+static void until_a_has_gone(struct moves *m)
+{
+	until_b_has_gone(m);
+	assert_int_equal(move_carry(m, 1, true), 0);
+	move_serve(m);
+	assert_true(m->a.e == move_engine(m, 1, false));
+}
+
+static void a_stream_goes_on_in_the_other_lane(void **state)
+{
+	struct moves *m = *state;
+	struct rig_host *b = &m->lane[1].host[!m->mover];
+	uint64_t b0 = stream_id(m->b.s);
+
+	move_begin(m);
+	assert_int_equal(engine_counters(move_engine(m, 1, false))->streams, 1);
+	assert_int_equal(move_carry(m, 1, false), 0);
+	assert_int_equal(b->resumed_nr, 1);
+	assert_int_equal(b->resumed_lane, 0);
+	assert_int_equal(b->resumed_id, b0);
+	move_serve(m);
+	assert_true(is_silent(m, 0, true));
+	assert_int_equal(m->tombstone, b0);
+	assert_int_equal(move_carry(m, 1, true), 0);
+	move_serve(m);
+	assert_null(m->a1);
+	assert_int_equal(engine_counters(move_engine(m, 0, false))->streams, 0);
+	assert_int_equal(move_carry(m, 1, false), 0);
+	move_serve(m);
+	assert_true(m->b.seen & STREAM_EV_CONNECTED);
+	assert_int_equal(m->tombstone, 0);
+	assert_int_equal(engine_counters(move_engine(m, 0, true))->streams, 0);
+	/* B has said that it goes on. */
+	assert_int_equal(move_carry(m, 1, true), 0);
+	assert_int_equal(engine_stream_goes(m->a.e, m->a.s), 0);
+	assert_int_equal(engine_stream_goes(m->b.e, m->b.s), 0);
+	/* The old lane is not needed any more. */
+	rig_cut(&m->lane[0], 0);
+	rig_cut(&m->lane[0], 1);
+	move_goes_on(m);
+	move_nothing_left(m);
+}
+
+static void until_accept_it_goes_on_as_ever(void **state)
+{
+	struct moves *m = *state;
+
+	m->later = true;
+	move_begin(m);
+	move_pump(m);
+	assert_int_equal(move_write(m, &m->a, 1000), 0);
+	assert_int_equal(move_write(m, &m->b, 2000), 0);
+	move_pump(m);
+	assert_int_equal(move_read(m, &m->b, 5000), 1000 + 70);
+	assert_int_equal(move_read(m, &m->a, 5000), 2000 + 30);
+	m->later = false;
+	move_goes_on(m);
+	assert_true(m->a.e == move_engine(m, 1, false));
+	move_nothing_left(m);
+}
+
+/* Unread, unacknowledged, unsent: at both ends. */
+static void what_lies_in_the_rings_goes_along(void **state)
+{
+	struct moves *m = *state;
+	uint64_t a_unread = m->b.written - m->a.read, b_unread = m->a.written - m->b.read;
+
+	move_begin(m);
+	assert_int_equal(move_carry(m, 1, false), 0);
+	/* Arrives, and the ack is lost with what else is said in the old lane. */
+	assert_int_equal(move_write(m, &m->a, 1000), 0);
+	assert_int_equal(move_write(m, &m->b, 2000), 0);
+	assert_int_equal(move_carry(m, 0, false), 0);
+	assert_int_equal(move_carry(m, 0, true), 0);
+	/* Is under way. */
+	assert_int_equal(move_write(m, &m->a, 300), 0);
+	assert_int_equal(move_write(m, &m->b, 400), 0);
+	for (int w = 0; w < 2; w++)
+		for (int h = 0; h < 2; h++)
+			(void)rig_send(&m->lane[0], w, h);
+	/* Is not sent. */
+	assert_int_equal(move_write(m, &m->a, 50), 0);
+	assert_int_equal(move_write(m, &m->b, 60), 0);
+	move_serve(m);
+	assert_int_equal(move_carry(m, 1, true), 0);
+	move_serve(m);
+	assert_int_equal(m->pb.rx_next, m->a.written - 350);
+	assert_int_equal(m->pa.rx_next, m->b.written - 460);
+	assert_int_equal(move_read(m, &m->a, UINT64_MAX), a_unread + 2000);
+	assert_int_equal(move_read(m, &m->b, UINT64_MAX), b_unread + 1000);
+	move_pump(m);
+	assert_int_equal(move_read(m, &m->a, UINT64_MAX), 460);
+	assert_int_equal(move_read(m, &m->b, UINT64_MAX), 350);
+	move_goes_on(m);
+	move_nothing_left(m);
+}
+
+/* B has left behind what A acknowledges in ACCEPT, and A what B does in its first frame. */
+static void each_end_learns_what_the_other_left_with(void **state)
+{
+	struct moves *m = *state;
+
+	move_begin(m);
+	assert_int_equal(move_carry(m, 1, false), 0);
+	assert_int_equal(move_write(m, &m->a, 1000), 0);
+	assert_int_equal(move_write(m, &m->b, 2000), 0);
+	assert_int_equal(move_carry(m, 0, false), 0);
+	for (int w = 0; w < 2; w++)
+		(void)rig_send(&m->lane[0], w, !m->mover);
+	move_serve(m);
+	for (int w = 0; w < 2; w++) /* after B has gone */
+		assert_int_equal(rig_deliver(&m->lane[0], w, !m->mover, SIZE_MAX), 0);
+	assert_int_equal(move_carry(m, 1, true), 0);
+	m->a.seen = 0;
+	move_serve(m);
+	move_serve(m);
+	assert_int_equal(stream_tx_acked(m->a.s), m->a.written);
+	assert_true(m->a.seen & STREAM_EV_TX);
+	assert_int_equal(move_carry(m, 1, false), 0);
+	assert_int_equal(stream_tx_acked(m->b.s), m->b.written);
+	assert_int_equal(engine_counters(m->a.e)->bytes_sent, 0);
+	assert_int_equal(engine_counters(m->b.e)->bytes_sent, 0);
+	move_goes_on(m);
+	move_nothing_left(m);
+}
+
+/* ---- the old lane ---- */
+
+static void what_comes_late_for_the_tombstone_is_dropped(void **state)
+{
+	struct moves *m = *state;
+
+	move_begin(m);
+	assert_int_equal(move_carry(m, 1, false), 0);
+	move_serve(m);
+	/* DATA, CREDIT and FIN: A does not know yet. */
+	assert_int_equal(move_write(m, &m->a, 500), 0);
+	assert_int_equal(move_carry(m, 0, false), 0);
+	engine_stream_stays(m->a.e, m->a.s);
+	assert_int_equal(move_carry(m, 0, false), 0);
+	engine_stream_shutdown(m->a.e, m->a.s, m->lane[0].now_ns);
+	assert_int_equal(move_carry(m, 0, false), 0);
+	assert_true(is_silent(m, 0, true));
+	assert_int_equal(engine_counters(move_engine(m, 0, true))->unknown_streams, 0);
+	move_pump(m);
+	move_read(m, &m->b, UINT64_MAX);
+	assert_int_equal(m->b.read, m->a.written);
+	assert_true(stream_rx_ended(m->b.s));
+	engine_stream_shutdown(m->b.e, m->b.s, m->lane[0].now_ns);
+	move_pump(m);
+	assert_int_equal(m->a.error, 0);
+	assert_int_equal(m->b.error, 0);
+	move_nothing_left(m);
+}
+
+static void what_comes_later_still_names_nothing(void **state)
+{
+	struct moves *m = *state;
+	uint64_t unknown[2];
+
+	assert_int_equal(move_write(m, &m->a, 500), 0);
+	assert_int_equal(move_write(m, &m->b, 600), 0);
+	for (int w = 0; w < 2; w++)
+		for (int h = 0; h < 2; h++)
+			(void)rig_send(&m->lane[0], w, h);
+	until_a_has_gone(m);
+	for (int i = 0; i < 2; i++) {
+		rig_pump(&m->lane[1]);
+		move_serve(m);
+	}
+	assert_int_equal(m->tombstone, 0);
+	/* Each is answered, and the answer, too, is about nothing. */
+	rig_pump(&m->lane[0]);
+	move_serve(m);
+	for (int i = 0; i < 2; i++) {
+		unknown[i] = engine_counters(move_engine(m, 0, i == 1))->unknown_streams;
+		assert_int_equal(unknown[i], 1);
+	}
+	move_goes_on(m);
+	move_nothing_left(m);
+}
+
+/* The rest of @to's large payload, on wire @w, comes when its stream has left. */
+static void the_rest_comes(struct moves *m, struct move_end *to, int w, const struct ring_mem *ring)
+{
+	int from = to == &m->b ? m->mover : !m->mover;
+	struct engine *old = move_engine(m, 0, to == &m->b);
+
+	assert_true(engine_ring_lent(old, ring->base, ring->bytes));
+	assert_true(m->lane[0].wire[w].used[from] > 0);
+	assert_int_equal(rig_deliver(&m->lane[0], w, from, SIZE_MAX), 0);
+	assert_false(engine_ring_lent(old, ring->base, ring->bytes));
+}
+
+/* @from writes it, and a part is there; the receive of the rest is posted. Returns the wire. */
+static int a_part_comes(struct moves *m, struct move_end *from)
+{
+	int sender = from == &m->a ? m->mover : !m->mover;
+	const struct iovec *iov;
+	int w = 0;
+
+	assert_int_equal(move_write(m, from, 12000), 0);
+	while (rig_send(&m->lane[0], w, sender) == 0)
+		w++;
+	assert_int_equal(rig_deliver(&m->lane[0], w, sender, 4000), 0);
+	(void)engine_rx_iov(move_engine(m, 0, from == &m->a),
+			    m->lane[0].wire[w].channel[!sender], &iov);
+	return w;
+}
+
+static void a_receive_that_is_under_way_is_nobodys(void **state)
+{
+	struct moves *m = *state;
+	struct ring_mem a_rx = m->a.rx, b_rx = m->b.rx;
+	int to_a, to_b;
+
+	to_b = a_part_comes(m, &m->a);
+	to_a = a_part_comes(m, &m->b);
+	until_b_has_gone(m);
+	the_rest_comes(m, &m->b, to_b, &b_rx);
+	assert_int_equal(move_carry(m, 1, true), 0);
+	move_serve(m);
+	the_rest_comes(m, &m->a, to_a, &a_rx);
+	/* Some of it was there, and is not sent again. */
+	assert_true(m->pa.rx_next > 3000 && m->pa.rx_next < 12000);
+	assert_true(m->pb.rx_next > 3000 && m->pb.rx_next < 12000);
+	move_pump(m);
+	(void)move_read(m, &m->a, UINT64_MAX);
+	(void)move_read(m, &m->b, UINT64_MAX);
+	assert_int_equal(m->a.read, m->b.written);
+	assert_int_equal(m->b.read, m->a.written);
+	move_goes_on(m);
+	move_nothing_left(m);
+}
+
+/* ---- what applications do meanwhile ---- */
+
+static void both_write_and_read_while_neither_may_send(void **state)
+{
+	struct moves *m = *state;
+
+	until_b_has_gone(m);
+	assert_int_equal(move_write(m, &m->b, 3000), 0);
+	(void)move_read(m, &m->b, UINT64_MAX);
+	assert_int_equal(move_write(m, &m->a, 2000), 0);
+	(void)move_read(m, &m->a, UINT64_MAX);
+	assert_int_equal(move_carry(m, 1, true), 0); /* ACCEPT alone */
+	assert_int_equal(stream_rx_contiguous(m->a.s), m->b.written - 3000);
+	assert_true(is_silent(m, 1, true));
+	move_serve(m);
+	move_pump(m);
+	assert_int_equal(move_read(m, &m->a, UINT64_MAX), 3000);
+	assert_int_equal(move_read(m, &m->b, UINT64_MAX), 2000);
+	move_goes_on(m);
+	move_nothing_left(m);
+}
+
+/* The room that B's application has made is told when B may speak again. */
+static void credit_is_told_of_what_was_read_meanwhile(void **state)
+{
+	struct moves *m = *state;
+	uint32_t ring = m->b.rx.bytes;
+
+	while (m->a.written - m->b.read < ring)
+		assert_int_equal(move_write(m, &m->a, 1), 0);
+	move_pump(m);
+	assert_int_equal(stream_rx_contiguous(m->b.s), m->a.written);
+	until_b_has_gone(m);
+	assert_int_equal(move_read(m, &m->b, UINT64_MAX), ring);
+	assert_int_equal(move_write(m, &m->a, ring / 2), 0);
+	move_pump(m);
+	assert_int_equal(move_read(m, &m->b, UINT64_MAX), ring / 2);
+	move_goes_on(m);
+	move_nothing_left(m);
+}
+
+static void a_ends_its_direction_meanwhile(void **state)
+{
+	struct moves *m = *state;
+
+	until_b_has_gone(m);
+	assert_int_equal(move_write(m, &m->a, 700), 0);
+	engine_stream_shutdown(m->a.e, m->a.s, m->lane[0].now_ns);
+	(void)move_carry(m, 0, false); /* the FIN, to nobody */
+	move_pump(m);
+	(void)move_read(m, &m->b, UINT64_MAX);
+	assert_int_equal(m->b.read, m->a.written);
+	assert_true(stream_rx_ended(m->b.s));
+	assert_true(m->a.seen & STREAM_EV_TX_DONE);
+	assert_int_equal(move_write(m, &m->b, 800), 0);
+	engine_stream_shutdown(m->b.e, m->b.s, m->lane[0].now_ns);
+	move_pump(m);
+	assert_int_equal(m->a.read, m->b.written);
+	assert_int_equal(m->a.error, 0);
+	assert_int_equal(m->b.error, 0);
+	move_nothing_left(m);
+}
+
+static void b_ends_its_direction_meanwhile(void **state)
+{
+	struct moves *m = *state;
+
+	until_b_has_gone(m);
+	assert_int_equal(move_write(m, &m->b, 700), 0);
+	engine_stream_shutdown(m->b.e, m->b.s, m->lane[0].now_ns);
+	move_pump(m);
+	(void)move_read(m, &m->a, UINT64_MAX);
+	assert_int_equal(m->a.read, m->b.written);
+	assert_true(stream_rx_ended(m->a.s));
+	engine_stream_shutdown(m->a.e, m->a.s, m->lane[0].now_ns);
+	move_pump(m);
+	assert_int_equal(m->a.error, 0);
+	assert_int_equal(m->b.error, 0);
+	move_nothing_left(m);
+}
+
+/* @end, which is wherever it is, closes as one that has finished, or was killed. */
+static void closes(struct moves *m, struct move_end *end, bool killed)
+{
+	(void)move_read(m, end, UINT64_MAX);
+	end->closed = true;
+	engine_stream_close(end->e, end->s, killed, m->lane[0].now_ns);
+}
+
+static void a_closes_meanwhile(void **state)
+{
+	struct moves *m = *state;
+
+	until_b_has_gone(m);
+	assert_int_equal(move_write(m, &m->a, 700), 0);
+	closes(m, &m->a, false);
+	move_pump(m);
+	assert_int_equal(move_read(m, &m->b, UINT64_MAX), 770);
+	assert_true(stream_rx_ended(m->b.s));
+	closes(m, &m->b, false);
+	move_pump(m);
+	assert_int_equal(m->a.error, 0);
+	assert_int_equal(m->b.error, 0);
+	move_nothing_left(m);
+}
+
+/* A killed application's bytes still arrive, and then RESET. */
+static void a_is_killed_meanwhile(void **state)
+{
+	struct moves *m = *state;
+
+	until_b_has_gone(m);
+	assert_int_equal(move_write(m, &m->a, 700), 0);
+	closes(m, &m->a, true);
+	move_pump(m);
+	assert_int_equal(m->b.error, -ECONNRESET);
+	move_nothing_left(m);
+}
+
+/* As above, but all that it wrote is acknowledged: RESET at once, in the old lane. */
+static void a_is_killed_and_has_nothing_to_say(void **state)
+{
+	struct moves *m = *state;
+
+	until_b_has_gone(m);
+	closes(m, &m->a, true);
+	move_pump(m);
+	assert_int_equal(m->b.error, -ECONNRESET);
+	move_nothing_left(m);
+}
+
+static void b_closes_meanwhile(void **state)
+{
+	struct moves *m = *state;
+
+	until_b_has_gone(m);
+	assert_int_equal(move_write(m, &m->b, 700), 0);
+	closes(m, &m->b, false);
+	move_pump(m);
+	assert_int_equal(move_read(m, &m->a, UINT64_MAX), 730);
+	assert_true(stream_rx_ended(m->a.s));
+	closes(m, &m->a, false);
+	move_pump(m);
+	assert_int_equal(m->a.error, 0);
+	assert_int_equal(m->b.error, 0);
+	move_nothing_left(m);
+}
+
+static void b_is_killed_meanwhile(void **state)
+{
+	struct moves *m = *state;
+
+	until_b_has_gone(m);
+	closes(m, &m->b, true);
+	move_pump(m);
+	assert_int_equal(m->a.error, -ECONNRESET);
+	move_nothing_left(m);
+}
+
+/* ---- refusals ---- */
+
+static void what_is_refused_stays(void **state)
+{
+	struct moves *m = *state;
+
+	m->no = true;
+	for (uint32_t i = 1; i < 4; i++) {
+		move_begin(m);
+		move_pump(m);
+		assert_int_equal(m->refused, i);
+		assert_null(m->a1);
+		assert_true(m->a.e == move_engine(m, 0, false));
+		assert_int_equal(engine_counters(move_engine(m, 1, false))->streams, 0);
+		assert_int_equal(engine_counters(move_engine(m, 1, true))->streams, 0);
+	}
+	/* And goes when it may. */
+	m->no = false;
+	move_begin(m);
+	move_goes_on(m);
+	assert_true(m->a.e == move_engine(m, 1, false));
+	move_nothing_left(m);
+}
+
+static void two_that_begin_at_once_both_refuse(void **state)
+{
+	struct moves *m = *state;
+	struct engine *eb = move_engine(m, 1, true);
+	struct stream_info info;
+	struct stream *b2;
+	uint32_t events;
+
+	engine_stream_info(m->b.s, &info);
+	assert_int_equal(engine_resume(eb, 1, info.lane, info.remote_id, &b2, m->lane[0].now_ns,
+				       &b2), 0);
+	m->no = true; /* it is on its way, is what a daemon would say */
+	move_begin(m);
+	assert_int_equal(move_carry(m, 1, false), 0);
+	assert_int_equal(move_carry(m, 1, true), 0);
+	assert_non_null(m->lane[1].host[0].resumed);
+	assert_non_null(m->lane[1].host[1].resumed);
+	engine_stream_refuse(move_engine(m, 1, false), m->lane[1].host[m->mover].resumed,
+			     m->lane[0].now_ns);
+	m->lane[1].host[m->mover].resumed = NULL;
+	assert_int_equal(move_carry(m, 1, false), 0);
+	assert_ptr_equal(engine_next_event(eb, &events), b2);
+	assert_int_equal(events, STREAM_EV_ERROR | STREAM_EV_DONE);
+	assert_int_equal(stream_error(b2), -ECONNREFUSED);
+	engine_stream_free(eb, b2);
+	engine_stream_stays(m->b.e, m->b.s);
+	move_pump(m);
+	assert_int_equal(m->refused, 1);
+	move_goes_on(m);
+	move_nothing_left(m);
+}
+
+/* How far it is, and what becomes of it. */
+static void what_is_ending_does_not_go(void **state)
+{
+	struct moves *m = *state;
+	struct stream_parcel p;
+
+	assert_int_equal(engine_stream_goes(m->b.e, m->b.s), 0);
+	engine_stream_shutdown(m->b.e, m->b.s, m->lane[0].now_ns);
+	assert_int_equal(engine_stream_goes(m->b.e, m->b.s), -EBUSY);
+	assert_int_equal(engine_stream_leave(m->b.e, m->b.s, true, &p, m->lane[0].now_ns), -EBUSY);
+	move_pump(m);
+	/* The FIN has come. */
+	assert_int_equal(engine_stream_goes(m->a.e, m->a.s), -EBUSY);
+	assert_int_equal(engine_stream_leave(m->a.e, m->a.s, true, &p, m->lane[0].now_ns), -EBUSY);
+	engine_stream_shutdown(m->a.e, m->a.s, m->lane[0].now_ns);
+	move_pump(m);
+	assert_null(m->a.s);
+	assert_null(m->b.s);
+	move_nothing_left(m);
+}
+
+static void what_closes_while_b_is_asked_stays(void **state)
+{
+	struct moves *m = *state;
+
+	move_begin(m);
+	assert_int_equal(move_carry(m, 1, false), 0);
+	(void)move_read(m, &m->b, UINT64_MAX);
+	closes(m, &m->b, false);
+	move_pump(m);
+	assert_int_equal(m->refused, 1);
+	closes(m, &m->a, false);
+	move_pump(m);
+	assert_int_equal(m->a.error, 0);
+	assert_int_equal(m->b.error, 0);
+	move_nothing_left(m);
+}
+
+static void only_a_peer_that_knows_how_is_asked(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = rig_established(r), *placeholder;
+	struct engine *e = r->host[0].engine;
+
+	assert_int_equal(engine_stream_goes(e, s), -EOPNOTSUPP);
+	assert_int_equal(engine_resume(e, 1, 1, 5, r, r->now_ns, &placeholder), -EHOSTUNREACH);
+	engine_channel_moves(r->wire[0].channel[0]);
+	assert_int_equal(engine_stream_goes(e, s), 0);
+	/* The acceptor has not been heard of yet. */
+	assert_int_equal(engine_stream_goes(r->host[1].engine, r->host[1].incoming), -EOPNOTSUPP);
+	engine_channel_moves(r->wire[0].channel[1]);
+	assert_int_equal(engine_stream_goes(r->host[1].engine, r->host[1].incoming), -EBUSY);
+	rig_cut(r, 0);
+	assert_int_equal(engine_stream_goes(e, s), -EBUSY);
+	assert_int_equal(engine_resume(e, 1, 1, 5, r, r->now_ns, &placeholder), -EHOSTUNREACH);
+}
+
+static void the_table_may_be_full(void **state)
+{
+	struct moves *m = *state;
+	struct engine *e = move_engine(m, 1, false);
+	struct stream *s;
+
+	for (uint32_t i = 0; i < 64; i++)
+		assert_int_equal(engine_resume(e, 1, 0, 77 + i, m, m->lane[0].now_ns, &s), 0);
+	assert_int_equal(engine_resume(e, 1, 0, 5, m, m->lane[0].now_ns, &s), -ENOBUFS);
+}
+
+static void who_leaves_moves_nothing(void **state)
+{
+	struct moves *m = *state;
+	struct stream *s;
+
+	move_begin(m);
+	engine_leave(move_engine(m, 1, true), m->lane[0].now_ns);
+	move_pump(m);
+	assert_int_equal(m->refused, 1);
+	assert_int_equal(engine_resume(move_engine(m, 1, false), 1, 0, 5, m, m->lane[0].now_ns, &s),
+			 -EHOSTUNREACH);
+	assert_int_equal(engine_resume(move_engine(m, 1, true), 1, 0, 5, m, m->lane[0].now_ns, &s),
+			 -EHOSTUNREACH);
+	move_goes_on(m);
+}
+
+/* ---- what goes along ---- */
+
+static void class_and_weight_go_along(void **state)
+{
+	struct moves *m = *state;
+	struct stream_info info;
+
+	engine_stream_class(m->a.e, m->a.s, CLASS_THROUGHPUT);
+	engine_stream_weight(m->a.s, 7);
+	until_a_has_gone(m);
+	assert_int_equal(m->pa.weight, 7);
+	engine_stream_info(m->a.s, &info);
+	assert_int_equal(info.class, CLASS_THROUGHPUT);
+	assert_int_equal(info.lane, 1);
+	assert_int_equal(info.remote_id, stream_id(m->b.s));
+	assert_true(info.connected);
+	engine_stream_info(m->b.s, &info);
+	assert_true(info.connected);
+}
+
+static void ports_go_home(void **state)
+{
+	struct moves *m = *state;
+	struct engine *home = m->lane[0].host[0].engine;
+	struct rig_host *away = &m->lane[1].host[0];
+	struct move_end *opener = m->mover == 0 ? &m->a : &m->b;
+	struct stream_info info;
+	uint16_t port;
+
+	engine_stream_info(opener->s, &info);
+	port = info.local_port;
+	move_begin(m);
+	move_goes_on(m);
+	assert_int_equal(away->port_home, 0);
+	assert_int_equal(away->port_left, port);
+	assert_int_equal(m->lane[1].host[1].port_left, 0);
+	assert_int_equal(m->lane[0].host[0].port_left, 0);
+	engine_port_release(home, port);
+}
+
+/* From worker 0 to worker 1 and back: worker 0 has counted the port all the time. */
+static void what_comes_back_releases_its_port_itself(void **state)
+{
+	struct moves *m = *state;
+	struct move_end *end = m->mover == 0 ? &m->a : &m->b;
+	struct rig_host *home = &m->lane[0].host[0];
+	struct stream_parcel p;
+	struct stream *back;
+
+	until_a_has_gone(m);
+	assert_int_equal(engine_stream_leave(end->e, end->s, false, &p, m->lane[0].now_ns),
+			 end == &m->a ? 0 : -ENOENT);
+	if (end == &m->b) /* it has not gone on */
+		return;
+	assert_int_equal(p.port_home, 1);
+	assert_int_equal(engine_resume(home->engine, 1, 1, p.remote_id, m, m->lane[0].now_ns,
+				       &back), 0);
+	assert_int_equal(move_carry(m, 0, false), 0);
+	assert_non_null(m->lane[0].host[1].resumed);
+	assert_int_equal(engine_stream_arrive(m->lane[0].host[1].engine,
+					      m->lane[0].host[1].resumed, &m->pb, &m->b.tx,
+					      &m->b.rx, m, m->lane[0].now_ns), 0);
+	assert_int_equal(move_carry(m, 0, true), 0);
+	assert_int_equal(engine_stream_arrive(home->engine, back, &p, &p.tx, &p.rx, m,
+					      m->lane[0].now_ns), 0);
+	engine_stream_free(home->engine, back);
+	assert_int_equal(home->port_left, 0);
+	assert_int_equal(m->lane[1].host[0].port_left, 0);
+}
+
+/* Pages of the old ring may be on their way still: who takes it must know. */
+static void a_ring_that_is_exposed_is_said_to_be(void **state)
+{
+	struct moves *m = *state;
+	struct ring_mem tx = move_ring(m, RIG_RING);
+
+	move_begin(m);
+	tx.file = 1;
+	assert_int_equal(engine_tx_move(m->a.e, m->a.s, &tx), 0);
+	m->a.tx = tx;
+	m->later = true;
+	move_pump(m);
+	assert_int_equal(move_write(m, &m->a, RIG_FILE_MIN), 0);
+	assert_true(rig_send(&m->lane[0], 0, m->mover) + rig_send(&m->lane[0], 1, m->mover) > 0);
+	m->later = false;
+	move_serve(m);
+	assert_int_equal(move_carry(m, 1, true), 0);
+	move_serve(m);
+	assert_true(m->pa.exposed);
+	assert_false(m->pb.exposed);
+	assert_false(engine_stream_tx_exposed(m->a.s));
+	move_goes_on(m);
+}
+
+#define BOTH(name)                                                                            \
+	{ #name, name, move_set_up, move_tear_down, NULL },                                   \
+	{ #name " (acceptor)", name, move_set_up_acceptor, move_tear_down, NULL }
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(a_stream_goes_on_in_the_other_lane),
+		BOTH(until_accept_it_goes_on_as_ever),
+		BOTH(what_lies_in_the_rings_goes_along),
+		BOTH(each_end_learns_what_the_other_left_with),
+		BOTH(what_comes_late_for_the_tombstone_is_dropped),
+		BOTH(what_comes_later_still_names_nothing),
+		BOTH(a_receive_that_is_under_way_is_nobodys),
+		BOTH(both_write_and_read_while_neither_may_send),
+		BOTH(credit_is_told_of_what_was_read_meanwhile),
+		BOTH(a_ends_its_direction_meanwhile),
+		BOTH(b_ends_its_direction_meanwhile),
+		BOTH(a_closes_meanwhile),
+		BOTH(a_is_killed_meanwhile),
+		BOTH(a_is_killed_and_has_nothing_to_say),
+		BOTH(b_closes_meanwhile),
+		BOTH(b_is_killed_meanwhile),
+		BOTH(what_is_refused_stays),
+		BOTH(two_that_begin_at_once_both_refuse),
+		BOTH(what_is_ending_does_not_go),
+		BOTH(what_closes_while_b_is_asked_stays),
+		cmocka_unit_test_setup_teardown(only_a_peer_that_knows_how_is_asked, rig_set_up,
+						rig_tear_down),
+		BOTH(the_table_may_be_full),
+		BOTH(who_leaves_moves_nothing),
+		BOTH(class_and_weight_go_along),
+		BOTH(ports_go_home),
+		BOTH(what_comes_back_releases_its_port_itself),
+		BOTH(a_ring_that_is_exposed_is_said_to_be),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
