@@ -238,6 +238,8 @@ void end_up(struct sim *s, uint32_t conn, uint32_t end)
 		peer_host(n->host, e->peer), p->class, p->index);
 	if (s->plan.give_max > 0)
 		engine_channel_carries(e->channel);
+	if (s->plan.move_ns > 0)
+		engine_channel_moves(e->channel);
 	engine_channel_files(e->channel, conn % 2 ? UINT32_MAX : 0x55555555);
 	if (p->extra && p->by == end) {
 		s->totals.grown++;

@@ -72,6 +72,7 @@ static void host_stop(struct sim *s, uint32_t host)
 	s->totals.restarts++;
 	s->host[host].up = false;
 	flow_host_died(s, host);
+	moves_host_died(s, host);
 	for (uint32_t i = 0; i < s->conn_high; i++) {
 		struct conn *c = &s->conn[i];
 

@@ -165,10 +165,12 @@ static void print_summary(const struct totals *t, const struct timespec *begin)
 	       " connections cut, %" PRIu64 " networks cut, %" PRIu64
 	       " hosts restarted, %" PRIu64 " rings exchanged, %" PRIu64
 	       " channels grown, %" PRIu64 " drained, %" PRIu64 " frames carried, %" PRIu64
-	       " orders returned, %" PRIu64 " times lost, in %.1f s\n",
+	       " orders returned, %" PRIu64 " times lost, %" PRIu64 " ends moved, %" PRIu64
+	       " moves refused, in %.1f s\n",
 	       t->seeds, t->virtual_ns / SECOND, t->flows, t->completed, t->errors, t->refused,
 	       t->bytes / 1000000, t->frames, t->cuts, t->outages, t->restarts, t->exchanged,
-	       t->grown, t->drained, t->carried, t->returned, t->lost, seconds);
+	       t->grown, t->drained, t->carried, t->returned, t->lost, t->moved,
+	       t->moves_refused, seconds);
 }
 
 int main(int argc, char **argv)

@@ -66,13 +66,20 @@ static void start_loop_channels(struct sim *s, struct node *n, uint32_t node)
 
 void node_start(struct sim *s, uint32_t node)
 {
-	static const struct engine_ops ops = { .incoming = flow_incoming };
+	static const struct engine_ops ops = { .incoming = flow_incoming,
+					       .resume = moves_resume,
+					       .port_left = moves_port_left };
 	struct node *n = &s->node[node];
 	struct engine_config cfg = s->plan.engine;
 	size_t bytes;
 
 	cfg.worker = n->lane;
 	cfg.workers = s->plan.lanes;
+	/* Each lane has ports of its own, as in the daemon. */
+	if (s->plan.move_ns > 0) {
+		cfg.port_low += (uint16_t)(20000 * n->lane);
+		cfg.port_high = (uint16_t)(cfg.port_low + 19999);
+	}
 	cfg.seed = mix64(s->seed ^ (uint64_t)node << 32 ^ s->host[n->host].incarnation);
 	bytes = (engine_bytes(&cfg) + 63) & ~(size_t)63;
 	n->mem = aligned_alloc(64, bytes);
@@ -193,7 +200,8 @@ void node_turn(struct sim *s, uint32_t node)
 			sim_fail(s, "node %u: event %x of a stream that nobody has", node, events);
 		n->idle_ticks = 0;
 		sim_trace(s, user, events);
-		side_event(s, (uint32_t)(user - 1) / 2, (uint32_t)(user - 1) % 2, events);
+		if (!moves_event(s, st, user, events))
+			side_event(s, (uint32_t)(user - 1) / 2, (uint32_t)(user - 1) % 2, events);
 	}
 	for (uint32_t c = 0; c < s->conn_high && s->plan.extra > 0; c++)
 		for (uint32_t e = 0; e < 2; e++)

@@ -162,6 +162,19 @@ static void plan_carry(struct plan *p, struct rng r)
 		p->fault_ns = rng_log(&r, 2 * MS, 200 * MS);
 }
 
+/* Whether streams move between lanes; by itself, as above. */
+static void plan_move(struct plan *p, struct rng r)
+{
+	for (int i = 0; i < 3; i++)
+		(void)rng_next(&r);
+	if (rng_chance(&r, 600))
+		return;
+	p->lanes = LANES_MAX;
+	p->move_ns = rng_log(&r, 200000, 50 * MS);
+	p->move_step_ns = rng_log(&r, 1, 10 * MS);
+	p->move_refuse_permille = rng_chance(&r, 500) ? 0 : (uint32_t)rng_range(&r, 1, 700);
+}
+
 void plan_make(struct plan *p, struct rng *r)
 {
 	*p = (struct plan){ 0 };
@@ -188,6 +201,7 @@ void plan_make(struct plan *p, struct rng *r)
 	plan_files(p, *r);
 	plan_extra(p, *r);
 	plan_carry(p, *r);
+	plan_move(p, *r);
 }
 
 void plan_print(const struct plan *p)
@@ -201,6 +215,10 @@ void plan_print(const struct plan *p)
 	if (p->give_max)
 		printf("lanes carry for each other, %u at a time, messages take %" PRIu64 " us\n",
 		       p->give_max, p->carry_ns / 1000);
+	if (p->move_ns)
+		printf("streams move each %" PRIu64 " us, a step takes %" PRIu64 " us, %u of 1000 "
+		       "refused\n", p->move_ns / 1000, p->move_step_ns / 1000,
+		       p->move_refuse_permille);
 	if (p->engine.file_min)
 		printf("payloads from %u bytes on go by file\n", p->engine.file_min);
 	printf("frame_bytes %u, policy %d, ack delay %" PRIu64 " us, ping %" PRIu64 " / %" PRIu64

@@ -98,6 +98,30 @@ static void node_event(struct sim *s, const struct event *ev)
 		node_tick(s, ev->a);
 }
 
+static void move_event(struct sim *s, const struct event *ev)
+{
+	uint32_t node;
+
+	if (ev->kind == EV_PICK) {
+		moves_pick(s);
+		return;
+	}
+	node = ev->kind == EV_MOVE  ? s->flow[ev->a / 2].side[ev->a % 2].node :
+	       ev->kind == EV_VISIT ? s->visit[ev->a].node :
+	       ev->kind == EV_PORT  ? ev->a :
+				      s->tomb[ev->a].node;
+	if (!s->node[node].engine || s->host[s->node[node].host].incarnation != ev->generation)
+		return;
+	if (ev->kind == EV_MOVE)
+		moves_step(s, ev->a, ev->b);
+	else if (ev->kind == EV_VISIT)
+		moves_visit(s, ev->a, ev->b);
+	else if (ev->kind == EV_PORT)
+		engine_port_release(s->node[node].engine, (uint16_t)ev->b);
+	else
+		moves_forget(s, ev->a);
+}
+
 static void happen(struct sim *s, const struct event *ev)
 {
 	switch ((enum event_kind)ev->kind) {
@@ -142,6 +166,13 @@ static void happen(struct sim *s, const struct event *ev)
 		if (s->node[ev->a].engine &&
 		    s->host[s->node[ev->a].host].incarnation == ev->generation)
 			lanes_take(s, ev->a, ev->b);
+		break;
+	case EV_PICK:
+	case EV_MOVE:
+	case EV_VISIT:
+	case EV_FORGET:
+	case EV_PORT:
+		move_event(s, ev);
 		break;
 	case EV_KINDS:
 		break;
@@ -204,6 +235,8 @@ static void add_totals(struct totals *to, const struct sim *s)
 	to->carried += s->totals.carried;
 	to->returned += s->totals.returned;
 	to->lost += s->totals.lost;
+	to->moved += s->totals.moved;
+	to->moves_refused += s->totals.moves_refused;
 }
 
 uint64_t sim_run(uint64_t seed, bool verbose, struct totals *totals)
@@ -220,6 +253,7 @@ uint64_t sim_run(uint64_t seed, bool verbose, struct totals *totals)
 	rng_seed(&s->carry_rng, mix64(s->seed ^ 0x6c616e6573u));
 	if (verbose)
 		plan_print(&s->plan);
+	moves_plan(s);
 	set_up(s);
 	play(s);
 	for (uint32_t n = 0; n < s->nodes; n++)

@@ -90,6 +90,35 @@ static void side_free(struct sim *s, uint32_t flow, uint32_t side)
 	engine_stream_free(side_engine(s, sd), sd->stream);
 	sd->stream = NULL;
 	side_release(s, sd);
+	moves_stream_freed(s, flow, side);
+}
+
+static void side_reset(struct sim *s, uint32_t flow, uint32_t side)
+{
+	struct side *sd = &s->flow[flow].side[side];
+
+	sim_log(s, "flow %u side %u is lost", flow, side);
+	if (sd->closed)
+		return;
+	s->totals.errors++;
+	sd->error = -ECONNRESET;
+	check_error(s, flow, side, sd->error);
+	sd->closed = true;
+	sd->closed_ns = s->now_ns;
+}
+
+void side_lost(struct sim *s, uint32_t flow, uint32_t side)
+{
+	side_reset(s, flow, side);
+	side_release(s, &s->flow[flow].side[side]);
+}
+
+void side_end(struct sim *s, uint32_t flow, uint32_t side)
+{
+	struct side *sd = &s->flow[flow].side[side];
+
+	side_reset(s, flow, side);
+	engine_stream_abort(side_engine(s, sd), sd->stream, WIRE_E_RESET, node_now(s));
 }
 
 void side_event(struct sim *s, uint32_t flow, uint32_t side, uint32_t events)
@@ -99,6 +128,8 @@ void side_event(struct sim *s, uint32_t flow, uint32_t side, uint32_t events)
 	sim_log(s, "flow %u side %u hears %x", flow, side, events);
 	if (!sd->stream)
 		sim_fail(s, "flow %u side %u: event %x after its end", flow, side, events);
+	if (events & (STREAM_EV_CONNECTED | STREAM_EV_ERROR | STREAM_EV_DONE))
+		moves_settled(s, sd);
 	if (events & STREAM_EV_CONNECTED)
 		sd->connected = true;
 	if (events & STREAM_EV_TX_DONE) {

@@ -23,6 +23,7 @@
 #include "core/carry.h"
 #include "core/engine.h"
 #include "core/frame.h"
+#include "core/move.h"
 
 #include "pipe.h"
 #include "random.h"
@@ -40,6 +41,8 @@
 #define ZOMBIES_MAX (8 * FLOWS_MAX)
 #define FAULT_KINDS 9
 #define TICKS_MAX  64
+#define VISITS_MAX FLOWS_MAX
+#define TOMBS_MAX  (4 * FLOWS_MAX)
 #define BOX_MAX   16 /* messages from one node to another that are under way */
 #define SIM_TX_MAX 132 /* pieces that an engine gives at once */
 #define GUARD      32 /* bytes before and behind each piece of memory, that nobody may write */
@@ -66,6 +69,11 @@ enum event_kind {
 	EV_HEAL,   /* a, b: hosts: their network is whole again */
 	EV_QUIET,  /* faults stop, no new flows */
 	EV_CARRY,  /* a: node, b: node: a message has come from a to b */
+	EV_PICK,   /* a stream is to move */
+	EV_MOVE,   /* a: flow and side, b: serial: the next step */
+	EV_VISIT,  /* a: visit, b: serial */
+	EV_FORGET, /* a: tombstone */
+	EV_PORT,   /* a: node, b: port: is free again */
 	EV_KINDS
 };
 
@@ -87,6 +95,41 @@ struct guarded {
 #define WHY_ORPHAN      0x80u /* closed, and could not send what it had in time */
 
 enum side_plan { PLAN_NORMAL, PLAN_ABORT, PLAN_KILL, PLAN_CLOSE_EARLY, PLAN_PLANS };
+
+/* moves.c: a side goes to the other lane of its host. */
+enum move_step {
+	MOVE_NONE,
+	MOVE_ROOM,
+	MOVE_WAIT,
+	MOVE_LEAVE,
+	MOVE_COME,
+	MOVE_STAYS,
+	MOVE_END,  /* its stream must, too */
+	MOVE_OVER, /* only the placeholder is left */
+};
+
+/* RESUME has come for a stream of @node's host; until it has arrived, or is refused. */
+struct visit {
+	bool used, refuse;
+	uint32_t node, peer, serial;
+	struct stream *stream; /* NULL: it has ended */
+	uint16_t lane;
+	uint64_t id;
+};
+
+struct move {
+	enum move_step step;
+	uint32_t to;          /* node */
+	struct stream *place; /* of the side that begins */
+	struct visit *visit;  /* of the side that is asked */
+	struct stream_parcel parcel;
+	uint32_t serial; /* events of other steps are void */
+};
+
+struct tomb {
+	uint32_t node;
+	uint64_t id; /* 0: none */
+};
 
 /* One application's end of a flow. */
 struct side {
@@ -112,6 +155,8 @@ struct side {
 	bool eager, linger; /* writes before it is connected; waits with close for TX_DONE */
 	bool rebases;
 	bool tx_done;
+	struct move move;
+	uint32_t tomb; /* of where it was + 1; 0: none */
 	uint64_t closed_ns;
 	int error;
 };
@@ -219,6 +264,9 @@ struct plan {
 	uint32_t deny_permille;        /* how often there is no room for one */
 	uint32_t give_max;    /* unanswered orders to another lane; 0: none is given */
 	uint64_t carry_ns;    /* a message between lanes takes so long at most */
+	uint64_t move_ns;     /* mean time between moves of streams; 0: none */
+	uint64_t move_step_ns; /* a step of one takes so long at most */
+	uint32_t move_refuse_permille;
 	uint32_t flows;
 	uint32_t at_once;
 	uint64_t busy_ns; /* flows begin and faults happen until then */
@@ -239,6 +287,7 @@ struct plan {
 struct totals {
 	uint64_t seeds, virtual_ns, flows, bytes, cuts, restarts, outages, errors, frames, events;
 	uint64_t refused, completed, exchanged, grown, drained, carried, returned, lost;
+	uint64_t moved, moves_refused;
 };
 
 struct id_map_entry {
@@ -253,6 +302,9 @@ struct sim {
 	struct rng rng;
 	struct rng ring_rng; /* of its own: the runs of older seeds stay what they were */
 	struct rng carry_rng;
+	struct rng move_rng;
+	struct visit visit[VISITS_MAX];
+	struct tomb tomb[TOMBS_MAX];
 	struct box box[NODES_MAX][NODES_MAX]; /* [from][to] */
 	uint32_t exchange_permille; /* acts of a side at which it gets another ring */
 	struct plan plan;
@@ -324,6 +376,22 @@ void lanes_take(struct sim *s, uint32_t from, uint32_t to);
 /* @node has died: so has what was under way to it, and from it. */
 void lanes_clear(struct sim *s, uint32_t node);
 
+/* ---- moves.c ---- */
+void moves_plan(struct sim *s);
+void moves_pick(struct sim *s);
+void moves_step(struct sim *s, uint32_t who, uint32_t serial);
+/* An engine asks whether a stream may go (engine_ops). */
+void moves_resume(void *node, struct stream *stream, uint16_t old_lane, uint64_t id);
+void moves_visit(struct sim *s, uint32_t index, uint32_t serial);
+void moves_port_left(void *node, uint32_t home, uint16_t port);
+/* True if the event of @st was for who moves. */
+bool moves_event(struct sim *s, struct stream *st, uint64_t user, uint32_t events);
+/* What has arrived goes on, or has ended: nothing more comes for where it was. */
+void moves_settled(struct sim *s, struct side *sd);
+void moves_forget(struct sim *s, uint32_t index);
+void moves_stream_freed(struct sim *s, uint32_t flow, uint32_t side);
+void moves_host_died(struct sim *s, uint32_t host);
+
 /* ---- conn.c ---- */
 /* @channel has its place: it receives again. */
 void end_resume(struct sim *s, struct channel *channel);
@@ -356,6 +424,9 @@ void side_event(struct sim *s, uint32_t flow, uint32_t side, uint32_t events);
 void side_act(struct sim *s, uint32_t flow, uint32_t side);
 void side_act_soon(struct sim *s, uint32_t flow, uint32_t side, uint64_t after_ns);
 void side_release(struct sim *s, struct side *sd);
+/* Its stream has ended between two lanes; must end, since the other has. */
+void side_lost(struct sim *s, uint32_t flow, uint32_t side);
+void side_end(struct sim *s, uint32_t flow, uint32_t side);
 
 /* ---- rings.c ---- */
 /* The ring memory lives on while a channel may still touch it. */

@@ -91,7 +91,7 @@ static void log_frame(struct sim *s, const struct conn *c, uint32_t end, const s
 		[FRAME_DATA] = "DATA", [FRAME_CREDIT] = "CREDIT", [FRAME_FIN] = "FIN",
 		[FRAME_RESET] = "RESET", [FRAME_RESET_ACK] = "RESET_ACK", [FRAME_PING] = "PING",
 		[FRAME_PONG] = "PONG", [FRAME_GOAWAY] = "GOAWAY", [FRAME_DRAIN] = "DRAIN",
-		[FRAME_CARRIED] = "CARRIED",
+		[FRAME_CARRIED] = "CARRIED", [FRAME_RESUME] = "RESUME",
 	};
 	/* A RESET of an unknown stream names it as the other side does. */
 	uint64_t id = f->stream ? f->stream : f->offset;
@@ -121,12 +121,15 @@ static void spy_frame(struct sim *s, struct conn *c, uint32_t end, const struct 
 	}
 	if (f->stream == 0)
 		return;
-	if (f->type == FRAME_CARRIED)
+	if (f->type == FRAME_CARRIED || f->type == FRAME_RESUME)
 		to = lane_node(s, s->node[to].host, f->window);
 	entry = id_entry(s, to, f->stream);
 	if (entry->id == 0)
 		return;
 	switch (f->type) {
+	case FRAME_RESUME:
+		name_side(s, from, wire_get64(spy->payload), entry->flow, !entry->side);
+		return;
 	case FRAME_ACCEPT:
 		name_side(s, from, wire_get64(spy->payload), entry->flow, !entry->side);
 		break;
@@ -149,7 +152,9 @@ static void spy_frame(struct sim *s, struct conn *c, uint32_t end, const struct 
 /* What must be seen of a payload: the ids. All else counts as soon as its header is there. */
 static size_t wanted_payload(const struct frame *f)
 {
-	return f->type == FRAME_OPEN ? WIRE_OPEN_BYTES : f->type == FRAME_ACCEPT ? 8 : 0;
+	if (f->type == FRAME_OPEN)
+		return WIRE_OPEN_BYTES;
+	return f->type == FRAME_ACCEPT || f->type == FRAME_RESUME ? 8 : 0;
 }
 
 static void spy_feed(struct sim *s, struct conn *c, uint32_t end, const uint8_t *at, size_t bytes)
