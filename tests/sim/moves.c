@@ -59,14 +59,15 @@ static bool begin(struct sim *s, uint32_t who)
 
 void moves_pick(struct sim *s)
 {
-	if (s->quiet)
+	/* Each move has new ids, which the spy remembers. */
+	if (s->quiet || s->ids > ID_MAP_SIZE / 2)
 		return;
 	for (int tries = 0; tries < 8 && s->flows > 0; tries++) {
 		uint32_t who = (uint32_t)rng_below(&s->move_rng, 2 * (uint64_t)s->flows);
 
 		if (!begin(s, who))
 			continue;
-		if (rng_chance(&s->move_rng, 200))
+		if (rng_chance(&s->move_rng, 50))
 			(void)begin(s, who ^ 1);
 		break;
 	}

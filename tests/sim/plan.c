@@ -170,9 +170,18 @@ static void plan_move(struct plan *p, struct rng r)
 	if (rng_chance(&r, 600))
 		return;
 	p->lanes = LANES_MAX;
-	p->move_ns = rng_log(&r, 200000, 50 * MS);
-	p->move_step_ns = rng_log(&r, 1, 10 * MS);
-	p->move_refuse_permille = rng_chance(&r, 500) ? 0 : (uint32_t)rng_range(&r, 1, 700);
+	p->move_ns = rng_log(&r, 50000, 20 * MS);
+	p->move_step_ns = rng_chance(&r, 200) ? 1 : rng_log(&r, 1000, 5 * MS);
+	p->move_refuse_permille = rng_chance(&r, 500) ? 0 : (uint32_t)rng_range(&r, 1, 500);
+	/* Streams that are over before they have moved tell little. */
+	if (p->tiny_permille < 100 && p->length_max < 100000)
+		p->length_max = rng_log(&r, 100000, 400000);
+	if (!p->engine.carry && rng_chance(&r, 700))
+		p->ring_max = 1u << rng_range(&r, 12, 14);
+	if (p->flows > 60)
+		p->flows = (uint32_t)rng_range(&r, 10, 60);
+	if (p->stop_permille == 0 && rng_chance(&r, 500))
+		p->stop_permille = 300;
 }
 
 void plan_make(struct plan *p, struct rng *r)

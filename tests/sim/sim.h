@@ -142,7 +142,6 @@ struct side {
 	uint64_t acked;
 	uint64_t tx_base; /* offset at the tx ring's first byte */
 	uint64_t credit; /* greatest ack + window that frames from the other side gave it */
-	uint64_t wire_id; /* its stream's id in frames to it, 0: not known */
 	enum side_plan plan;
 	uint64_t plan_at; /* written + read */
 	uint64_t stop_at, stop_ns; /* reading pauses once, there, for so long */
@@ -294,7 +293,7 @@ struct id_map_entry {
 	uint64_t id;
 	uint32_t node, flow, side;
 };
-#define ID_MAP_SIZE 4096
+#define ID_MAP_SIZE 16384
 
 struct sim {
 	uint64_t seed, now_ns;
@@ -324,6 +323,7 @@ struct sim {
 	uint32_t zombie_node[ZOMBIES_MAX];
 	uint32_t zombies;
 	struct id_map_entry id_map[ID_MAP_SIZE];
+	uint32_t ids; /* in it */
 	uint64_t trace; /* hash of all that happened */
 	struct totals totals;
 };

@@ -20,9 +20,10 @@ static struct id_map_entry *id_entry(struct sim *s, uint32_t node, uint64_t id)
 
 static void name_side(struct sim *s, uint32_t node, uint64_t id, uint32_t flow, uint32_t side)
 {
-	*id_entry(s, node, id) =
-		(struct id_map_entry){ .id = id, .node = node, .flow = flow, .side = side };
-	s->flow[flow].side[side].wire_id = id;
+	struct id_map_entry *e = id_entry(s, node, id);
+
+	s->ids += e->id == 0;
+	*e = (struct id_map_entry){ .id = id, .node = node, .flow = flow, .side = side };
 }
 
 static void give_credit(struct side *to, const struct frame *f)
