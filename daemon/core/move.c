@@ -32,7 +32,7 @@ int engine_stream_goes(const struct engine *e, const struct stream *s)
 	if (s->local || (p->up != 0 && !peer_moves(p)))
 		return -EOPNOTSUPP;
 	/* Of one that is ending the last ack must not be lost with the place that it names. */
-	if (p->up == 0 || s->state != STREAM_ESTABLISHED || !s->confirmed || s->shutdown ||
+	if (s->state != STREAM_ESTABLISHED || !s->confirmed || s->shutdown ||
 	    s->closed || s->rx_final != NO_OFFSET)
 		return -EBUSY;
 	return 0;

@@ -61,6 +61,8 @@ static inline void move_up(struct moves *m, int lane, int w)
 {
 	struct rig_wire *wire = &m->lane[lane].wire[w];
 
+	if (wire->channel[0])
+		return;
 	wire->lane = (uint16_t)lane;
 	rig_up(&m->lane[lane], w, CLASS_LATENCY);
 	for (int h = 0; h < 2; h++)
@@ -313,6 +315,7 @@ static inline void move_set_up_as(struct moves *m, int mover, const struct engin
 	move_read(m, &m->a, 20);
 	move_read(m, &m->b, 30);
 	move_pump(m);
+	m->a.seen = m->b.seen = 0;
 }
 
 static inline int move_set_up(void **state)
