@@ -110,6 +110,7 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 		if (s->held_on)
 			(void)stream_rx_unhold(e, s, e->now_ns); /* that channel says it */
 		stream_credit_check(e, s, e->now_ns);
+		stream_rx_end_asked(e, s);
 	}
 	carry_rx_down(e, c);
 	if (p->up == 0)

@@ -341,6 +341,9 @@ void stream_rx_final(struct engine *e, struct stream *s, uint64_t final);
  * dies first, the peer knows that it had used @c, and asks again.
  */
 int stream_rx_ack_end(struct engine *e, struct channel *c, struct stream *s);
+/* If they are here, and the channel that brought the last of it died: the peer has used that and
+ * asks, or has heard by another. Nobody here has to say it. */
+void stream_rx_end_asked(struct engine *e, struct stream *s);
 
 /* channel_rx.c, channel_tx.c */
 int channel_reply(struct channel *c, const struct reply *r);

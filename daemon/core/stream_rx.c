@@ -112,6 +112,14 @@ int stream_rx_ack_end(struct engine *e, struct channel *c, struct stream *s)
 	return 0;
 }
 
+void stream_rx_end_asked(struct engine *e, struct stream *s)
+{
+	if (!stream_rx_complete(s) || s->state != STREAM_ESTABLISHED)
+		return;
+	s->rx_end_told = true;
+	stream_finish_if_done(e, s);
+}
+
 int stream_rx_unhold(struct engine *e, struct stream *s, uint64_t now_ns)
 {
 	const struct engine_peer *p = &e->peer[s->peer];
@@ -128,10 +136,13 @@ int stream_rx_unhold(struct engine *e, struct stream *s, uint64_t now_ns)
 		stream_event(e, s, STREAM_EV_RX);
 		stream_ack_arm(e, s, now_ns);
 	}
-	/* The channel that brought the end is the one to be told on; if it died, the peer asks. */
-	if (on == HELD_CARRIED || !(p->up >> (on - 1) & 1))
+	if (on == HELD_CARRIED)
 		return 0;
-	return stream_rx_ack_end(e, p->channel[on - 1], s);
+	/* The channel that brought the end is the one to be told on. */
+	if (p->up >> (on - 1) & 1)
+		return stream_rx_ack_end(e, p->channel[on - 1], s);
+	stream_rx_end_asked(e, s);
+	return 0;
 }
 
 void stream_rx_placed(struct engine *e, struct stream *s, uint64_t from, uint64_t end)

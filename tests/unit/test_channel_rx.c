@@ -116,6 +116,74 @@ static void a_payload_on_another_channel_keeps_the_ring_where_it_is(void **state
 	expect(r, t, 6000, 12000, '2');
 }
 
+/*
+ * The last bytes and the FIN came on wire 1, while wire 0 still held a copy of them: both die here,
+ * and then the sender hears by another what has come. It has no reason to ask any more.
+ */
+static void an_end_that_was_held_back_needs_no_channel_that_is_dead(void **state)
+{
+	struct rig *r = *state;
+	struct stream *s = established(r), *t = r->host[1].incoming;
+	uint32_t events;
+
+	engine_stream_shutdown(r->host[1].engine, t, r->now_ns);
+	rig_pump(r);
+	assert_int_equal(rig_write(r, 0, s, 12000, '1'), 0);
+	engine_stream_shutdown(r->host[0].engine, s, r->now_ns);
+	assert_true(rig_send(r, 0, 0) > 0);
+	assert_int_equal(rig_deliver(r, 0, 0, WIRE_HEADER_BYTES + 100), 0);
+	(void)next_place(r, 0); /* the rest is to be received there */
+	rig_up(r, 1, CLASS_THROUGHPUT);
+	rig_down_one(r, 0, 0);
+	assert_true(rig_send(r, 1, 0) > 0);
+	assert_int_equal(rig_deliver(r, 1, 0, SIZE_MAX), 0);
+	assert_true(stream_rx_contiguous(t) == 100);
+	rig_down_one(r, 1, 1);
+	rig_down_one(r, 0, 1);
+	assert_true(stream_rx_ended(t));
+	assert_true(rig_events(r, 1, t) & STREAM_EV_DONE);
+	engine_stream_free(r->host[1].engine, t);
+	/* If it asks after all. */
+	rig_up(r, 2, CLASS_THROUGHPUT);
+	rig_down_one(r, 1, 0);
+	rig_pump(r);
+	events = rig_events(r, 0, s);
+	assert_true(events & STREAM_EV_DONE);
+	assert_int_equal(stream_error(s), 0);
+}
+
+/* Raw: the first @most bytes of a DATA for @t, all of it in letters, with FIN, on wire @w. */
+static void inject(struct rig *r, int w, struct stream *t, uint64_t offset, uint32_t length,
+		   size_t most)
+{
+	struct frame f = { .type = FRAME_DATA, .flags = FRAME_F_FIN, .length = length, .ack = 1,
+			   .offset = offset, .stream = stream_id(t), .window = RIG_RING };
+	uint8_t bytes[WIRE_HEADER_BYTES + RIG_RING];
+
+	frame_encode(&f, bytes);
+	memset(bytes + WIRE_HEADER_BYTES, '1', length);
+	assert_int_equal(rig_receive(r, w, 1, bytes, WIRE_HEADER_BYTES + most), 0);
+}
+
+/* The last byte that was missing comes with a payload that never ends: its channel dies. */
+static void an_end_within_a_payload_is_told_when_its_channel_dies(void **state)
+{
+	struct rig *r = *state;
+	struct stream *t;
+
+	(void)established(r);
+	t = r->host[1].incoming;
+	rig_up(r, 1, CLASS_LATENCY);
+	engine_stream_shutdown(r->host[1].engine, t, r->now_ns);
+	rig_pump(r);
+	inject(r, 1, t, 6000, 6000, 6000);
+	inject(r, 0, t, 0, 12000, 6001);
+	assert_true(stream_rx_ended(t));
+	assert_false(rig_events(r, 1, t) & STREAM_EV_DONE);
+	rig_cut(r, 0);
+	assert_true(rig_events(r, 1, t) & STREAM_EV_DONE);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, rig_tear_down)
 
 int main(void)
@@ -124,6 +192,8 @@ int main(void)
 		CASE(a_ring_read_empty_within_a_payload_begins_again),
 		CASE(unread_bytes_stay_where_they_are),
 		CASE(a_payload_on_another_channel_keeps_the_ring_where_it_is),
+		CASE(an_end_that_was_held_back_needs_no_channel_that_is_dead),
+		CASE(an_end_within_a_payload_is_told_when_its_channel_dies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
