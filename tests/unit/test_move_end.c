@@ -112,12 +112,12 @@ static void fault(struct moves *m, int which)
 static void channels_die_at_each_step(void **state)
 {
 	(void)state;
-	for (int i = 0; i < 2 * STEPS * FAULTS * 2; i++) {
-		int mover = i % 2, step = i / 2 % STEPS, which = i / 2 / STEPS % FAULTS;
+	for (int i = 0; i < STEPS * FAULTS * 2; i++) {
+		int step = i % STEPS, which = i / STEPS % FAULTS, mover = (step + which) % 2;
 		struct moves m;
 
 		set_up(&m, mover);
-		m.no = i / 2 / STEPS / FAULTS == 1;
+		m.no = i / STEPS / FAULTS == 1;
 		traffic(&m);
 		steps(&m, step);
 		fault(&m, which);
@@ -134,8 +134,8 @@ static void channels_die_at_each_step(void **state)
 static void channels_die_twice(void **state)
 {
 	(void)state;
-	for (int i = 0; i < 2 * STEPS * FAULTS * FAULTS; i++) {
-		int mover = i % 2, step = i / 2 % STEPS, which = i / 2 / STEPS;
+	for (int i = 0; i < STEPS * FAULTS; i++) {
+		int mover = i % 2, step = i % STEPS, which = i * 5 % (FAULTS * FAULTS);
 		struct moves m;
 
 		set_up(&m, mover);

@@ -40,8 +40,8 @@ static int set_up(void **state)
 	rig_init(r);
 	own_tx = r->tx;
 	own_rx = r->rx;
-	memset(r->host[1].mem, 0, engine_bytes(&r->cfg));
-	r->host[1].engine = engine_create(r->host[1].mem, &r->cfg, &ops, c);
+	memset((void *)r->host[1].engine, 0, engine_bytes(&r->cfg));
+	r->host[1].engine = engine_create((void *)r->host[1].engine, &r->cfg, &ops, c);
 	engine_peer_set(r->host[1].engine, 0, &self, 1);
 	engine_peer_set(r->host[1].engine, 1, &other, 1);
 	(void)engine_listen(r->host[1].engine, &any, RIG_PORT, c);
