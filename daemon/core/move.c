@@ -152,7 +152,6 @@ static void pack(const struct engine *e, const struct stream *s, struct stream_p
 		.tx_acked = s->tx_acked,
 		.tx_tail = s->tx_tail,
 		.tx_sent = s->tx_sent,
-		.tx_limit = s->tx_limit,
 		.tx_base = s->tx_base,
 		.rx_head = s->rx_head,
 		.rx_next = s->rx_next,
@@ -225,11 +224,9 @@ static void unpack(struct stream *s, const struct stream_parcel *p)
 	s->shutdown = p->shutdown;
 	s->closed = p->closed;
 	s->reset_after = p->reset_after;
-	/* A's end may hold ACCEPT's already. */
+	/* A's end may know more, by ACCEPT; and its credit. B hears of that before it may send. */
 	if (s->tx_acked < p->tx_acked)
 		s->tx_acked = p->tx_acked;
-	if (s->tx_limit < p->tx_limit)
-		s->tx_limit = p->tx_limit;
 	s->tx_next = s->switch_mark = s->tx_acked;
 	s->tx_tail = p->tx_tail;
 	s->tx_sent = p->tx_sent;
@@ -268,14 +265,12 @@ int engine_stream_arrive(struct engine *e, struct stream *s, const struct stream
 	if (s->closed)
 		stream_orphan_arm(e, s, e->now_ns);
 	sched_activate(e, s);
-	stream_finish_if_done(e, s);
 	return 0;
 }
 
 void move_settle(struct engine *e, struct stream *s)
 {
 	s->state = STREAM_ESTABLISHED;
-	s->confirmed = true;
 	/* Also of the room that was made meanwhile. And A hears that this end goes on. */
 	s->want = WANT_CREDIT;
 	stream_event(e, s, STREAM_EV_CONNECTED);

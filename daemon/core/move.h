@@ -36,7 +36,7 @@ struct stream_parcel {
 	uint8_t class_set, class, weight;
 	bool shutdown, closed, reset_after;
 	bool exposed; /* as engine_stream_tx_exposed() of the old ring */
-	uint64_t tx_acked, tx_tail, tx_sent, tx_limit, tx_base;
+	uint64_t tx_acked, tx_tail, tx_sent, tx_base;
 	uint64_t rx_head, rx_next, rx_limit, rx_base;
 	struct ring_mem tx, rx; /* the old ones, to be copied from */
 };

@@ -24,7 +24,7 @@ struct move_end {
 	struct engine *e;
 	struct stream *s; /* NULL: freed */
 	struct ring_mem tx, rx;
-	uint64_t written, read;
+	uint64_t written, read, tx_base;
 	uint8_t key; /* of what it writes */
 	int error;
 	uint32_t seen; /* all its events */
@@ -79,7 +79,7 @@ static inline uint8_t move_byte(uint8_t key, uint64_t offset)
 static inline int move_write(struct moves *m, struct move_end *end, uint64_t bytes)
 {
 	for (uint64_t i = 0; i < bytes; i++, end->written++)
-		end->tx.base[end->written & (end->tx.bytes - 1)] =
+		end->tx.base[(end->written - end->tx_base) & (end->tx.bytes - 1)] =
 			move_byte(end->key, end->written);
 	return engine_tx_published(end->e, end->s, end->written, m->lane[0].now_ns);
 }
@@ -277,6 +277,30 @@ static inline int move_carry(struct moves *m, int lane, bool from_b)
 	return r;
 }
 
+/* The host of B, or A, says @f in @lane, on wire 0. */
+static inline int move_says(struct moves *m, int lane, bool b, struct frame f,
+			    const uint8_t *payload)
+{
+	int to = b ? m->mover : !m->mover, r;
+	uint8_t header[WIRE_HEADER_BYTES];
+
+	frame_encode(&f, header);
+	r = rig_receive(&m->lane[lane], 0, to, header, sizeof(header));
+	return r ? r : rig_receive(&m->lane[lane], 0, to, payload, f.length);
+}
+
+/* B accepts A's @a1, as @id. */
+static inline int move_says_accept(struct moves *m, const struct stream *a1, uint64_t id,
+				   uint64_t ack, uint32_t window)
+{
+	uint8_t payload[8];
+
+	wire_put64(payload, id);
+	return move_says(m, 1, true, (struct frame){ .type = FRAME_ACCEPT, .length = 8, .ack = ack,
+						      .stream = stream_id(a1), .window = window },
+			 payload);
+}
+
 /* ---- set-up ---- */
 
 static inline void move_set_up_as(struct moves *m, int mover, const struct engine_config *like)
@@ -286,6 +310,7 @@ static inline void move_set_up_as(struct moves *m, int mover, const struct engin
 
 	*m = (struct moves){ .mover = mover };
 	cfg.workers = 2;
+	cfg.rebase = true;
 	for (int i = 0; i < 2; i++) {
 		cfg.worker = (uint32_t)i;
 		rig_init_as(&m->lane[i], cfg);
@@ -316,6 +341,12 @@ static inline void move_set_up_as(struct moves *m, int mover, const struct engin
 	move_read(m, &m->b, 30);
 	move_pump(m);
 	m->a.seen = m->b.seen = 0;
+	for (int i = 0; i < 2; i++) {
+		struct move_end *end = i == 0 ? &m->a : &m->b;
+
+		end->tx_base = end->written - 77;
+		assert_int_equal(engine_tx_rebase(end->e, end->s, end->tx_base), 0);
+	}
 }
 
 static inline int move_set_up(void **state)

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#include "core/carry.h"
+
 #include "move_rig.h"
 
 /* True if @lane has nothing to say to host A (or B) now. */
@@ -135,17 +137,18 @@ static void each_end_learns_what_the_other_left_with(void **state)
 
 	move_begin(m);
 	assert_int_equal(move_carry(m, 1, false), 0);
-	assert_int_equal(move_write(m, &m->a, 1000), 0);
 	assert_int_equal(move_write(m, &m->b, 2000), 0);
-	assert_int_equal(move_carry(m, 0, false), 0);
 	for (int w = 0; w < 2; w++)
 		(void)rig_send(&m->lane[0], w, !m->mover);
+	assert_int_equal(move_write(m, &m->a, 1000), 0);
+	assert_int_equal(move_carry(m, 0, false), 0);
 	move_serve(m);
 	for (int w = 0; w < 2; w++) /* after B has gone */
 		assert_int_equal(rig_deliver(&m->lane[0], w, !m->mover, SIZE_MAX), 0);
 	assert_int_equal(move_carry(m, 1, true), 0);
 	m->a.seen = 0;
 	move_serve(m);
+	assert_int_equal(m->pa.tx_acked, m->a.written - 1000);
 	move_serve(m);
 	assert_int_equal(stream_tx_acked(m->a.s), m->a.written);
 	assert_true(m->a.seen & STREAM_EV_TX);
@@ -288,6 +291,24 @@ static void both_write_and_read_while_neither_may_send(void **state)
 	move_nothing_left(m);
 }
 
+/* Also in ACCEPT: A goes on with DATA. */
+static void credit_comes_with_accept(void **state)
+{
+	struct moves *m = *state;
+	uint32_t ring = m->b.rx.bytes;
+
+	while (m->a.written - m->b.read < ring)
+		assert_int_equal(move_write(m, &m->a, 1), 0);
+	move_pump(m);
+	assert_int_equal(move_write(m, &m->a, 1000), 0);
+	move_pump(m);
+	until_a_has_gone(m); /* the new ring is larger */
+	assert_int_equal(move_carry(m, 1, false), 0);
+	assert_int_equal(stream_rx_contiguous(m->b.s), m->a.written);
+	move_goes_on(m);
+	move_nothing_left(m);
+}
+
 /* The room that B's application has made is told when B may speak again. */
 static void credit_is_told_of_what_was_read_meanwhile(void **state)
 {
@@ -355,6 +376,22 @@ static void closes(struct moves *m, struct move_end *end, bool killed)
 	engine_stream_close(end->e, end->s, killed, m->lane[0].now_ns);
 }
 
+/* Nobody reads what comes for it, where it is now. */
+static void b_speaks_to_one_that_has_closed(void **state)
+{
+	struct moves *m = *state;
+
+	until_b_has_gone(m);
+	assert_int_equal(move_write(m, &m->a, 700), 0);
+	closes(m, &m->a, false);
+	move_pump(m);
+	assert_non_null(m->a.s);
+	assert_int_equal(move_write(m, &m->b, 10), 0);
+	move_pump(m);
+	assert_int_equal(m->b.error, -ECONNRESET);
+	move_nothing_left(m);
+}
+
 static void a_closes_meanwhile(void **state)
 {
 	struct moves *m = *state;
@@ -394,6 +431,30 @@ static void a_is_killed_and_has_nothing_to_say(void **state)
 	closes(m, &m->a, true);
 	move_pump(m);
 	assert_int_equal(m->b.error, -ECONNRESET);
+	move_nothing_left(m);
+}
+
+/* What nobody takes is given up in time, there as here. */
+static void an_orphan_is_given_up_where_it_is_now(void **state)
+{
+	struct moves *m = *state;
+	uint32_t ring = m->b.rx.bytes;
+
+	while (m->a.written - m->b.read < ring)
+		assert_int_equal(move_write(m, &m->a, 1), 0);
+	move_pump(m);
+	assert_int_equal(move_write(m, &m->a, ring - 100), 0);
+	until_b_has_gone(m);
+	while (m->a.written - m->b.read < 2 * ring)
+		assert_int_equal(move_write(m, &m->a, 1), 0);
+	closes(m, &m->a, false);
+	move_pump(m);
+	assert_true(m->a.e == move_engine(m, 1, false));
+	assert_non_null(m->a.s);
+	for (int i = 0; i < 2; i++)
+		m->lane[i].now_ns += m->lane[i].cfg.orphan_ns + 1000000;
+	move_pump(m);
+	assert_int_equal(m->b.error, -ETIMEDOUT);
 	move_nothing_left(m);
 }
 
@@ -660,6 +721,36 @@ static void a_ring_that_is_exposed_is_said_to_be(void **state)
 	move_goes_on(m);
 }
 
+/* Bytes that others bring are dropped as long as B's end waits: ACCEPT does not tell that it goes
+ * on, nor does a copy. */
+static void others_carry_once_b_goes_on(void **state)
+{
+	struct engine_config cfg = rig_config();
+	const struct iovec *iov;
+	struct moves *m;
+
+	cfg.carry = true;
+	cfg.frame_bytes = 1024;
+	*state = m = malloc(sizeof(*m));
+	move_set_up_as(m, 0, &cfg);
+	m->lane[1].wire[2].lane = 1;
+	rig_up(&m->lane[1], 2, CLASS_THROUGHPUT);
+	engine_channel_carries(m->lane[1].wire[2].channel[0]);
+	engine_stream_class(m->a.e, m->a.s, CLASS_THROUGHPUT);
+	assert_int_equal(move_write(m, &m->a, 12000), 0);
+	until_a_has_gone(m);
+	assert_int_equal(move_says_accept(m, m->a.s, stream_id(m->b.s), m->a.read, 16000), 0);
+	for (int i = 0; i < 2; i++) {
+		(void)engine_tx_iov(m->a.e, m->lane[1].wire[2].channel[0], m->lane[1].now_ns, &iov);
+		assert_int_equal(engine_carry_surplus(m->a.e), i);
+		(void)rig_send(&m->lane[1], 2, 0);
+		assert_int_equal(rig_deliver(&m->lane[1], 2, 0, SIZE_MAX), 0);
+		assert_int_equal(move_carry(m, 1, true), 0);
+		(void)move_read(m, &m->b, UINT64_MAX);
+		assert_int_equal(move_write(m, &m->a, 12000), 0);
+	}
+}
+
 #define BOTH(name)                                                                            \
 	{ #name, name, move_set_up, move_tear_down, NULL },                                   \
 	{ #name " (acceptor)", name, move_set_up_acceptor, move_tear_down, NULL }
@@ -675,12 +766,15 @@ int main(void)
 		BOTH(what_comes_later_still_names_nothing),
 		BOTH(a_receive_that_is_under_way_is_nobodys),
 		BOTH(both_write_and_read_while_neither_may_send),
+		BOTH(credit_comes_with_accept),
 		BOTH(credit_is_told_of_what_was_read_meanwhile),
 		BOTH(a_ends_its_direction_meanwhile),
 		BOTH(b_ends_its_direction_meanwhile),
+		BOTH(b_speaks_to_one_that_has_closed),
 		BOTH(a_closes_meanwhile),
 		BOTH(a_is_killed_meanwhile),
 		BOTH(a_is_killed_and_has_nothing_to_say),
+		BOTH(an_orphan_is_given_up_where_it_is_now),
 		BOTH(b_closes_meanwhile),
 		BOTH(b_is_killed_meanwhile),
 		BOTH(what_is_refused_stays),
@@ -695,6 +789,7 @@ int main(void)
 		BOTH(ports_go_home),
 		BOTH(what_comes_back_releases_its_port_itself),
 		BOTH(a_ring_that_is_exposed_is_said_to_be),
+		cmocka_unit_test_teardown(others_carry_once_b_goes_on, move_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,6 +155,23 @@ static void channels_die_twice(void **state)
 	}
 }
 
+/* ACCEPT goes on another channel than RESUME came on, and is lost with that. */
+static void an_accept_is_lost_alone(void **state)
+{
+	struct moves *m = *state;
+
+	rig_cut(&m->lane[1], 0);
+	steps(m, 2);
+	move_up(m, 1, 0);
+	move_serve(m);
+	assert_true(rig_send(&m->lane[1], 0, !m->mover) > 0);
+	cut_one(m, 1, 0);
+	move_pump(m);
+	assert_true(m->a.e == move_engine(m, 1, false));
+	move_goes_on(m);
+	move_nothing_left(m);
+}
+
 /* Both ends of the stream have ended with an error, and nothing is left. */
 static void is_over(struct moves *m)
 {
@@ -320,34 +337,13 @@ static void a_placeholder_is_given_up_at_each_step(void **state)
 
 static const uint8_t zeros[8192];
 
-/* The host of B, or A, says @f in @lane. */
-static int says(struct moves *m, int lane, bool b, struct frame f, const uint8_t *payload)
-{
-	int to = b ? m->mover : !m->mover, r;
-	uint8_t header[WIRE_HEADER_BYTES];
-
-	frame_encode(&f, header);
-	r = rig_receive(&m->lane[lane], 0, to, header, sizeof(header));
-	return r ? r : rig_receive(&m->lane[lane], 0, to, payload, f.length);
-}
-
 static int says_resume(struct moves *m, uint64_t old, uint32_t lane, uint64_t id)
 {
 	uint8_t payload[8];
 
 	wire_put64(payload, id);
-	return says(m, 1, false, (struct frame){ .type = FRAME_RESUME, .length = 8, .stream = old,
+	return move_says(m, 1, false, (struct frame){ .type = FRAME_RESUME, .length = 8, .stream = old,
 						  .window = lane }, payload);
-}
-
-static int says_accept(struct moves *m, uint64_t id, uint64_t ack, uint32_t window)
-{
-	uint8_t payload[8];
-
-	wire_put64(payload, id);
-	return says(m, 1, true, (struct frame){ .type = FRAME_ACCEPT, .length = 8, .ack = ack,
-						 .stream = stream_id(m->a1), .window = window },
-		    payload);
 }
 
 /* What B, or A, says in @lane now, on wire 0: the first frame. */
@@ -374,12 +370,12 @@ static void a_resume_that_cannot_be_costs_the_channel(void **state)
 	assert_int_equal(says_resume(m, 0, 0, id), -EPROTO);
 	assert_int_equal(says_resume(m, b0, 0, 0), -EPROTO);
 	f.length = 7;
-	assert_int_equal(says(m, 1, false, f, zeros), -EPROTO);
+	assert_int_equal(move_says(m, 1, false, f, zeros), -EPROTO);
 	f.length = 9;
-	assert_int_equal(says(m, 1, false, f, zeros), -EPROTO);
+	assert_int_equal(move_says(m, 1, false, f, zeros), -EPROTO);
 	f.length = 8;
 	f.flags = FRAME_F_FIN;
-	assert_int_equal(says(m, 1, false, f, zeros), -EPROTO);
+	assert_int_equal(move_says(m, 1, false, f, zeros), -EPROTO);
 	/* Between hosts that have not said that they know it. */
 	rig_cut(&m->lane[1], 0);
 	rig_up(&m->lane[1], 0, CLASS_LATENCY);
@@ -474,13 +470,13 @@ static void frames_for_a_placeholder_do_nothing(void **state)
 	for (int known = 0; known < 2; known++) {
 		f = (struct frame){ .type = FRAME_DATA, .length = 8000, .flags = FRAME_F_FIN,
 				    .stream = stream_id(m->a1), .ack = 7, .window = 9 };
-		assert_int_equal(says(m, 1, true, f, zeros), 0);
+		assert_int_equal(move_says(m, 1, true, f, zeros), 0);
 		f = (struct frame){ .type = FRAME_CREDIT, .stream = f.stream, .ack = 1u << 30 };
-		assert_int_equal(says(m, 1, true, f, zeros), 0);
+		assert_int_equal(move_says(m, 1, true, f, zeros), 0);
 		f = (struct frame){ .type = FRAME_FIN, .stream = f.stream, .offset = 77 };
-		assert_int_equal(says(m, 1, true, f, zeros), 0);
+		assert_int_equal(move_says(m, 1, true, f, zeros), 0);
 		f = (struct frame){ .type = FRAME_RESET_ACK, .stream = f.stream };
-		assert_int_equal(says(m, 1, true, f, zeros), 0);
+		assert_int_equal(move_says(m, 1, true, f, zeros), 0);
 		if (known == 0) {
 			m->later = false;
 			move_serve(m);
@@ -497,8 +493,8 @@ static void an_accept_counts_once(void **state)
 	struct moves *m = *state;
 
 	steps(m, 4);
-	assert_int_equal(says_accept(m, UINT64_C(5) << 32, 1u << 30, 7), 0);
-	assert_int_equal(says(m, 1, true, (struct frame){ .type = FRAME_REFUSE, .length = 4,
+	assert_int_equal(move_says_accept(m, m->a1, UINT64_C(5) << 32, 1u << 30, 7), 0);
+	assert_int_equal(move_says(m, 1, true, (struct frame){ .type = FRAME_REFUSE, .length = 4,
 							   .stream = stream_id(m->a1) }, zeros), 0);
 	move_goes_on(m);
 	assert_int_equal(m->refused, 0);
@@ -511,8 +507,8 @@ static void an_accept_that_cannot_be_costs_the_channel(void **state)
 
 	m->no = true;
 	steps(m, 2);
-	assert_int_equal(says_accept(m, 0, 0, 0), -EPROTO);
-	assert_int_equal(says_accept(m, 5, UINT64_MAX, 1), -EPROTO);
+	assert_int_equal(move_says_accept(m, m->a1, 0, 0, 0), -EPROTO);
+	assert_int_equal(move_says_accept(m, m->a1, 5, UINT64_MAX, 1), -EPROTO);
 	move_goes_on(m);
 	move_nothing_left(m);
 }
@@ -524,7 +520,7 @@ static void an_accept_that_lies_ends_the_stream(void **state)
 
 	m->later = true;
 	steps(m, 2);
-	assert_int_equal(says_accept(m, UINT64_C(5) << 32, m->a.written + 1, 100), 0);
+	assert_int_equal(move_says_accept(m, m->a1, UINT64_C(5) << 32, m->a.written + 1, 100), 0);
 	move_serve(m);
 	assert_int_equal(m->a.error, -ECONNRESET);
 	assert_null(m->a.s);
@@ -539,7 +535,7 @@ static void an_accept_after_a_refusal_is_unknown(void **state)
 	m->no = true;
 	steps(m, 4);
 	a1 = stream_id(m->a1);
-	assert_int_equal(says_accept(m, UINT64_C(5) << 32, 0, 0), 0);
+	assert_int_equal(move_says_accept(m, m->a1, UINT64_C(5) << 32, 0, 0), 0);
 	assert_int_equal(heard(m, 1, false).offset, a1);
 	move_goes_on(m);
 	assert_int_equal(m->refused, 1);
@@ -556,8 +552,8 @@ static void a_reset_of_the_placeholder_ends_the_stream(void **state)
 		m.later = true;
 		steps(&m, 2);
 		if (known)
-			assert_int_equal(says_accept(&m, UINT64_C(5) << 32, 0, 0), 0);
-		assert_int_equal(says(&m, 1, true,
+			assert_int_equal(move_says_accept(&m, m.a1, UINT64_C(5) << 32, 0, 0), 0);
+		assert_int_equal(move_says(&m, 1, true,
 				      (struct frame){ .type = FRAME_RESET, .length = 4,
 						      .offset = 99, .stream = stream_id(m.a1) },
 				      zeros), 0);
@@ -576,7 +572,7 @@ static void who_has_gone_cannot_end_the_stream(void **state)
 	struct moves *m = *state;
 
 	steps(m, 4);
-	assert_int_equal(says(m, 0, true, (struct frame){ .type = FRAME_FIN, .ack = 0,
+	assert_int_equal(move_says(m, 0, true, (struct frame){ .type = FRAME_FIN, .ack = 0,
 							   .stream = stream_id(m->a.s),
 							   .offset = m->b.written }, zeros), 0);
 	move_pump(m);
@@ -592,7 +588,7 @@ static void who_has_gone_cannot_acknowledge_the_end(void **state)
 	engine_stream_shutdown(m->a.e, m->a.s, m->lane[0].now_ns);
 	(void)move_carry(m, 0, false);
 	assert_int_equal(move_carry(m, 1, true), 0);
-	assert_int_equal(says(m, 0, true, (struct frame){ .type = FRAME_CREDIT,
+	assert_int_equal(move_says(m, 0, true, (struct frame){ .type = FRAME_CREDIT,
 							   .stream = stream_id(m->a.s),
 							   .ack = m->a.written + 1 }, zeros), 0);
 	move_pump(m);
@@ -610,13 +606,13 @@ static void frames_for_what_has_arrived_are_judged(void **state)
 	f = (struct frame){ .stream = stream_id(m->b.s) };
 	f.type = FRAME_ACCEPT;
 	f.length = 8;
-	assert_int_equal(says(m, 1, false, f, (const uint8_t *)"12345678"), -EPROTO);
+	assert_int_equal(move_says(m, 1, false, f, (const uint8_t *)"12345678"), -EPROTO);
 	f.type = FRAME_REFUSE;
 	f.length = 4;
-	assert_int_equal(says(m, 1, false, f, zeros), 0);
+	assert_int_equal(move_says(m, 1, false, f, zeros), 0);
 	f.type = FRAME_RESET_ACK;
 	f.length = 0;
-	assert_int_equal(says(m, 1, false, f, zeros), 0);
+	assert_int_equal(move_says(m, 1, false, f, zeros), 0);
 	assert_false(m->b.seen & STREAM_EV_CONNECTED);
 	move_serve(m);
 	assert_false(m->b.seen & STREAM_EV_CONNECTED);
@@ -641,7 +637,7 @@ static void what_has_arrived_keeps_its_limits(void **state)
 		if (i == 2)
 			f = (struct frame){ .type = FRAME_FIN, .stream = f.stream,
 					    .offset = m.a.written - 10 };
-		assert_int_equal(says(&m, 1, false, f, zeros), -EPROTO);
+		assert_int_equal(move_says(&m, 1, false, f, zeros), -EPROTO);
 		tear_down(&m);
 	}
 }
@@ -661,19 +657,19 @@ static void frames_for_a_tombstone_do_nothing(void **state)
 		f.length = f.type == FRAME_ACCEPT ? 8 : f.type == FRAME_REFUSE ? 4 : 0;
 		if (f.type == FRAME_DATA)
 			f.length = 8000;
-		assert_int_equal(says(m, 0, false, f, zeros), 0);
+		assert_int_equal(move_says(m, 0, false, f, zeros), 0);
 		assert_int_equal(heard(m, 0, true).type, 0);
 	}
 	f = (struct frame){ .type = FRAME_RESET, .length = 4, .stream = m->tombstone,
 			    .offset = 321 };
-	assert_int_equal(says(m, 0, false, f, zeros), 0);
+	assert_int_equal(move_says(m, 0, false, f, zeros), 0);
 	f = heard(m, 0, true);
 	assert_int_equal(f.type, FRAME_RESET_ACK);
 	assert_int_equal(f.stream, 321);
 	/* It says that it knows nothing: of a0 here. */
 	f = (struct frame){ .type = FRAME_RESET, .length = 4, .flags = FRAME_F_UNKNOWN,
 			    .offset = m->pb.remote_id };
-	assert_int_equal(says(m, 0, false, f, zeros), 0);
+	assert_int_equal(move_says(m, 0, false, f, zeros), 0);
 	assert_null(engine_stream_known(move_engine(m, 0, true), 1, 0, m->tombstone));
 	assert_int_equal(engine_counters(move_engine(m, 0, true))->streams, 1);
 	move_goes_on(m);
@@ -700,6 +696,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(channels_die_at_each_step),
 		cmocka_unit_test(channels_die_twice),
+		BOTH(an_accept_is_lost_alone),
 		cmocka_unit_test(the_new_lane_dies_for_good),
 		cmocka_unit_test(a_refusal_may_be_that_of_a_copy),
 		cmocka_unit_test(a_peer_restarts_at_each_step),
