@@ -15,6 +15,7 @@
 #include "core/carry.h"
 #include "core/engine.h"
 #include "core/frame.h"
+#include "core/move.h"
 
 #define STREAMS  16
 #define CHANNELS 4
@@ -28,6 +29,7 @@ struct fuzz_stream {
 	struct ring_mem tx, rx;
 	uint64_t tail, head;
 	bool closed, pending;
+	bool asks, asked; /* RESUME: pending, too, until it has arrived */
 };
 
 struct fuzz {
@@ -40,6 +42,9 @@ struct fuzz {
 	struct channel *channel[CHANNELS];
 	struct ring_mem rx_buf[CHANNELS], tx_buf[CHANNELS];
 	size_t posted[CHANNELS]; /* bytes of the send under way */
+	struct fuzz_stream spare; /* of streams that have no place */
+	struct stream_parcel parcel; /* of what left last, with rings of its own */
+	uint64_t tombstone;
 };
 
 static uint64_t take(struct fuzz *f, size_t bytes)
@@ -82,6 +87,30 @@ static int incoming(void *ctx, struct stream *s, void *user)
 	return 0;
 }
 
+static void resume(void *ctx, struct stream *s, uint16_t old_lane, uint64_t id)
+{
+	struct fuzz *f = ctx;
+	struct fuzz_stream *fs = free_stream(f);
+
+	(void)engine_stream_known(f->e, 1, old_lane, id);
+	if (!fs) {
+		engine_stream_set_user(s, &f->spare);
+		engine_stream_refuse(f->e, s, f->now_ns);
+		return;
+	}
+	*fs = (struct fuzz_stream){ .s = s, .tx = memory(RING), .rx = memory(RING),
+				    .pending = true, .asked = true };
+	engine_stream_set_user(s, fs);
+}
+
+static void port_left(void *ctx, uint32_t home, uint16_t port)
+{
+	struct fuzz *f = ctx;
+
+	(void)home;
+	engine_port_release(f->e, port);
+}
+
 static struct address address(uint8_t last)
 {
 	return (struct address){ .byte = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = last } };
@@ -95,12 +124,14 @@ static void channel_up(struct fuzz *f, uint32_t i)
 	f->tx_buf[i] = memory(STAGING);
 	f->posted[i] = 0;
 	f->channel[i] = engine_channel_up(f->e, 1, i & 1 ? CLASS_THROUGHPUT : CLASS_LATENCY,
-					  0, (uint16_t)i, &f->rx_buf[i], &f->tx_buf[i], f,
+					  i == 3, (uint16_t)i, &f->rx_buf[i], &f->tx_buf[i], f,
 					  f->now_ns);
 	if (!f->channel[i])
 		abort();
 	if (i != 0)
 		engine_channel_carries(f->channel[i]);
+	if (i != 1)
+		engine_channel_moves(f->channel[i]);
 }
 
 static void channel_down(struct fuzz *f, uint32_t i)
@@ -188,8 +219,9 @@ static void act_frame(struct fuzz *f)
 		info.destination_port = 7;
 		info.source_port = (uint16_t)take(f, 1);
 		open_encode(&info, payload);
-	} else if (h.type == FRAME_ACCEPT) {
+	} else if (h.type == FRAME_ACCEPT || h.type == FRAME_RESUME) {
 		h.length = 8;
+		h.window %= h.type == FRAME_RESUME ? 4 : UINT32_MAX;
 	} else if (h.type == FRAME_RESET || h.type == FRAME_REFUSE) {
 		h.length = 4;
 	} else if (h.type != FRAME_DATA && h.type != FRAME_CARRIED) {
@@ -287,12 +319,81 @@ static void act_decide(struct fuzz *f)
 	if (!fs->pending)
 		return;
 	fs->pending = false;
-	if (take(f, 1) & 1) {
+	if (fs->asks) {
+		engine_stream_abort(f->e, fs->s, WIRE_E_RESET, f->now_ns);
+		fs->closed = true;
+	} else if ((take(f, 1) & 1) && !fs->asked) {
 		engine_stream_rings(fs->s, &fs->tx, &fs->rx, fs);
 		engine_stream_admit(f->e, fs->s, f->now_ns);
 	} else {
 		engine_stream_refuse(f->e, fs->s, f->now_ns);
 		fs->closed = true;
+	}
+}
+
+static void parcel_drop(struct fuzz *f)
+{
+	free(f->parcel.tx.base);
+	free(f->parcel.rx.base);
+	f->parcel.tx.base = f->parcel.rx.base = NULL;
+}
+
+/* @fs leaves; its rings are what events() gives back. */
+static void leave(struct fuzz *f, struct fuzz_stream *fs, bool tombstone)
+{
+	struct ring_mem tx = memory(RING), rx = memory(RING);
+	uint64_t id = stream_id(fs->s);
+
+	parcel_drop(f);
+	if (engine_stream_leave(f->e, fs->s, tombstone, &f->parcel, f->now_ns) == 0) {
+		parcel_copy(&f->parcel, &tx, &rx);
+		fs->s = NULL;
+		f->tombstone = tombstone ? id : f->tombstone;
+	}
+	f->parcel.tx = tx;
+	f->parcel.rx = rx;
+}
+
+static void arrive(struct fuzz *f, struct fuzz_stream *fs)
+{
+	if (!f->parcel.tx.base)
+		return;
+	parcel_copy(&f->parcel, &fs->tx, &fs->rx);
+	if (engine_stream_arrive(f->e, fs->s, &f->parcel, &fs->tx, &fs->rx, fs, f->now_ns) != 0)
+		return;
+	fs->tail = f->parcel.tx_tail;
+	fs->head = f->parcel.rx_head;
+	fs->closed = f->parcel.closed;
+	fs->pending = fs->asks = fs->asked = false;
+	parcel_drop(f);
+}
+
+/* The engine is all workers of its host. */
+static void act_move(struct fuzz *f)
+{
+	struct fuzz_stream *fs = &f->stream[take(f, 1) % STREAMS], *other;
+	uint8_t what = (uint8_t)take(f, 1);
+	struct stream_info info = { .remote_id = take(f, 1) };
+
+	if (what % 4 == 0) {
+		other = free_stream(f);
+		if (!other)
+			return;
+		if (fs->s)
+			engine_stream_info(fs->s, &info);
+		*other = (struct fuzz_stream){ .tx = memory(RING), .rx = memory(RING),
+					       .pending = true, .asks = true };
+		if (engine_resume(f->e, 1, what >> 2 & 1, info.remote_id, other, f->now_ns,
+				  &other->s) != 0)
+			other->s = NULL;
+	} else if (what % 4 == 3) {
+		engine_stream_forget(f->e, f->tombstone);
+	} else if (fs->s && !fs->pending && what % 4 == 1) {
+		leave(f, fs, what & 4);
+	} else if (fs->s && fs->pending && (fs->asks || fs->asked) && what % 4 == 2) {
+		arrive(f, fs);
+	} else if (fs->s) {
+		engine_stream_stays(f->e, fs->s);
 	}
 }
 
@@ -325,6 +426,9 @@ static void act_peer(struct fuzz *f)
 		break;
 	case 2:
 		engine_leave(f->e, f->now_ns);
+		break;
+	case 5:
+		act_move(f);
 		break;
 	case 6:
 		(void)engine_peer_grows(f->e, 1);
@@ -371,7 +475,8 @@ static void events(struct fuzz *f)
 
 static void set_up(struct fuzz *f)
 {
-	static const struct engine_ops ops = { .incoming = incoming };
+	static const struct engine_ops ops = { .incoming = incoming, .resume = resume,
+					       .port_left = port_left };
 	const struct engine_config cfg = {
 		.streams = STREAMS, .channels = CHANNELS, .listeners = 2, .frame_bytes = 8192,
 		.seed = 1, .ack_delay_ns = 1000, .ping_idle_ns = 1000000, .ping_dead_ns = 3000000,
@@ -404,6 +509,7 @@ static void tear_down(struct fuzz *f)
 		free(f->stream[i].tx.base);
 		free(f->stream[i].rx.base);
 	}
+	parcel_drop(f);
 	munmap(f->mem, f->mem_bytes);
 }
 

@@ -242,6 +242,24 @@ static void a_refusal_may_be_that_of_a_copy(void **state)
 	tear_down(&m);
 }
 
+/* A cannot know whether B has heard of it, and gone. */
+static void who_was_asked_may_have_gone(void **state)
+{
+	struct moves *m = *state;
+	struct channel *dead;
+
+	steps(m, 3);
+	rig_cut(&m->lane[1], 0);
+	rig_cut(&m->lane[1], 1);
+	later(m, m->lane[0].cfg.unreachable_ns + 1000000000);
+	engine_tick(move_engine(m, 1, false), m->lane[1].now_ns, &dead);
+	move_serve(m);
+	assert_int_equal(m->refused, 0);
+	assert_int_equal(m->a.error, -ECONNRESET);
+	move_pump(m);
+	is_over(m);
+}
+
 /* ---- hosts and applications die ---- */
 
 static void a_peer_restarts_at_each_step(void **state)
@@ -342,8 +360,8 @@ static int says_resume(struct moves *m, uint64_t old, uint32_t lane, uint64_t id
 	uint8_t payload[8];
 
 	wire_put64(payload, id);
-	return move_says(m, 1, false, (struct frame){ .type = FRAME_RESUME, .length = 8, .stream = old,
-						  .window = lane }, payload);
+	return move_says(m, 1, false, (struct frame){ .type = FRAME_RESUME, .length = 8,
+						       .stream = old, .window = lane }, payload);
 }
 
 /* What B, or A, says in @lane now, on wire 0: the first frame. */
@@ -699,6 +717,7 @@ int main(void)
 		BOTH(an_accept_is_lost_alone),
 		cmocka_unit_test(the_new_lane_dies_for_good),
 		cmocka_unit_test(a_refusal_may_be_that_of_a_copy),
+		BOTH(who_was_asked_may_have_gone),
 		cmocka_unit_test(a_peer_restarts_at_each_step),
 		cmocka_unit_test(a_peer_is_removed_at_each_step),
 		cmocka_unit_test(applications_abort_at_each_step),
