@@ -341,17 +341,18 @@ static void parcel_drop(struct fuzz *f)
 /* @fs leaves; its rings are what events() gives back. */
 static void leave(struct fuzz *f, struct fuzz_stream *fs, bool tombstone)
 {
-	struct ring_mem tx = memory(RING), rx = memory(RING);
-	uint64_t id = stream_id(fs->s);
+	struct ring_mem tx, rx;
 
 	parcel_drop(f);
-	if (engine_stream_leave(f->e, fs->s, tombstone, &f->parcel, f->now_ns) == 0) {
-		parcel_copy(&f->parcel, &tx, &rx);
-		fs->s = NULL;
-		f->tombstone = tombstone ? id : f->tombstone;
-	}
+	if (engine_stream_leave(f->e, fs->s, tombstone, &f->parcel, f->now_ns) != 0)
+		return;
+	tx = memory(RING);
+	rx = memory(RING);
+	parcel_copy(&f->parcel, &tx, &rx);
 	f->parcel.tx = tx;
 	f->parcel.rx = rx;
+	f->tombstone = tombstone ? f->parcel.id : f->tombstone;
+	fs->s = NULL;
 }
 
 static void arrive(struct fuzz *f, struct fuzz_stream *fs)

@@ -13,7 +13,7 @@
 
 #include "move_rig.h"
 
-/* True if @lane has nothing to say to host A (or B) now. */
+/* True if A (or B) has nothing to say in @lane now. */
 static bool is_silent(struct moves *m, int lane, bool from_b)
 {
 	for (int w = 0; w < RIG_WIRES; w++)
@@ -69,9 +69,8 @@ static void a_stream_goes_on_in_the_other_lane(void **state)
 	assert_int_equal(move_carry(m, 1, true), 0);
 	assert_int_equal(engine_stream_goes(m->a.e, m->a.s), 0);
 	assert_int_equal(engine_stream_goes(m->b.e, m->b.s), 0);
-	/* The old lane is not needed any more. */
-	rig_cut(&m->lane[0], 0);
-	rig_cut(&m->lane[0], 1);
+	for (int w = 0; w < 2; w++) /* it is not needed any more */
+		rig_cut(&m->lane[0], w);
 	move_goes_on(m);
 	move_nothing_left(m);
 }
@@ -542,7 +541,6 @@ static void two_that_begin_at_once_both_refuse(void **state)
 	move_nothing_left(m);
 }
 
-/* How far it is, and what becomes of it. */
 static void what_is_ending_does_not_go(void **state)
 {
 	struct moves *m = *state;
@@ -737,8 +735,14 @@ static void others_carry_once_b_goes_on(void **state)
 	rig_up(&m->lane[1], 2, CLASS_THROUGHPUT);
 	engine_channel_carries(m->lane[1].wire[2].channel[0]);
 	engine_stream_class(m->a.e, m->a.s, CLASS_THROUGHPUT);
+	engine_stream_class(m->b.e, m->b.s, CLASS_THROUGHPUT);
 	assert_int_equal(move_write(m, &m->a, 12000), 0);
-	until_a_has_gone(m);
+	assert_int_equal(move_write(m, &m->b, 10), 0);
+	until_b_has_gone(m);
+	/* PING and PONG: ACCEPT is urgent. */
+	assert_int_equal(rig_send(&m->lane[1], 2, 1), 2 * WIRE_HEADER_BYTES);
+	assert_int_equal(move_carry(m, 1, true), 0);
+	move_serve(m);
 	assert_int_equal(move_says_accept(m, m->a.s, stream_id(m->b.s), m->a.read, 16000), 0);
 	for (int i = 0; i < 2; i++) {
 		(void)engine_tx_iov(m->a.e, m->lane[1].wire[2].channel[0], m->lane[1].now_ns, &iov);
