@@ -8,6 +8,8 @@
 
 #include "sim.h"
 
+#define MOVE_SEEDS 100000 /* those before are older than moves, and stay what they were */
+
 static void plan_engine(struct plan *p, struct rng *r)
 {
 	struct engine_config *e = &p->engine;
@@ -162,28 +164,6 @@ static void plan_carry(struct plan *p, struct rng r)
 		p->fault_ns = rng_log(&r, 2 * MS, 200 * MS);
 }
 
-/* Whether streams move between lanes; by itself, as above. */
-static void plan_move(struct plan *p, struct rng r)
-{
-	for (int i = 0; i < 3; i++)
-		(void)rng_next(&r);
-	if (rng_chance(&r, 600))
-		return;
-	p->lanes = LANES_MAX;
-	p->move_ns = rng_log(&r, 50000, 20 * MS);
-	p->move_step_ns = rng_chance(&r, 200) ? 1 : rng_log(&r, 1000, 5 * MS);
-	p->move_refuse_permille = rng_chance(&r, 500) ? 0 : (uint32_t)rng_range(&r, 1, 500);
-	/* Streams that are over before they have moved tell little. */
-	if (p->tiny_permille < 100 && p->length_max < 100000)
-		p->length_max = rng_log(&r, 100000, 400000);
-	if (!p->engine.carry && rng_chance(&r, 700))
-		p->ring_max = 1u << rng_range(&r, 12, 14);
-	if (p->flows > 60)
-		p->flows = (uint32_t)rng_range(&r, 10, 60);
-	if (p->stop_permille == 0 && rng_chance(&r, 500))
-		p->stop_permille = 300;
-}
-
 void plan_make(struct plan *p, struct rng *r)
 {
 	*p = (struct plan){ 0 };
@@ -210,7 +190,32 @@ void plan_make(struct plan *p, struct rng *r)
 	plan_files(p, *r);
 	plan_extra(p, *r);
 	plan_carry(p, *r);
-	plan_move(p, *r);
+}
+
+void plan_move(struct plan *p, uint64_t seed)
+{
+	struct rng r;
+
+	rng_seed(&r, mix64(seed ^ 0x706c616e));
+	if (seed < MOVE_SEEDS || rng_chance(&r, 600))
+		return;
+	p->lanes = LANES_MAX;
+	p->move_ns = rng_log(&r, 50000, 20 * MS);
+	p->move_step_ns = rng_chance(&r, 200) ? 1 : rng_log(&r, 1000, 5 * MS);
+	p->move_refuse_permille = rng_chance(&r, 500) ? 0 : (uint32_t)rng_range(&r, 1, 500);
+	if (!p->engine.carry && rng_chance(&r, 700))
+		p->ring_max = 1u << rng_range(&r, 12, 14);
+	if (p->bulk || p->tiny_permille > 30 || rng_chance(&r, 400))
+		return;
+	/* Streams that are over before they have moved tell little. */
+	p->bulk = true;
+	p->flows = (uint32_t)rng_range(&r, 2, 12);
+	p->length_max = rng_log(&r, 200000, 1000000);
+	p->think_max_ns = rng_log(&r, 2000, 5 * MS);
+	p->busy_ns = rng_log(&r, 200 * MS, 2 * SECOND);
+	p->engine.ping_dead_ns += 3 * SECOND;
+	if (p->fault_ns > 0)
+		p->fault_ns = rng_log(&r, 5 * MS, 300 * MS);
 }
 
 void plan_print(const struct plan *p)

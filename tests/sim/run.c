@@ -249,6 +249,7 @@ uint64_t sim_run(uint64_t seed, bool verbose, struct totals *totals)
 	s->verbose = verbose;
 	rng_seed(&s->rng, seed);
 	plan_make(&s->plan, &s->rng);
+	plan_move(&s->plan, seed);
 	rings_plan(s);
 	rng_seed(&s->carry_rng, mix64(s->seed ^ 0x6c616e6573u));
 	if (verbose)

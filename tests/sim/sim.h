@@ -444,6 +444,8 @@ void sim_go_quiet(struct sim *s);
 
 /* ---- plan.c ---- */
 void plan_make(struct plan *p, struct rng *r);
+/* Whether streams move between lanes. */
+void plan_move(struct plan *p, uint64_t seed);
 void plan_print(const struct plan *p);
 
 /* ---- run.c ---- */

@@ -85,6 +85,10 @@ static void each_type_has_its_lengths(void **state)
 			 -EPROTO);
 	assert_int_equal(decode_of(FRAME_ACCEPT, 0, 8), 0);
 	assert_int_equal(decode_of(FRAME_ACCEPT, 0, 0), -EPROTO);
+	assert_int_equal(decode_of(FRAME_RESUME, 0, 8), 0);
+	assert_int_equal(decode_of(FRAME_RESUME, 0, 4), -EPROTO);
+	assert_int_equal(decode_of(FRAME_RESUME, 0, 9), -EPROTO);
+	assert_int_equal(decode_of(FRAME_RESUME, FRAME_F_UNKNOWN, 8), -EPROTO);
 	assert_int_equal(decode_of(FRAME_REFUSE, 0, 4), 0);
 	assert_int_equal(decode_of(FRAME_REFUSE, 0, 8), -EPROTO);
 	assert_int_equal(decode_of(FRAME_DATA, 0, 0), -EPROTO);
