@@ -11,6 +11,7 @@
 #include "ncd/descriptor_name.h"
 
 #include "client.h"
+#include "moves.h"
 #include "shared.h"
 
 /* The descriptors of one entry: how many, and where. */
@@ -103,8 +104,8 @@ void client_share_back(struct client *c, uint32_t worker, const struct worker_cm
 bool client_take(struct client *c, const struct ctl_head *msg, const int *fds, uint32_t fd_nr)
 {
 	struct client_request *request;
-	const struct shared *s;
 	struct worker_cmd *cmd;
+	struct shared *s;
 
 	if (fd_nr == 0)
 		return client_reply(c, msg->tag, -EMFILE, 0);
@@ -117,12 +118,13 @@ bool client_take(struct client *c, const struct ctl_head *msg, const int *fds, u
 	cmd = command_create(CMD_TAKE);
 	if (request == NULL || cmd == NULL)
 		goto err_free;
-	cmd->share.cookie = request->cookie = s->cookie;
-	cmd->share.stream = s->stream;
+	request->cookie = s->cookie;
 	cmd->share.fd = fcntl(s->end, F_DUPFD_CLOEXEC, 0);
 	if (cmd->share.fd < 0)
 		goto err_free;
-	client_request_post(request, s->worker, cmd);
+	cmd->user = request;
+	request->pending++;
+	moves_post(c->ctl, s, c, cmd);
 	return true;
 
 err_free:

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -62,6 +61,9 @@ static void shared_hung(struct shared_table *t, uint64_t cookie)
 	if (s == NULL)
 		return;
 	(void)epoll_ctl(t->epfd, EPOLL_CTL_DEL, s->end, NULL); /* it is there */
+	s->hung = true;
+	if (s->moving)
+		return;
 	cmd = command_create(CMD_SHARE_END);
 	if (cmd) {
 		cmd->share.cookie = cookie;
@@ -69,6 +71,21 @@ static void shared_hung(struct shared_table *t, uint64_t cookie)
 		workers_post(t->workers, s->worker, cmd);
 	}
 	shared_remove(at);
+}
+
+void shared_moved(struct shared_table *t, struct shared *s)
+{
+	s->moving = false;
+	if (s->hung)
+		shared_hung(t, s->cookie);
+}
+
+void shared_drop(struct shared_table *t, uint64_t cookie)
+{
+	struct shared **at = shared_at(t, cookie);
+
+	if (*at && !(*at)->moving)
+		shared_remove(at);
 }
 
 static void shared_heard(int fd, short what, void *ctx)

@@ -11,9 +11,11 @@
 #ifndef NCD_SHARED_H
 #define NCD_SHARED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct event_base;
+struct worker_cmd;
 struct workers;
 struct shared_table;
 
@@ -22,6 +24,10 @@ struct shared {
 	uint64_t cookie;
 	uint32_t worker, stream;
 	int end; /* the daemon's end of the pair */
+	/* moves.c: it goes to another worker, and commands that name it wait until it is there, by
+	 * worker_cmd.next. Hung: nobody has the descriptor any more, as came out meanwhile. */
+	bool moving, hung;
+	struct worker_cmd *held;
 };
 
 /* NULL: out of memory or descriptors. */
@@ -36,6 +42,10 @@ void shared_destroy(struct shared_table *t);
 int shared_add(struct shared_table *t, uint64_t cookie, uint32_t worker, uint32_t stream, int end);
 /* The one that has @cookie, or NULL. */
 struct shared *shared_find(struct shared_table *t, uint64_t cookie);
+/* @s is at its place again: who hung up meanwhile is heard. @s may be gone afterwards. */
+void shared_moved(struct shared_table *t, struct shared *s);
+/* Its stream is one process's alone again; not while it moves. Nothing if there is none. */
+void shared_drop(struct shared_table *t, uint64_t cookie);
 /* Gives @end, whose application's end has @cookie, its name. 0 or -errno. */
 int shared_name(int end, int family, uint64_t cookie);
 

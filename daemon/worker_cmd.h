@@ -108,6 +108,8 @@ struct worker_cmd {
 			int fd;  /* the worker's: the daemon's end; SHARE: -1 if it has it */
 			int end; /* SHARE: control's copy of it, filled in if -1 */
 			int family; /* SHARE: control's */
+			bool lent; /* SHARE: by its own process, which fetches it back itself */
+			bool back; /* TAKE: it is that process's alone again */
 			uint64_t until_ns; /* the worker's: when it gives up */
 		} share;
 	};
