@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "shared.h"
+
 /* True while a copy worker has hold of its memory and its region. */
 static bool client_copies(const struct client *c)
 {
@@ -125,6 +127,7 @@ void client_end(struct client *c, const char *reason)
 	client_left_hide(c);
 	if (c->claims > 0)
 		port_table_release_all(ctl->ports, c);
+	shared_lender_ends(ctl->shared, c);
 	for (i = 0; i < ctl->workers->nr; i++) {
 		struct worker_cmd *cmd = c->remove[i];
 
@@ -264,7 +267,8 @@ static bool client_read(struct client *c)
 	/* A cut list with no descriptor at all, or of several: we are out of them, which
 	 * client_message() tells. */
 	if ((size_t)n < sizeof(msg.head) || (h.msg_flags & MSG_TRUNC) ||
-	    ((h.msg_flags & MSG_CTRUNC) && fd_nr > 0 && msg.head.type != CTL_SHARE))
+	    ((h.msg_flags & MSG_CTRUNC) && fd_nr > 0 && msg.head.type != CTL_SHARE &&
+	     msg.head.type != CTL_LEND))
 		client_garbage(c, "a message of wrong size");
 	else if (c->state == CLIENT_GREETING)
 		alive = client_greets(c, &msg, (size_t)n, fds, fd_nr);
@@ -334,6 +338,8 @@ void client_command_back(struct client *c, uint32_t worker, const struct worker_
 		client_end(c, "a worker has no memory for it");
 	} else if (cmd->type == CMD_TAKE) {
 		client_take_back(c, worker, cmd);
+	} else if (cmd->type == CMD_SHARE && cmd->share.lent) {
+		client_lend_back(c, worker, cmd);
 	} else if (cmd->user) {
 		if (cmd->type == CMD_SHARE)
 			client_share_back(c, worker, cmd);

@@ -28,6 +28,7 @@
 #define CLIENT_GREETING_MAX  64 /* connections that have not said HELLO; more wait */
 #define CLIENT_MESSAGES_TURN 32
 #define CLIENT_FDS_MAX       (2 * CTL_SHARE_MAX) /* received with one message */
+#define CLIENT_LENDS_MAX     64 /* MOVEs that are not answered */
 #define CLIENT_FDS_SENT_MAX  (1 + NCD_WORKERS_MAX + NCD_COPY_WORKERS_MAX)
 #define CLIENT_GROUPS_MAX    1024 /* looked at for [access] group */
 #define SEGMENT_BYTES_FIRST  (64ull << 20)
@@ -78,6 +79,8 @@ struct client {
 	uint32_t idle_told[NCD_WORKERS_MAX];        /* of its port, when the application was told */
 	uint32_t commands;                          /* that are under way */
 	uint32_t claims;                            /* in the port table */
+	uint32_t lend_asked[CLIENT_LENDS_MAX];      /* by MOVE: ctl_taken() of each */
+	uint32_t lend_nr;
 	struct copy_client *copy; /* NULL: its calls copy by themselves */
 	struct client_listener listener[NCD_LISTENERS_MAX];
 
@@ -186,12 +189,28 @@ bool client_cqfd(struct client *c, const struct ctl_number *msg, const int *fds,
 /* True if workers may write to @fd: they never block on it. */
 bool client_fd_is_stream_socket(int fd);
 
-/* client_share.c: SHARE and TAKE. Descriptors that are taken become -1 in @fds. */
+/* client_share.c: SHARE, TAKE and TAKE_BACK. Descriptors that are taken become -1 in @fds. */
 bool client_share(struct client *c, const struct ctl_share *msg, int *fds, uint32_t fd_nr);
+/* CMD_SHARE of @slot, with SHARE_* @flags and the descriptors that belong to them. 0 or -errno. */
+int client_share_command(uint32_t slot, uint32_t flags, int *fds, struct worker_cmd **ret_cmd);
 bool client_take(struct client *c, const struct ctl_head *msg, const int *fds, uint32_t fd_nr);
 /* A worker has shared, or not. Whether @c lives does not matter. */
 void client_share_back(struct client *c, uint32_t worker, const struct worker_cmd *cmd);
 /* A worker has taken, or not. May free @c. */
 void client_take_back(struct client *c, uint32_t worker, const struct worker_cmd *cmd);
+
+/*
+ * client_lend.c: a stream goes to another worker, and its application knows. Asks for it: LEND
+ * follows, and moves_lent is called, whatever the answer (unless @c ends). False: @c cannot be
+ * asked, or not now; or it has ended.
+ */
+bool client_lend_ask(struct client *c, uint32_t worker, uint32_t slot);
+/* What is lent under @cookie does not go, and does not wait to be taken back: it is in its slot, at
+ * the worker that the table says. Nothing if there is none, or it is on its way. */
+void client_lend_over(struct control *ctl, uint64_t cookie);
+/* LEND. False: @c has ended. Descriptors that are taken become -1 in @fds. */
+bool client_lend(struct client *c, const struct ctl_lend *msg, int *fds, uint32_t fd_nr);
+/* A worker has been told that it is lent, or not. May free @c. */
+void client_lend_back(struct client *c, uint32_t worker, const struct worker_cmd *cmd);
 
 #endif /* NCD_CLIENT_H */

@@ -93,7 +93,10 @@ static size_t message_bytes(uint32_t type)
 		return sizeof(struct ctl_pollfd);
 	case CTL_SHARE:
 		return sizeof(struct ctl_share);
+	case CTL_LEND:
+		return sizeof(struct ctl_lend);
 	case CTL_TAKE:
+	case CTL_TAKE_BACK:
 		return sizeof(struct ctl_head);
 	case CTL_JOINED:
 		return sizeof(struct ctl_reply);
@@ -111,7 +114,10 @@ static uint32_t message_fds(const union ctl_message *msg)
 	case CTL_POLLFD:
 	case CTL_CQFD:
 	case CTL_TAKE:
+	case CTL_TAKE_BACK:
 		return 1;
+	case CTL_LEND:
+		return 2;
 	case CTL_LISTEN:
 		return msg->addr.flags & CTL_ADDR_TITLE ? 1 : 0;
 	default:
@@ -139,7 +145,10 @@ bool client_message(struct client *c, const union ctl_message *msg, size_t bytes
 		return client_pollfd(c, &msg->pollfd, fds, fd_nr);
 	case CTL_SHARE:
 		return client_share(c, &msg->share, fds, fd_nr);
+	case CTL_LEND:
+		return client_lend(c, &msg->lend, fds, fd_nr);
 	case CTL_TAKE:
+	case CTL_TAKE_BACK:
 		return client_take(c, &msg->head, fds, fd_nr);
 	case CTL_JOINED:
 		return client_joined(c, &msg->reply);

@@ -14,7 +14,7 @@
 #include "moves.h"
 #include "shared.h"
 
-/* The descriptors of one entry: how many, and where. */
+/* The descriptors of one entry: how many. */
 static uint32_t entry_fds(const struct ctl_share_entry *e)
 {
 	return e->flags & SHARE_END ? 2 : 1;
@@ -29,19 +29,17 @@ static int entry_check(const struct client *c, const struct ctl_share_entry *e, 
 	return e->worker >= c->ctl->workers->nr || e->slot >= c->ctl->slots ? -EINVAL : 0;
 }
 
-/* @fds: the application's end, then the daemon's with SHARE_END. 0 or -errno; what is taken
- * becomes -1. */
-static int entry_share(struct client_request *request, const struct ctl_share_entry *e, int *fds)
+int client_share_command(uint32_t slot, uint32_t flags, int *fds, struct worker_cmd **ret_cmd)
 {
 	struct worker_cmd *cmd = command_create(CMD_SHARE);
 
 	if (cmd == NULL)
 		return -ENOMEM;
-	cmd->share.slot = e->slot;
+	cmd->share.slot = slot;
 	cmd->share.cookie = descriptor_cookie(fds[0]);
-	cmd->share.family = e->flags & SHARE_INET6 ? AF_INET6 : AF_INET;
+	cmd->share.family = flags & SHARE_INET6 ? AF_INET6 : AF_INET;
 	cmd->share.fd = cmd->share.end = -1;
-	if (e->flags & SHARE_END) {
+	if (flags & SHARE_END) {
 		cmd->share.end = fcntl(fds[1], F_DUPFD_CLOEXEC, 0);
 		if (cmd->share.end < 0) {
 			command_destroy(cmd);
@@ -50,8 +48,41 @@ static int entry_share(struct client_request *request, const struct ctl_share_en
 		cmd->share.fd = fds[1];
 		fds[1] = -1;
 	}
-	client_request_post(request, e->worker, cmd);
+	*ret_cmd = cmd;
 	return 0;
+}
+
+/* What @c has lent is for others, too, from now on. 0 or -errno. */
+static int lent_share(struct client *c, struct shared *s, uint32_t flags)
+{
+	struct worker_cmd *cmd = command_create(CMD_LENT_END);
+	int r = cmd ? shared_name(s->end, flags & SHARE_INET6 ? AF_INET6 : AF_INET, s->cookie)
+		    : -ENOMEM;
+
+	if (r == 0)
+		r = shared_keep(c->ctl->shared, s);
+	if (r < 0)
+		command_destroy(cmd);
+	else
+		moves_post(c->ctl, s, c, cmd);
+	return r;
+}
+
+/* @fds: the application's end, then the daemon's with SHARE_END. 0 or -errno; what is taken
+ * becomes -1. */
+static int entry_share(struct client_request *request, const struct ctl_share_entry *e, int *fds)
+{
+	struct client *c = request->client;
+	struct shared *s = shared_find(c->ctl->shared, descriptor_cookie(fds[0]));
+	struct worker_cmd *cmd;
+	int r;
+
+	if (s && s->lent && s->lender == c)
+		return lent_share(c, s, e->flags);
+	r = client_share_command(e->slot, e->flags, fds, &cmd);
+	if (r == 0)
+		client_request_post(request, e->worker, cmd);
+	return r;
 }
 
 bool client_share(struct client *c, const struct ctl_share *msg, int *fds, uint32_t fd_nr)
@@ -88,37 +119,56 @@ bool client_share(struct client *c, const struct ctl_share *msg, int *fds, uint3
 void client_share_back(struct client *c, uint32_t worker, const struct worker_cmd *cmd)
 {
 	struct shared_table *t = c->ctl->shared;
+	struct shared *s = t ? shared_find(t, cmd->share.cookie) : NULL;
 	int end = cmd->share.end;
 
 	if (end < 0)
 		return;
 	/* Shared before, or without a name: it is for who has the descriptor, or for nobody. */
-	if (cmd->result < 0 || t == NULL || shared_find(t, cmd->share.cookie) ||
-	    shared_name(end, cmd->share.family, cmd->share.cookie) < 0)
+	if (cmd->result < 0 || t == NULL || (s && !(s->lent && s->lender == c)) ||
+	    shared_name(end, cmd->share.family, cmd->share.cookie) < 0) {
 		(void)close(end); /* a copy */
-	else
+	} else if (s) {
+		/* LEND was just before it. */
+		(void)shared_keep(t, s); /* else it is as if it had not been shared */
+		(void)close(end);        /* a copy */
+	} else {
 		(void)shared_add(t, cmd->share.cookie, worker, cmd->share.stream,
 				 end); /* as without a name */
+	}
+}
+
+/* 0, or why @c may not take @s. */
+static int take_check(const struct client *c, const struct shared *s, bool back)
+{
+	if (back && s && (!s->lent || s->lender != c))
+		return -EPERM;
+	/* Nobody else has what is lent. */
+	return s == NULL || (s->lent && !back) ? -ENOENT : 0;
 }
 
 bool client_take(struct client *c, const struct ctl_head *msg, const int *fds, uint32_t fd_nr)
 {
+	bool back = msg->type == CTL_TAKE_BACK;
 	struct client_request *request;
 	struct worker_cmd *cmd;
 	struct shared *s;
+	int r;
 
 	if (fd_nr == 0)
 		return client_reply(c, msg->tag, -EMFILE, 0);
 	if (!client_fd_is_stream_socket(fds[0]))
 		return client_violates(c, "a TAKE that is no stream socket");
 	s = shared_find(c->ctl->shared, descriptor_cookie(fds[0]));
-	if (s == NULL)
-		return client_reply(c, msg->tag, -ENOENT, 0);
-	request = client_request_create(c, CTL_TAKE, msg->tag);
+	r = take_check(c, s, back);
+	if (r < 0)
+		return client_reply(c, msg->tag, r, 0);
+	request = client_request_create(c, msg->type, msg->tag);
 	cmd = command_create(CMD_TAKE);
 	if (request == NULL || cmd == NULL)
 		goto err_free;
 	request->cookie = s->cookie;
+	cmd->share.back = back;
 	cmd->share.fd = fcntl(s->end, F_DUPFD_CLOEXEC, 0);
 	if (cmd->share.fd < 0)
 		goto err_free;
@@ -133,22 +183,37 @@ err_free:
 	return client_reply(c, msg->tag, -ENOMEM, 0);
 }
 
+/* It is its application's alone, or over. */
+static void lent_drop(struct shared_table *t, uint64_t cookie)
+{
+	struct shared *s = shared_find(t, cookie);
+
+	if (s == NULL || !s->lent)
+		return;
+	s->lender = NULL; /* dropped when it no longer moves, if it does */
+	shared_drop(t, cookie);
+}
+
 void client_take_back(struct client *c, uint32_t worker, const struct worker_cmd *cmd)
 {
 	struct client_request *request = cmd->user;
 	struct ctl_reply reply = { .head = { .type = CTL_REPLY, .tag = request->tag },
 				   .result = cmd->result };
+	bool over = request->type == CTL_TAKE_BACK &&
+		    (cmd->result == 0 || cmd->result == -ENOENT);
+	uint64_t cookie = request->cookie;
 	const struct shared *s;
 
+	free(request);
 	if (c->state == CLIENT_LEAVING) {
-		free(request);
 		client_reap(c);
 		return;
 	}
-	s = shared_find(c->ctl->shared, request->cookie);
-	free(request);
+	s = shared_find(c->ctl->shared, cookie);
 	if (cmd->result == 0)
 		reply.value = ctl_taken(worker, cmd->share.slot);
 	/* Either way it is done. */
 	(void)client_send(c, &reply, sizeof(reply), s ? &s->end : NULL, s && cmd->result == 0);
+	if (over)
+		lent_drop(c->ctl->shared, cookie);
 }

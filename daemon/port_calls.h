@@ -255,6 +255,8 @@ uint32_t ports_take(struct worker *w);
 /* Those of a port that goes. */
 void port_take_cancel(struct worker *w, struct port *p);
 void flow_share_end(struct worker *w, const struct worker_cmd *cmd);
+/* LENT_END: what is lent is shared for good, or not at all. */
+void flow_lent_end(struct worker *w, const struct worker_cmd *cmd);
 
 /* port_deliver.c */
 /* So much room that who waits for it is told. */

@@ -157,7 +157,7 @@ void port_remove(struct worker *w, struct port *p)
 		next = f->next;
 		if (f->flags & FLOW_PASS)
 			continue; /* it goes to another application */
-		if (f->cookie && !(f->flags & FLOW_RELEASED))
+		if (f->cookie && !(f->flags & (FLOW_RELEASED | FLOW_LENT)))
 			flow_let_go(w, f);
 		else
 			flow_release(w, f, p->bad, !(f->flags & FLOW_SHUTDOWN));

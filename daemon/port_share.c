@@ -6,6 +6,11 @@
  *   SHARE        cookie set: death and CLOSE_LET_GO leave the stream alive, without a slot
  *   TAKE         to a slot and rings of another port
  *   SHARE_END    nobody has the descriptor: closed, as soon as no slot has it
+ *
+ * A lent one (FLOW_LENT) is shared as far as its slots go, so that it may go to another worker; it
+ * ends with its process all the same.
+ *
+ *   LENT_END     shared for good; or `back`: not at all, as after a TAKE that says so
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +31,8 @@ int port_share(struct worker *w, struct port *p, struct worker_cmd *cmd)
 	sl = &p->slot[slot];
 	/* One that is shared already is so under its first name. */
 	ret = sl->flow->cookie && sl->flow->cookie != cmd->share.cookie ? -EEXIST : 0;
+	if (cmd->share.lent && sl->flow->cookie && !(sl->flow->flags & FLOW_LENT))
+		ret = -EEXIST;
 	if (ret == 0 && cmd->share.end < 0) {
 		cmd->share.end = sl->pollfd ? fcntl(sl->pollfd - 1, F_DUPFD_CLOEXEC, 0) : -1;
 		ret = cmd->share.end < 0 ? -EMFILE : 0;
@@ -33,8 +40,15 @@ int port_share(struct worker *w, struct port *p, struct worker_cmd *cmd)
 	if (ret < 0)
 		goto out;
 	sl->flow->cookie = cmd->share.cookie;
+	if (cmd->share.lent)
+		sl->flow->flags |= FLOW_LENT;
+	else
+		sl->flow->flags &= ~FLOW_LENT;
 	cmd->share.stream = stream_index(sl->flow->stream);
 	if (!sl->pollfd && cmd->share.fd >= 0) {
+		/* LEND is not answered: who waits at it by now hears what is true. */
+		if (cmd->share.lent)
+			return port_pollfd(p, slot, cmd->share.fd);
 		sl->pollfd = cmd->share.fd + 1;
 		return 0;
 	}
@@ -69,6 +83,35 @@ void flow_share_end(struct worker *w, const struct worker_cmd *cmd)
 		flow_release(w, f, false, false);
 }
 
+/* @f is not shared any more. */
+static void flow_unshare(struct flow *f)
+{
+	f->cookie = 0;
+	f->flags &= ~FLOW_LENT;
+}
+
+void flow_lent_end(struct worker *w, const struct worker_cmd *cmd)
+{
+	struct flow *f = flow_named(w, cmd);
+
+	if (f && cmd->share.back)
+		flow_unshare(f);
+	else if (f)
+		f->flags &= ~FLOW_LENT;
+}
+
+/* A slot of @p for @f, which may have to go there for it. 0, why not, or -EAGAIN: not yet. */
+static int take_slot(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_slot)
+{
+	/* From another worker of the same process: all is here but the slot. */
+	if (f->flags & FLOW_LENT && f->port == p && !f->shm) {
+		*ret_slot = port_upper_take(p);
+		f->rx_base = stream_rx_base(f->stream); /* as of the bytes that are shown with it */
+		return *ret_slot == SLOT_NONE ? -ENOBUFS : 0;
+	}
+	return flow_move(w, f, p, ret_slot);
+}
+
 /* 0, why not, or -EAGAIN: not yet. */
 static int take_try(struct worker *w, struct worker_cmd *cmd)
 {
@@ -84,9 +127,11 @@ static int take_try(struct worker *w, struct worker_cmd *cmd)
 	/* It connects. */
 	if (!(f->flags & (FLOW_OPEN | FLOW_ENDED | FLOW_DONE)))
 		return -EAGAIN;
-	ret = flow_move(w, f, p, &slot);
+	ret = take_slot(w, f, p, &slot);
 	if (ret < 0)
 		return ret;
+	if (cmd->share.back)
+		flow_unshare(f);
 	flow_show(w, f, slot, UINT32_MAX);
 	flow_touch(w, f);
 	p->slot[slot].pollfd = cmd->share.fd + 1;

@@ -60,6 +60,7 @@ struct slot {
 #define FLOW_WARM     0x8000u /* in worker.warm */
 #define FLOW_JOIN_ASKED 0x10000u /* a writer: control is asked for a joined ring */
 #define FLOW_JOIN_NOT   0x20000u /* there is none for it */
+#define FLOW_LENT       0x40000u /* shared, but by its own process alone: ends with that */
 
 struct flow {
 	struct stream *stream; /* NULL: unused */

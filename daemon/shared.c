@@ -26,6 +26,7 @@ struct shared_table {
 	struct workers *workers;
 	struct event *event;
 	int epfd;
+	uint32_t lent; /* entries */
 	struct shared *bucket[BUCKETS];
 };
 
@@ -43,11 +44,12 @@ struct shared *shared_find(struct shared_table *t, uint64_t cookie)
 	return *shared_at(t, cookie);
 }
 
-static void shared_remove(struct shared **at)
+static void shared_remove(struct shared_table *t, struct shared **at)
 {
 	struct shared *s = *at;
 
 	*at = s->next;
+	t->lent -= s->lent;
 	(void)close(s->end); /* takes it out of the epoll too, if it is the last copy */
 	free(s);
 }
@@ -70,13 +72,15 @@ static void shared_hung(struct shared_table *t, uint64_t cookie)
 		cmd->share.stream = s->stream;
 		workers_post(t->workers, s->worker, cmd);
 	}
-	shared_remove(at);
+	shared_remove(t, at);
 }
 
 void shared_moved(struct shared_table *t, struct shared *s)
 {
 	s->moving = false;
-	if (s->hung)
+	if (s->lent && s->lender == NULL)
+		shared_drop(t, s->cookie);
+	else if (s->hung)
 		shared_hung(t, s->cookie);
 }
 
@@ -85,7 +89,7 @@ void shared_drop(struct shared_table *t, uint64_t cookie)
 	struct shared **at = shared_at(t, cookie);
 
 	if (*at && !(*at)->moving)
-		shared_remove(at);
+		shared_remove(t, at);
 }
 
 static void shared_heard(int fd, short what, void *ctx)
@@ -125,7 +129,7 @@ void shared_destroy(struct shared_table *t)
 		return;
 	for (i = 0; i < BUCKETS; i++)
 		while (t->bucket[i])
-			shared_remove(&t->bucket[i]);
+			shared_remove(t, &t->bucket[i]);
 	if (t->event)
 		event_free(t->event);
 	if (t->epfd >= 0)
@@ -147,29 +151,78 @@ int shared_name(int end, int family, uint64_t cookie)
 	return -errno;
 }
 
-int shared_add(struct shared_table *t, uint64_t cookie, uint32_t worker, uint32_t stream, int end)
+/* Hears when it hangs up. */
+static int shared_watch(struct shared_table *t, struct shared *s)
 {
 	/* No event is asked for: hanging up is told always, and once is enough. */
-	struct epoll_event e = { .events = EPOLLONESHOT, .data.u64 = cookie };
-	struct shared **at = shared_at(t, cookie), *s;
+	struct epoll_event e = { .events = EPOLLONESHOT, .data.u64 = s->cookie };
+
+	return epoll_ctl(t->epfd, EPOLL_CTL_ADD, s->end, &e) < 0 ? -ENOMEM : 0;
+}
+
+int shared_lend(struct shared_table *t, struct client *lender, uint64_t cookie, uint32_t worker,
+		uint32_t stream, int end, struct shared **ret_shared)
+{
+	struct shared **at = shared_at(t, cookie), *s = *at;
 	int ret = -EEXIST;
 
-	if (*at)
+	if (s)
 		goto err;
 	ret = -ENOMEM;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		goto err;
-	*s = (struct shared){
-		.cookie = cookie, .worker = worker, .stream = stream, .end = end
-	};
-	if (epoll_ctl(t->epfd, EPOLL_CTL_ADD, end, &e) < 0) {
-		free(s);
-		goto err;
-	}
-	*at = s;
+	*s = (struct shared){ .cookie = cookie,
+			      .worker = worker,
+			      .stream = stream,
+			      .end = end,
+			      .lent = true,
+			      .lender = lender };
+	*at = *ret_shared = s;
+	t->lent++;
 	return 0;
 err:
 	(void)close(end); /* of no use */
 	return ret;
+}
+
+int shared_keep(struct shared_table *t, struct shared *s)
+{
+	if (shared_watch(t, s) < 0)
+		return -ENOMEM;
+	s->lent = false;
+	s->lender = NULL;
+	t->lent--;
+	return 0;
+}
+
+int shared_add(struct shared_table *t, uint64_t cookie, uint32_t worker, uint32_t stream, int end)
+{
+	struct shared *s;
+	int ret = shared_lend(t, NULL, cookie, worker, stream, end, &s);
+
+	if (ret < 0)
+		return ret;
+	ret = shared_keep(t, s);
+	if (ret < 0)
+		shared_drop(t, cookie);
+	return ret;
+}
+
+void shared_lender_ends(struct shared_table *t, const struct client *lender)
+{
+	for (uint32_t i = 0; i < BUCKETS && t->lent > 0; i++) {
+		struct shared **at = &t->bucket[i];
+
+		while (*at) {
+			struct shared *s = *at;
+
+			if (s->lent && s->lender == lender)
+				s->lender = NULL;
+			if (s->lent && s->lender == NULL && !s->moving)
+				shared_remove(t, at);
+			else
+				at = &s->next;
+		}
+	}
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct client;
 struct event_base;
 struct worker_cmd;
 struct workers;
@@ -24,6 +25,11 @@ struct shared {
 	uint64_t cookie;
 	uint32_t worker, stream;
 	int end; /* the daemon's end of the pair */
+	/* Its process alone may have it, and the stream ends with that; NULL: it has ended, or has
+	 * it back, while this was moving. */
+	bool lent;
+	struct client *lender;
+	uint32_t from; /* ctl_taken() of the slot that it had then */
 	/* moves.c: it goes to another worker, and commands that name it wait until it is there, by
 	 * worker_cmd.next. Hung: nobody has the descriptor any more, as came out meanwhile. */
 	bool moving, hung;
@@ -40,6 +46,13 @@ void shared_destroy(struct shared_table *t);
  * 0, -EEXIST (it is there already), -ENOMEM, -EMFILE.
  */
 int shared_add(struct shared_table *t, uint64_t cookie, uint32_t worker, uint32_t stream, int end);
+/* The same of one that @lender lends: who has its descriptor does not matter. */
+int shared_lend(struct shared_table *t, struct client *lender, uint64_t cookie, uint32_t worker,
+		uint32_t stream, int end, struct shared **ret_shared);
+/* One that was lent is shared for good. 0; -ENOMEM: it stays lent. */
+int shared_keep(struct shared_table *t, struct shared *s);
+/* @lender ends, and what it has lent. */
+void shared_lender_ends(struct shared_table *t, const struct client *lender);
 /* The one that has @cookie, or NULL. */
 struct shared *shared_find(struct shared_table *t, uint64_t cookie);
 /* @s is at its place again: who hung up meanwhile is heard. @s may be gone afterwards. */

@@ -58,6 +58,7 @@ enum worker_cmd_type {
 	CMD_SHARE,            /* port, share: other processes may take the stream of share.slot */
 	CMD_TAKE,             /* port, share: the stream goes to this port; answered when it has */
 	CMD_SHARE_END,        /* share: nobody has the descriptor any more; no port */
+	CMD_LENT_END,         /* share: lent no more; if not `back`, shared for good */
 	CMD_LEAVE,            /* no new streams; GOAWAY */
 };
 
@@ -103,13 +104,13 @@ struct worker_cmd {
 		} pollfd;
 		struct {
 			uint64_t cookie; /* of the application's end: who has it may take */
-			uint32_t stream; /* SHARE: filled in; TAKE, SHARE_END: which */
+			uint32_t stream; /* SHARE: filled in; TAKE, SHARE_END, LENT_END: which */
 			uint32_t slot;   /* SHARE: which; TAKE: filled in */
 			int fd;  /* the worker's: the daemon's end; SHARE: -1 if it has it */
 			int end; /* SHARE: control's copy of it, filled in if -1 */
 			int family; /* SHARE: control's */
 			bool lent; /* SHARE: by its own process, which fetches it back itself */
-			bool back; /* TAKE: it is that process's alone again */
+			bool back; /* TAKE, LENT_END: it is that process's alone again */
 			uint64_t until_ns; /* the worker's: when it gives up */
 		} share;
 	};

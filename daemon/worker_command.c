@@ -118,6 +118,9 @@ static int command(struct worker *w, struct worker_cmd *cmd)
 	case CMD_SHARE_END:
 		flow_share_end(w, cmd);
 		return 0;
+	case CMD_LENT_END:
+		flow_lent_end(w, cmd);
+		return 0;
 	case CMD_LEAVE:
 		engine_leave(e, w->now_ns);
 		return 0;

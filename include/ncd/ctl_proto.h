@@ -19,6 +19,10 @@
  *                             <-         LEAVING             (daemon drains)
  *                             <-         JOINT + memfd       (the same for one ring)
  *   JOINED {number, result}   ->                             (no slot names it before)
+ *                             <-         MOVE                (a stream is to go to another worker)
+ *   LEND + descriptors        ->                             (it may, from now on)
+ *   TAKE_BACK + descriptor    ->                             (its slot says MOVED)
+ *                             <-         REPLY, or KEEP      (it does not go, after all)
  *                             <-         UNJOIN
  *                             <-         IDLE                (tx rings may give back their pages)
  *   end of connection: the other side is gone, whatever the reason.
@@ -33,12 +37,13 @@
 #define CTL_MAGIC   0x6e63642d63746c31ull
 /* Of the messages. An application that says 4 gets no joined rings; one that says 5 gets them, and
  * what it cannot map ends its attachment. Both sides know by WELCOME which it is. */
-#define CTL_VERSION        8u
+#define CTL_VERSION        9u
 #define CTL_VERSION_MIN    4u
 #define CTL_VERSION_JOINT  5u /* from here on: JOINT, UNJOIN, and the joined rings of shm_abi.h */
 #define CTL_VERSION_JOINED 6u /* JOINED */
 #define CTL_VERSION_PLACE  7u /* PLACE */
 #define CTL_VERSION_AWAY   8u /* AWAY, where a daemon of such a version welcomed somebody before */
+#define CTL_VERSION_MOVE   9u /* MOVE, LEND, KEEP, TAKE_BACK */
 
 enum ctl_type {
 	CTL_HELLO = 1, /* app: struct ctl_hello */
@@ -68,6 +73,13 @@ enum ctl_type {
 	CTL_PLACE,     /* daemon: struct ctl_number (worker): default_worker is this now */
 	CTL_AWAY,      /* app, instead of HELLO: struct ctl_head + a listening socket, which a
 			* program without ncd is going to have. Nothing is answered */
+	CTL_MOVE,      /* daemon: struct ctl_pollfd; the stream of this slot is wanted by another
+			* worker: answered by LEND */
+	CTL_LEND,      /* app: struct ctl_lend + descriptors. Nothing is answered */
+	CTL_KEEP,      /* daemon: struct ctl_pollfd; what was lent is this application's alone
+			* again, and stays in its slot */
+	CTL_TAKE_BACK, /* app: as TAKE, of what was lent by this very application: it is lent no
+			* more then. -EPERM: TAKE is what is wanted */
 	CTL_TYPE_END
 };
 
@@ -165,6 +177,19 @@ struct ctl_share {
 	struct ctl_share_entry entry[CTL_SHARE_MAX];
 };
 
+/*
+ * A stream that is lent is shared, as far as slots go: it may leave its slot, which says MOVED, and
+ * is had back by who shows the descriptor. But only its own application may have it, and the end of
+ * that ends it, as it ends any other. SHARE of one that is lent shares it with all.
+ */
+struct ctl_lend {
+	struct ctl_head head;
+	int32_t result; /* 0, with descriptors as those of an entry of SHARE; or why it cannot be */
+	uint32_t worker;
+	uint32_t slot;
+	uint32_t flags; /* SHARE_* */
+};
+
 static inline uint32_t ctl_taken(uint32_t worker, uint32_t slot)
 {
 	return worker << 24 | slot;
@@ -183,7 +208,7 @@ static inline uint32_t ctl_taken_slot(uint32_t value)
 struct ctl_reply {
 	struct ctl_head head;
 	int32_t result; /* 0 or negative errno */
-	uint32_t value; /* BIND: port; LISTEN: listener; TAKE: ctl_taken */
+	uint32_t value; /* BIND: port; LISTEN: listener; TAKE, TAKE_BACK: ctl_taken */
 };
 
 /* The application should have its large rings in huge pages (huge_page.h). */
@@ -207,6 +232,7 @@ union ctl_message {
 	struct ctl_number number;
 	struct ctl_pollfd pollfd;
 	struct ctl_share share;
+	struct ctl_lend lend;
 	struct ctl_reply reply;
 	struct ctl_segment segment;
 };
@@ -218,6 +244,7 @@ _Static_assert(sizeof(struct ctl_refused) == 136, "ABI");
 _Static_assert(sizeof(struct ctl_addr) == 48, "ABI");
 _Static_assert(sizeof(struct ctl_segment) == 24, "ABI");
 _Static_assert(sizeof(struct ctl_share) == 272, "ABI");
+_Static_assert(sizeof(struct ctl_lend) == 24, "ABI");
 _Static_assert(NCD_WORKERS_MAX <= 0xff && NCD_SOCKETS_MAX <= 0x1000000, "ctl_taken");
 
 #endif /* NCD_CTL_PROTO_H */

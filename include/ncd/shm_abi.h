@@ -85,6 +85,9 @@
  *   tx_tail, state?    moved_tail, moved_head; MOVED; wakes
  *                      OPEN in the new slot ------ REPLY ------>
  *
+ * In the same way a stream goes to another worker: it is lent (ctl LEND), its slot says MOVED, and
+ * TAKE_BACK gives it one at that worker.
+ *
  * Ordering:
  *   MOVE     app: stores tx_tail or rx_head (seq_cst), then loads state (seq_cst); daemon: stores
  *            MOVING (seq_cst), then loads the words (seq_cst). So the daemon sees the word, or the
@@ -251,7 +254,7 @@ enum slot_state {
 	SLOT_FAILED, /* error is set; nothing but SQ_CLOSE is useful */
 	SLOT_CLOSING,
 	SLOT_MOVING, /* MOVED in a moment */
-	SLOT_MOVED,  /* another process has the stream: SQ_CLOSE, and CTL_TAKE to have it back */
+	SLOT_MOVED,  /* it is elsewhere: SQ_CLOSE, and CTL_TAKE or TAKE_BACK to have it back */
 };
 
 /* Monotonic facts about a stream; daemon only. */
