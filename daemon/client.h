@@ -28,7 +28,7 @@
 #define CLIENT_GREETING_MAX  64 /* connections that have not said HELLO; more wait */
 #define CLIENT_MESSAGES_TURN 32
 #define CLIENT_FDS_MAX       (2 * CTL_SHARE_MAX) /* received with one message */
-#define CLIENT_LENDS_MAX     64 /* MOVEs that are not answered */
+#define CLIENT_LENDS_MAX     64 /* MOVEs that are not answered, LENDs that workers do not know */
 #define CLIENT_FDS_SENT_MAX  (1 + NCD_WORKERS_MAX + NCD_COPY_WORKERS_MAX)
 #define CLIENT_GROUPS_MAX    1024 /* looked at for [access] group */
 #define SEGMENT_BYTES_FIRST  (64ull << 20)
@@ -47,6 +47,13 @@ struct client_listener {
 	uint16_t port;
 	uint64_t title; /* 0: none was shown */
 	struct stats_socket *stats; /* NULL: the table is full */
+};
+
+/* A stream that it was asked to lend; or a LEND that the worker does not know yet. */
+struct client_lend {
+	uint32_t worker, slot;
+	uint64_t cookie; /* LEND; 0: asked */
+	bool back;       /* it was taken back before the worker knew */
 };
 
 struct client {
@@ -79,7 +86,7 @@ struct client {
 	uint32_t idle_told[NCD_WORKERS_MAX];        /* of its port, when the application was told */
 	uint32_t commands;                          /* that are under way */
 	uint32_t claims;                            /* in the port table */
-	uint32_t lend_asked[CLIENT_LENDS_MAX];      /* by MOVE: ctl_taken() of each */
+	struct client_lend lend[CLIENT_LENDS_MAX];
 	uint32_t lend_nr;
 	struct copy_client *copy; /* NULL: its calls copy by themselves */
 	struct client_listener listener[NCD_LISTENERS_MAX];
@@ -208,6 +215,8 @@ bool client_lend_ask(struct client *c, uint32_t worker, uint32_t slot);
 /* What is lent under @cookie does not go, and does not wait to be taken back: it is in its slot, at
  * the worker that the table says. Nothing if there is none, or it is on its way. */
 void client_lend_over(struct control *ctl, uint64_t cookie);
+/* TAKE_BACK of what is not in the table: if a worker is about to say that it is lent, it is not. */
+void client_lend_cancel(struct client *c, uint64_t cookie);
 /* LEND. False: @c has ended. Descriptors that are taken become -1 in @fds. */
 bool client_lend(struct client *c, const struct ctl_lend *msg, int *fds, uint32_t fd_nr);
 /* A worker has been told that it is lent, or not. May free @c. */

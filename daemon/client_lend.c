@@ -14,16 +14,20 @@
 #include "moves.h"
 #include "shared.h"
 
-/* The place where @c was asked for it, or lend_nr. */
-static uint32_t asked_at(const struct client *c, uint32_t worker, uint32_t slot)
+/* What is known of it, or NULL. */
+static struct client_lend *lend_of(struct client *c, uint32_t worker, uint32_t slot)
 {
 	uint32_t i;
 
 	for (i = 0; i < c->lend_nr; i++)
-		if (ctl_taken_worker(c->lend_asked[i]) == worker &&
-		    ctl_taken_slot(c->lend_asked[i]) == slot)
-			break;
-	return i;
+		if (c->lend[i].worker == worker && c->lend[i].slot == slot)
+			return &c->lend[i];
+	return NULL;
+}
+
+static void lend_forget(struct client *c, struct client_lend *l)
+{
+	*l = c->lend[--c->lend_nr];
 }
 
 /* Unlike what client_send says, this is no harm to who does not hear it. */
@@ -38,10 +42,19 @@ static bool client_tell(struct client *c, enum ctl_type type, uint32_t worker, u
 bool client_lend_ask(struct client *c, uint32_t worker, uint32_t slot)
 {
 	if (c->version < CTL_VERSION_MOVE || c->lend_nr == CLIENT_LENDS_MAX ||
-	    asked_at(c, worker, slot) < c->lend_nr || !client_tell(c, CTL_MOVE, worker, slot))
+	    lend_of(c, worker, slot) || !client_tell(c, CTL_MOVE, worker, slot))
 		return false;
-	c->lend_asked[c->lend_nr++] = ctl_taken(worker, slot);
+	c->lend[c->lend_nr++] = (struct client_lend){ .worker = worker, .slot = slot };
 	return true;
+}
+
+void client_lend_cancel(struct client *c, uint64_t cookie)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->lend_nr; i++)
+		if (c->lend[i].cookie == cookie)
+			c->lend[i].back = true;
 }
 
 /* The worker has it as one process's alone. Out of memory: as lent, which hurts nobody else. */
@@ -81,55 +94,61 @@ static bool lend_failed(struct client *c, const struct ctl_lend *msg, int result
 bool client_lend(struct client *c, const struct ctl_lend *msg, int *fds, uint32_t fd_nr)
 {
 	uint32_t wanted = msg->result < 0 ? 0 : msg->flags & SHARE_END ? 2 : 1;
-	uint32_t i, at = asked_at(c, msg->worker, msg->slot);
+	struct client_lend *l = lend_of(c, msg->worker, msg->slot);
 	struct worker_cmd *cmd;
+	uint32_t i;
 	int r;
 
-	if (at == c->lend_nr)
+	if (l == NULL || l->cookie)
 		return client_violates(c, "a LEND that was not asked for");
 	if (msg->result > 0 || fd_nr > wanted)
 		return client_violates(c, "a LEND that makes no sense");
 	for (i = 0; i < fd_nr; i++)
 		if (!client_fd_is_stream_socket(fds[i]))
 			return client_violates(c, "a LEND that is no stream socket");
-	c->lend_asked[at] = c->lend_asked[--c->lend_nr];
-	if (msg->result < 0 || fd_nr < wanted)
-		return lend_failed(c, msg, msg->result < 0 ? msg->result : -EMFILE);
-	r = client_share_command(msg->slot, msg->flags, fds, &cmd);
-	if (r < 0)
+	r = msg->result < 0 ? msg->result : fd_nr < wanted ? -EMFILE : 0;
+	if (r == 0)
+		r = client_share_command(msg->slot, msg->flags, fds, &cmd);
+	if (r < 0) {
+		lend_forget(c, l);
 		return lend_failed(c, msg, r);
+	}
 	cmd->share.lent = true;
+	l->cookie = cmd->share.cookie;
 	client_post(c, msg->worker, cmd);
 	return true;
 }
 
-/* Enters what the worker has found. 0 or -errno; @end is taken. */
-static int lend_enter(struct client *c, uint32_t worker, const struct worker_cmd *cmd, int end)
+/* Enters what the worker has found. 0 or -errno; share.end is taken. */
+static int lend_enter(struct client *c, uint32_t worker, const struct worker_cmd *cmd)
 {
-	struct shared_table *t = c->ctl->shared;
 	struct shared *s;
-	int r;
+	int r = shared_lend(c->ctl->shared, c, cmd->share.cookie, worker, cmd->share.stream,
+			    cmd->share.end, &s);
 
-	if (t == NULL || c->state == CLIENT_LEAVING) {
-		(void)close(end); /* a copy */
-		return -ECONNRESET;
-	}
-	r = shared_lend(t, c, cmd->share.cookie, worker, cmd->share.stream, end, &s);
 	if (r == 0)
 		s->from = ctl_taken(worker, cmd->share.slot);
-	else
-		lent_end(c->ctl, worker, cmd->share.cookie, cmd->share.stream);
 	return r;
 }
 
 void client_lend_back(struct client *c, uint32_t worker, const struct worker_cmd *cmd)
 {
-	int r = cmd->result, end = cmd->share.end;
+	struct client_lend *l = lend_of(c, worker, cmd->share.slot);
+	bool back = l && l->back, leaving = c->state == CLIENT_LEAVING;
+	int r = cmd->result;
 
-	if (r == 0)
-		r = lend_enter(c, worker, cmd, end);
-	else if (end >= 0)
-		(void)close(end); /* a copy */
+	if (l)
+		lend_forget(c, l);
+	if (r == 0 && !back && !leaving) {
+		r = lend_enter(c, worker, cmd);
+	} else {
+		if (cmd->share.end >= 0)
+			(void)close(cmd->share.end); /* a copy */
+		if (r == 0)
+			r = back ? -ECANCELED : -ECONNRESET;
+	}
+	if (r < 0 && cmd->result == 0 && !leaving)
+		lent_end(c->ctl, worker, cmd->share.cookie, cmd->share.stream);
 	if (r < 0)
 		(void)client_tell(c, CTL_KEEP, worker, cmd->share.slot);
 	moves_lent(c->ctl, c, worker, cmd->share.slot, r, cmd->share.cookie, cmd->share.stream);

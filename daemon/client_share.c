@@ -160,6 +160,8 @@ bool client_take(struct client *c, const struct ctl_head *msg, const int *fds, u
 	if (!client_fd_is_stream_socket(fds[0]))
 		return client_violates(c, "a TAKE that is no stream socket");
 	s = shared_find(c->ctl->shared, descriptor_cookie(fds[0]));
+	if (s == NULL && back)
+		client_lend_cancel(c, descriptor_cookie(fds[0]));
 	r = take_check(c, s, back);
 	if (r < 0)
 		return client_reply(c, msg->tag, r, 0);

@@ -114,7 +114,7 @@ void port_close_slot(struct worker *w, struct port *p, uint32_t slot, uint32_t h
 
 	switch ((enum slot_use)p->slot[slot].use) {
 	case SLOT_USE_LIVE:
-		if (how == CLOSE_LET_GO && f->cookie)
+		if (how == CLOSE_LET_GO && f->cookie && !(f->flags & FLOW_LENT))
 			flow_let_go(w, f);
 		else
 			flow_release(w, f, how == CLOSE_ABORT, false);

@@ -94,10 +94,11 @@ void flow_lent_end(struct worker *w, const struct worker_cmd *cmd)
 {
 	struct flow *f = flow_named(w, cmd);
 
-	if (f && cmd->share.back)
-		flow_unshare(f);
-	else if (f)
-		f->flags &= ~FLOW_LENT;
+	if (!f || !(f->flags & FLOW_LENT))
+		return; /* shared, or not, since */
+	if (cmd->share.back)
+		f->cookie = 0;
+	f->flags &= ~FLOW_LENT;
 }
 
 /* A slot of @p for @f, which may have to go there for it. 0, why not, or -EAGAIN: not yet. */
@@ -124,6 +125,12 @@ static int take_try(struct worker *w, struct worker_cmd *cmd)
 		return -ECONNRESET;
 	if (!f)
 		return -ENOENT;
+	/* It has not gone. */
+	if (cmd->share.back && f->port == p && f->shm) {
+		flow_unshare(f);
+		cmd->share.slot = f->slot;
+		return 0;
+	}
 	/* It connects. */
 	if (!(f->flags & (FLOW_OPEN | FLOW_ENDED | FLOW_DONE)))
 		return -EAGAIN;

@@ -156,8 +156,8 @@ struct ctl_request {
 };
 
 /* Sends @msg with @fd_nr descriptors; on the socket of an attachment with its ctl_lock held, for
- * messages must not overtake tags. -EMFILE, -ECONNRESET. */
-int control_send(int ctl_fd, void *msg, size_t bytes, const int *fds, uint32_t fd_nr);
+ * questions must not overtake tags. @flags: MSG_*. -EMFILE, -ECONNRESET. */
+int control_send(int ctl_fd, void *msg, size_t bytes, const int *fds, uint32_t fd_nr, int flags);
 /*
  * Asks the daemon: fills in the tag of @msg, passes @fd along if it is not -1, waits for the REPLY.
  * Returns its result, with REPLY.value through @ret_value (or NULL); -ECONNRESET if the daemon is

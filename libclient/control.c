@@ -12,7 +12,7 @@
 
 #define FDS_MAX (2 * CTL_SHARE_MAX)
 
-int control_send(int ctl_fd, void *msg, size_t bytes, const int *fds, uint32_t fd_nr)
+int control_send(int ctl_fd, void *msg, size_t bytes, const int *fds, uint32_t fd_nr, int flags)
 {
 	alignas(struct cmsghdr) char control[CMSG_SPACE(FDS_MAX * sizeof(int))] = { 0 };
 	struct iovec iov = { msg, bytes };
@@ -30,7 +30,7 @@ int control_send(int ctl_fd, void *msg, size_t bytes, const int *fds, uint32_t f
 		memcpy(CMSG_DATA(c), fds, fd_nr * sizeof(int));
 	}
 	do
-		n = sendmsg(ctl_fd, &mh, MSG_NOSIGNAL);
+		n = sendmsg(ctl_fd, &mh, flags | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n == (ssize_t)bytes)
 		return 0;
@@ -83,7 +83,7 @@ int control_ask_fds(struct attachment *att, void *msg, size_t bytes, const int *
 	req.tag = att->tag;
 	req.next = att->request;
 	att->request = &req;
-	ret = control_send(att->ctl_fd, msg, bytes, fds, fd_nr);
+	ret = control_send(att->ctl_fd, msg, bytes, fds, fd_nr, 0);
 	if (ret < 0)
 		request_remove(att, &req);
 	lock_release(&att->ctl_lock);

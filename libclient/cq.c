@@ -127,13 +127,31 @@ bool cq_dead(struct nc_cq *cq)
 	return attachment_dead(cq->att);
 }
 
+/* Fetches @s, which ncd has moved: only here it can be looked at. False: a call is to tell why. */
+static bool cq_bring(struct nc_cq *cq, struct nc_sock *s)
+{
+	int ret = -EBADF;
+
+	lock_take(&s->tx.lock);
+	lock_take(&s->rx.lock);
+	lock_take(&s->lock);
+	if (sock_open(s))
+		ret = sock_lent_away(s) ? sock_fetch_locked(s) : 0;
+	sock_release_all(s);
+	if (ret == 0)
+		cq_name(cq, s);
+	return ret == 0;
+}
+
 /* One event of @s, if there is any truth in it. */
-static int cq_report(struct nc_sock *s, struct nc_event *ret_event)
+static int cq_report(struct nc_cq *cq, struct nc_sock *s, struct nc_event *ret_event)
 {
 	/* Relaxed: cq->lock orders it. */
-	uint32_t ready =
-		cq_arm_and_look(s, atomic_load_explicit(&s->cq_events, memory_order_relaxed));
+	uint32_t wanted = atomic_load_explicit(&s->cq_events, memory_order_relaxed);
+	uint32_t ready = cq_arm_and_look(s, wanted);
 
+	while (wanted && sock_lent_away(s) && cq_bring(cq, s))
+		ready = cq_arm_and_look(s, wanted);
 	if (ready == 0)
 		return 0;
 	ret_event->data = s->cq_data;
@@ -239,7 +257,7 @@ static int cq_collect(struct nc_cq *cq, struct nc_event *events, int max)
 			break;
 		while (n < max && (s = cq->ready)) {
 			ready_remove(cq, s);
-			if (!cq_report(s, &events[n]))
+			if (!cq_report(cq, s, &events[n]))
 				continue;
 			n++;
 			cq_prefetch_bytes(s);

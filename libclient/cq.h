@@ -81,6 +81,8 @@ void ready_remove(struct nc_cq *cq, struct nc_sock *s);
 uint32_t cq_arm_and_look(struct nc_sock *s, uint32_t wanted);
 /* @s is a member no more; with attachment.cq_lock held too. */
 void cq_unlink(struct nc_cq *cq, struct nc_sock *s);
+/* Names @cq in the shared memory as where @s is waited for. */
+void cq_name(struct nc_cq *cq, struct nc_sock *s);
 /* Wakes as doorbell.h says the sleeper asked for. */
 void cq_wake(struct nc_cq *cq, uint32_t how);
 

@@ -88,7 +88,9 @@ static void wish_repeat(_Atomic uint32_t *notify)
 
 uint32_t cq_arm_and_look(struct nc_sock *s, uint32_t wanted)
 {
-	uint32_t wish = EV_ERR | EV_HUP | (wanted & CQ_IN ? EV_IN : 0);
+	/* A lent one hears when it moves, too. */
+	bool in = wanted & CQ_IN || flag_get(&s->lent);
+	uint32_t wish = EV_ERR | EV_HUP | (in ? EV_IN : 0);
 	uint32_t ready;
 
 	if (wanted == 0)
@@ -105,13 +107,9 @@ uint32_t cq_arm_and_look(struct nc_sock *s, uint32_t wanted)
 	return ready;
 }
 
-/* Names the queue in the shared memory, arms, and reports at once what is true; with cq->lock held.
- */
-static void cq_join(struct nc_cq *cq, struct nc_sock *s)
+void cq_name(struct nc_cq *cq, struct nc_sock *s)
 {
-	/* Relaxed, here and below: NOTIFY orders qp, cq->lock the owner. */
-	uint32_t wanted = atomic_load_explicit(&s->cq_events, memory_order_relaxed);
-
+	/* Relaxed, all: NOTIFY orders qp, cq->lock the owner. */
 	if (sock_phase(s) == PHASE_LISTENING) {
 		atomic_store_explicit(&s->acceptor->shm->qp, cq->qp, memory_order_relaxed);
 		atomic_store_explicit(&s->att->listener_owner[s->acceptor->number], s,
@@ -122,7 +120,16 @@ static void cq_join(struct nc_cq *cq, struct nc_sock *s)
 		atomic_store_explicit(&s->port->owner[s->slot_nr], s, memory_order_relaxed);
 		wish_repeat(&sock_slot(s)->notify);
 	}
-	if (cq_arm_and_look(s, wanted) != 0)
+}
+
+/* Names the queue, arms, and reports at once what is true; with cq->lock held. */
+static void cq_join(struct nc_cq *cq, struct nc_sock *s)
+{
+	/* Relaxed: cq->lock orders it. */
+	uint32_t wanted = atomic_load_explicit(&s->cq_events, memory_order_relaxed);
+
+	cq_name(cq, s);
+	if (cq_arm_and_look(s, wanted) != 0 || sock_lent_away(s))
 		ready_push(cq, s);
 }
 

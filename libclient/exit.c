@@ -37,14 +37,18 @@ static void exit_submit(struct app_port *p, uint64_t word)
 static void exit_socket(struct nc_sock *s, void *arg)
 {
 	struct slot_shm *slot = sock_slot(s);
-	uint32_t close_arg = flag_get(&s->shared)                ? CLOSE_LET_GO
+	uint32_t close_arg = sock_is_common(s)               ? CLOSE_LET_GO
 			     : s->linger && s->linger_s == 0 ? CLOSE_ABORT
 							     : CLOSE_GRACEFUL;
 
 	(void)arg;
 	/* CLOSING, closer's end: one that is being closed already is left to its closer. */
-	if (slot && !atomic_exchange_explicit(&s->closing, true, memory_order_seq_cst))
-		exit_submit(s->port, sq_word(SQ_CLOSE, s->slot_nr, close_arg));
+	if (!slot || atomic_exchange_explicit(&s->closing, true, memory_order_seq_cst))
+		return;
+	/* If it has moved, its slot's closing is not heard where it is. */
+	if (flag_get(&s->lent) && close_arg == CLOSE_GRACEFUL)
+		lend_share(s);
+	exit_submit(s->port, sq_word(SQ_CLOSE, s->slot_nr, close_arg));
 }
 
 void exit_close_sockets(void)

@@ -6,6 +6,8 @@
  * A call that does not wait fetches what it needs. One that waits does so once; if the stream is
  * taken away again, it waits until it is called: something has come, and nobody else waits for it.
  * So two processes that wait for the same do not pull it to and fro.
+ *
+ * One that was only lent (lend.c) nobody else pulls at: it is fetched whenever it has moved.
  */
 #include <sched.h>
 #include <string.h>
@@ -43,9 +45,16 @@ bool sock_called(struct nc_sock *s, uint32_t events)
 	uint32_t flags = (events & EV_IN ? SLOT_F_CALLED_IN : 0) |
 			 (events & EV_OUT ? SLOT_F_CALLED_OUT : 0);
 
+	if (flag_get(&s->lent))
+		return true; /* nobody is to come before us */
 	/* NOTIFY, application end. */
 	return sock_phase(s) == PHASE_CONNECTED &&
 	       atomic_load_explicit(&sock_slot(s)->flags, memory_order_seq_cst) & flags;
+}
+
+bool sock_lent_away(struct nc_sock *s)
+{
+	return flag_get(&s->lent) && sock_elsewhere(s);
 }
 
 /* Waits for MOVED, which follows at once. False: it has not moved. */
@@ -89,6 +98,7 @@ static void slot_leave(struct nc_sock *s)
 	rings_drop(s);
 	if (!sock_slot(s))
 		return;
+	sock_rouse(s); /* who waits there to be called looks elsewhere from now on */
 	/* Relaxed: as in sock_drop_slot. */
 	if (atomic_load_explicit(&s->port->owner[s->slot_nr], memory_order_relaxed) == s)
 		atomic_store_explicit(&s->port->owner[s->slot_nr], NULL, memory_order_relaxed);
@@ -123,6 +133,7 @@ static int slot_enter(struct nc_sock *s, struct attachment *att, uint32_t value)
 	s->tx.reserved = 0;
 	s->rx.old_end = 0;
 	s->rx.armed = false; /* in another slot */
+	s->rx.peeked = false;
 	s->rx.due = 0;
 	if (flags & SLOT_F_SHUT)
 		/* Relaxed: as in nc_shutdown. */
@@ -142,17 +153,55 @@ static void sock_lost(struct nc_sock *s)
 	sock_set_phase(s, PHASE_FAILED);
 }
 
-static int fetch_locked(struct nc_sock *s)
+/* Asks for the stream. */
+static int fetch_ask(struct nc_sock *s, struct attachment *att, uint32_t *ret_value, int *ret_end)
 {
-	struct ctl_head msg = { .type = CTL_TAKE };
-	struct attachment *att;
-	uint32_t value;
-	int fd = s->pollfd, end = -1, ret;
+	struct ctl_head msg = { .type = flag_get(&s->lent) ? CTL_TAKE_BACK : CTL_TAKE };
+	int fd = s->pollfd;
+	int ret = control_ask_fds(att, &msg, sizeof(msg), &fd, 1, ret_value, ret_end);
 
-	ret = process_attach(&att);
+	if (ret != -EPERM || msg.type == CTL_TAKE)
+		return ret;
+	/* Relaxed: with all locks held. */
+	atomic_store_explicit(&s->lent, false, memory_order_relaxed);
+	msg.type = CTL_TAKE;
+	return control_ask_fds(att, &msg, sizeof(msg), &fd, 1, ret_value, ret_end);
+}
+
+/* True if the answer means that it is where it was. */
+static bool is_here(struct nc_sock *s, int ret, uint32_t value)
+{
+	if (slot_moved(sock_slot(s)))
+		return false;
+	return ret == -ENOENT || (ret == 0 && value == ctl_taken(s->port->worker, s->slot_nr));
+}
+
+/* Whom to ask: who has lent it has it back. */
+static int fetch_attach(struct nc_sock *s, struct attachment **ret_attachment)
+{
+	if (!flag_get(&s->lent))
+		return process_attach(ret_attachment);
+	attachment_get(s->att);
+	*ret_attachment = s->att;
+	return 0;
+}
+
+int sock_fetch_locked(struct nc_sock *s)
+{
+	struct attachment *att;
+	uint32_t value = 0;
+	int end = -1, ret = fetch_attach(s, &att);
+
 	if (ret < 0)
 		return ret;
-	ret = control_ask_fds(att, &msg, sizeof(msg), &fd, 1, &value, &end);
+	ret = fetch_ask(s, att, &value, &end);
+	if (flag_get(&s->lent) && is_here(s, ret, value)) {
+		if (end >= 0)
+			close(end);
+		attachment_put(att);
+		lend_end(s);
+		return 0;
+	}
 	if (ret == 0 && (ctl_taken_worker(value) >= att->port_nr ||
 			 ctl_taken_slot(value) >= att->layout.slots))
 		ret = -EPROTO;
@@ -160,6 +209,8 @@ static int fetch_locked(struct nc_sock *s)
 		attachment_put(att);
 		if (ret == -ENOENT)
 			sock_lost(s);
+		if (ret == -ENOENT && flag_get(&s->lent))
+			lend_end(s);
 		return ret == -ENOENT ? -ECONNRESET : ret;
 	}
 	if (s->pollfd_peer < 0)
@@ -168,6 +219,8 @@ static int fetch_locked(struct nc_sock *s)
 		close(end);
 	slot_leave(s);
 	ret = slot_enter(s, att, value);
+	if (flag_get(&s->lent))
+		lend_end(s);
 	if (ret == 0)
 		pollfd_fetched(s);
 	return ret;
@@ -175,7 +228,8 @@ static int fetch_locked(struct nc_sock *s)
 
 /* ---- with one lock held, or none ---- */
 
-int sock_fetch(struct nc_sock *s, struct lock *held)
+/* @here: also if it is here, but lent. */
+static int fetch(struct nc_sock *s, struct lock *held, bool here)
 {
 	int ret = 0;
 
@@ -188,8 +242,8 @@ int sock_fetch(struct nc_sock *s, struct lock *held)
 	lock_take(&s->lock);
 	if (!sock_open(s))
 		ret = -EBADF;
-	else if (sock_elsewhere(s))
-		ret = fetch_locked(s);
+	else if (sock_elsewhere(s) || (here && flag_get(&s->lent)))
+		ret = sock_fetch_locked(s);
 	lock_release(&s->lock);
 	lock_release(&s->rx.lock);
 	lock_release(&s->tx.lock);
@@ -202,6 +256,22 @@ int sock_fetch(struct nc_sock *s, struct lock *held)
 	atomic_fetch_sub_explicit(&s->sleepers, 1, memory_order_seq_cst);
 	lock_held_end(); /* @held is */
 	return ret;
+}
+
+int sock_fetch(struct nc_sock *s, struct lock *held)
+{
+	return fetch(s, held, false);
+}
+
+int sock_take_back(struct nc_sock *s, struct lock *held)
+{
+	return fetch(s, held, true);
+}
+
+void sock_bring(struct nc_sock *s, struct lock *held)
+{
+	if (sock_lent_away(s))
+		(void)fetch(s, held, false); /* a call tells why not */
 }
 
 static bool moved_look_in(struct nc_sock *s)

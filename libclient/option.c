@@ -192,6 +192,7 @@ int nc_setsockopt(int number, int level, int name, const void *val, socklen_t le
 
 	if (!s)
 		return -EBADF;
+	sock_bring(s, &s->lock);
 	if (level == SOL_SOCKET)
 		ret = set_socket(s, name, val, len);
 	else if (level == IPPROTO_TCP)
@@ -348,6 +349,7 @@ int nc_getsockopt(int number, int level, int name, void *val, socklen_t *len)
 
 	if (!s)
 		return -EBADF;
+	sock_bring(s, &s->lock);
 	if (level == SOL_SOCKET) {
 		ret = get_socket(s, name, &v, &size);
 	} else if (level == IPPROTO_TCP) {
@@ -392,6 +394,7 @@ int nc_ioctl(int number, unsigned long request, int *arg)
 
 	if (!s)
 		return -EBADF;
+	sock_bring(s, &s->lock);
 	switch (request) {
 	case FIONBIO:
 		s->nonblock = *arg != 0;

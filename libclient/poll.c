@@ -30,19 +30,23 @@ static uint32_t events_of(short events)
 
 short poll_look(const struct pollfd *p)
 {
+	uint32_t all = (uint32_t)(uint16_t)p->events | POLLERR | POLLHUP;
 	struct nc_sock *s = sock_find(p->fd);
-	short ready = POLLNVAL;
+	short ready;
+	int ret;
 
 	if (!s)
-		return ready;
+		return POLLNVAL;
 	lock_take(&s->tx.lock);
-	if (sock_elsewhere(s) && sock_called(s, events_of(p->events)))
-		(void)sock_fetch(s, &s->tx.lock); /* else it is not ready yet */
-	if (sock_open(s)) {
-		uint32_t all = (uint32_t)(uint16_t)p->events | POLLERR | POLLHUP;
-
-		ready = (short)((uint32_t)(uint16_t)sock_poll(s, all) & all);
-	}
+	do {
+		ret = 0;
+		if (sock_elsewhere(s) && sock_called(s, events_of(p->events)))
+			ret = sock_fetch(s, &s->tx.lock); /* else it is not ready yet */
+		if (!sock_open(s))
+			ready = POLLNVAL;
+		else
+			ready = (short)((uint32_t)(uint16_t)sock_poll(s, all) & all);
+	} while (ready && ret == 0 && sock_lent_away(s));
 	lock_release(&s->tx.lock);
 	return ready;
 }

@@ -120,8 +120,7 @@ static int pair_make(struct nc_sock *s)
 	return 0;
 }
 
-/* The pair, if there is none. With all locks held. */
-static int pollfd_create(struct nc_sock *s)
+int pollfd_create(struct nc_sock *s)
 {
 	return s->pollfd >= 0 ? 0 : pair_make(s);
 }
@@ -172,7 +171,7 @@ static struct nc_sock *sock_find_all_locked(int number)
 	return NULL;
 }
 
-static void sock_release_all(struct nc_sock *s)
+void sock_release_all(struct nc_sock *s)
 {
 	lock_release(&s->lock);
 	lock_release(&s->rx.lock);

@@ -220,7 +220,7 @@ static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
 	s->closing = false;
 	s->nonblock = false;
 	s->error_taken = false;
-	s->shared = false;
+	s->shared = s->lent = false;
 	s->cq_events = 0;
 	s->pollfd = s->pollfd_peer = -1;
 	s->pollfd_joined = s->pollfd_given = false;
@@ -239,7 +239,7 @@ static void sock_reset(struct nc_sock *s, struct attachment *att, int domain)
 	s->tx.head_seen = s->tx.origin = s->tx.reserved = 0;
 	s->tx.raised = false;
 	s->rx.tail_seen = s->rx.origin = s->rx.told = 0;
-	s->rx.armed = false;
+	s->rx.armed = s->rx.peeked = false;
 	s->rx.due = 0;
 	s->rx.end_shown = false;
 	s->bound = s->port_held = s->connect_told = false;

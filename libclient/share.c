@@ -74,7 +74,7 @@ static bool lock_try_long(struct lock *l)
 	return false;
 }
 
-static bool locks_try(struct nc_sock *s)
+bool sock_try_all(struct nc_sock *s)
 {
 	if (!lock_try_long(&s->tx.lock))
 		return false;
@@ -89,17 +89,16 @@ static bool locks_try(struct nc_sock *s)
 
 static void share_socket(struct nc_sock *s, void *arg)
 {
-	if (s->pollfd < 0 || flag_get(&s->shared) || !locks_try(s))
+	if (s->pollfd < 0 || sock_is_common(s) || !sock_try_all(s))
 		return;
 	if (sock_open(s) && s->pollfd >= 0 && sock_settle(s) == 0 && !attachment_dead(s->att) &&
-	    !flag_get(&s->shared)) {
-		/* Relaxed: with all locks held; who looks holds one. */
+	    !sock_is_common(s)) {
+		/* Relaxed, both: with all locks held; who looks holds one. */
+		atomic_store_explicit(&s->lent, false, memory_order_relaxed);
 		atomic_store_explicit(&s->shared, true, memory_order_relaxed);
 		batch_add(arg, s);
 	}
-	lock_release(&s->lock);
-	lock_release(&s->rx.lock);
-	lock_release(&s->tx.lock);
+	sock_release_all(s);
 }
 
 static void share_rest(void *arg)
@@ -134,7 +133,7 @@ void share_one(int number)
 	struct share_choice c = { .batch.msg.head.type = CTL_SHARE, .number = number };
 	struct nc_sock *s = sock_find(number);
 
-	if (s && !flag_get(&s->shared) && sock_phase(s) != PHASE_AWAY)
+	if (s && !sock_is_common(s) && sock_phase(s) != PHASE_AWAY)
 		process_each_socket(share_chosen, share_rest, &c);
 }
 
@@ -156,7 +155,7 @@ bool share_keeps(struct nc_sock *s)
 {
 	uint32_t phase = sock_phase(s);
 
-	return s->pollfd >= 0 && flag_get(&s->shared) &&
+	return s->pollfd >= 0 && sock_is_common(s) &&
 	       (phase == PHASE_CONNECTED || phase == PHASE_AWAY);
 }
 

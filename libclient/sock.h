@@ -94,6 +94,7 @@ struct sock_rx {
 	struct lock lock;
 	_Atomic bool shut;
 	bool armed;     /* the daemon was asked for a token of the descriptor; see pollfd_sync.c */
+	bool peeked;    /* the program has been shown bytes that it may not have consumed */
 	uint32_t bytes;
 	uint32_t given; /* rx_given of the ring in use */
 	uint32_t taken; /* rx_taken, as said last */
@@ -136,6 +137,7 @@ struct nc_sock {
 	_Atomic bool pollfd_plain;  /* the pair is as pair_take gave it, and ours alone */
 	_Atomic bool beside;        /* it listens with a title: beside the kernel's */
 	uint32_t pollfd_forks;      /* pair_forks then */
+	_Atomic bool lent;          /* shared, but with nobody: lend.c */
 	_Atomic uint64_t recv_timeout_ns, send_timeout_ns; /* 0: none */
 
 	/* The meeting place: set before phase CONNECTING or CONNECTED. */
@@ -224,6 +226,12 @@ static inline bool flag_get(_Atomic bool *flag)
 {
 	/* Relaxed: a lone fact; nothing else is ordered by it. */
 	return atomic_load_explicit(flag, memory_order_relaxed);
+}
+
+/* True if other processes may have the descriptor. */
+static inline bool sock_is_common(struct nc_sock *s)
+{
+	return flag_get(&s->shared) && !flag_get(&s->lent);
 }
 
 #endif /* NC_SOCK_H */

@@ -87,11 +87,33 @@ int sock_fetch(struct nc_sock *s, struct lock *held);
  * it is called: it sleeps as sock_sleep for EV_* @events. */
 int sock_have(struct nc_sock *s, struct lock *held, uint32_t events, bool wait, uint32_t *fetched,
 	      uint64_t until_ns);
+/* The same with all locks held, also of a lent one that has not moved; the caller does what
+ * cq_refresh does. */
+int sock_fetch_locked(struct nc_sock *s);
+/* True if it was lent, and has moved: nobody else uses it, so who looks at it fetches it. */
+bool sock_lent_away(struct nc_sock *s);
+/* Fetches one for that. @held is released meanwhile; what cannot be is left for a call to tell. */
+void sock_bring(struct nc_sock *s, struct lock *held);
+/* It is lent no more, nor has it moved. As sock_fetch. */
+int sock_take_back(struct nc_sock *s, struct lock *held);
 /* Behind a store of tx_tail or rx_head: true if the stream was here still. */
 bool tx_counted(struct nc_sock *s, uint64_t tail);
 bool rx_counted(struct nc_sock *s, uint64_t head);
 
+/* ---- lend.c ---- */
+
+/* Watcher: MOVE, KEEP; slot and worker are checked. */
+void lend_asked(struct attachment *att, const struct ctl_pollfd *ask);
+void lend_kept(struct attachment *att, const struct ctl_pollfd *msg);
+/* It is an ordinary socket again. All locks held. */
+void lend_end(struct nc_sock *s);
+/* Its stream is to outlive us, wherever it is, if only until all is sent. Never waits. */
+void lend_share(struct nc_sock *s);
+
 /* ---- share.c ---- */
+
+/* Takes all locks, but not from who keeps one for long. */
+bool sock_try_all(struct nc_sock *s);
 
 void share_before_fork(void);
 /* Child of a fork: @s is of use here, and is made so. */
@@ -211,6 +233,9 @@ int pollfd_join(struct nc_sock *s);
 /* Before a connect or listen: the descriptor that nc_pollfd gave, if a failed connect has hung it
  * up, begins anew under its number. 0, -EMFILE, -ENOMEM. With all locks held. */
 int pollfd_renew(struct nc_sock *s);
+/* The pair, if there is none. -EMFILE, -ENOMEM. With all locks held. */
+int pollfd_create(struct nc_sock *s);
+void sock_release_all(struct nc_sock *s);
 /* Its stream has come from another process. All locks held. */
 void pollfd_fetched(struct nc_sock *s);
 /* A copy of a descriptor that is one of ours. -errno. */

@@ -217,7 +217,10 @@ static int close_phase(struct nc_sock *s)
 	uint32_t arg = CLOSE_GRACEFUL;
 	int ret = 0;
 
-	if (flag_get(&s->shared))
+	/* It is closed where it is; or there by ncd, once nobody has the descriptor. */
+	if (flag_get(&s->lent) && sock_fetch_locked(s) < 0)
+		lend_share(s);
+	if (sock_is_common(s))
 		arg = CLOSE_LET_GO; /* the last to close ends it, as the daemon sees */
 	else if (s->linger && s->linger_s == 0)
 		arg = CLOSE_ABORT;
@@ -294,6 +297,7 @@ int nc_getpeername(int number, struct sockaddr *addr, socklen_t *addrlen)
 	s = sock_find_locked(number);
 	if (!s)
 		return -EBADF;
+	sock_bring(s, &s->lock);
 	ret = sock_settle(s) == 0 && !sock_over(s) ? 0 : -ENOTCONN;
 	if (ret == 0 && !name_room_valid(addr, addrlen))
 		ret = -EINVAL;

@@ -4,6 +4,8 @@
  *
  * At the first use of a direction its ring is mapped a second time, twice in a row, so that a view
  * that crosses the end of the ring is contiguous all the same. Another ring is mapped anew.
+ *
+ * What is shown stays where it is: a socket that is lent (lend.c) is taken back before.
  */
 #include <sys/mman.h>
 
@@ -44,10 +46,43 @@ static int rx_view(struct nc_sock *s)
 	return s->rx.view ? 0 : view_map(s->rx.base, s->rx.bytes, &s->rx.view);
 }
 
+/* Room as tx_wait_room says, in a socket that is not lent. */
+static ssize_t view_room(struct nc_sock *s, size_t len, bool wait)
+{
+	uint64_t until_ns = 0;
+
+	for (;;) {
+		ssize_t ret = tx_wait_room(s, len, wait, &until_ns);
+		int err;
+
+		if (ret <= 0 || !flag_get(&s->lent))
+			return ret;
+		err = sock_take_back(s, &s->tx.lock);
+		if (err < 0)
+			return err;
+	}
+}
+
+/* The same of bytes. */
+static ssize_t view_bytes(struct nc_sock *s, bool wait)
+{
+	uint64_t until_ns = 0;
+
+	for (;;) {
+		ssize_t ret = rx_wait_bytes(s, 1, wait, &until_ns);
+		int err;
+
+		if (ret <= 0 || !flag_get(&s->lent))
+			return ret;
+		err = sock_take_back(s, &s->rx.lock);
+		if (err < 0)
+			return err;
+	}
+}
+
 ssize_t nc_reserve(int number, size_t len, void **ret_buf, int flags)
 {
 	struct nc_sock *s = sock_find(number);
-	uint64_t until_ns = 0;
 	ssize_t ret;
 	int err;
 
@@ -57,8 +92,7 @@ ssize_t nc_reserve(int number, size_t len, void **ret_buf, int flags)
 		return -EINVAL;
 	lock_take(&s->tx.lock);
 	ret = sock_open(s)
-		      ? tx_wait_room(s, len, !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock),
-				     &until_ns)
+		      ? view_room(s, len, !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock))
 		      : -EBADF;
 	ret = tx_result(s, ret);
 	err = ret > 0 ? tx_view(s) : 0;
@@ -104,7 +138,6 @@ int nc_commit(int number, size_t len)
 ssize_t nc_peek(int number, size_t len, const void **ret_buf, int flags)
 {
 	struct nc_sock *s = sock_find(number);
-	uint64_t until_ns = 0;
 	ssize_t ret;
 	int err;
 
@@ -113,8 +146,7 @@ ssize_t nc_peek(int number, size_t len, const void **ret_buf, int flags)
 	if (len == 0)
 		return -EINVAL;
 	lock_take(&s->rx.lock);
-	ret = sock_open(s) ? rx_wait_bytes(s, 1, !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock),
-					   &until_ns)
+	ret = sock_open(s) ? view_bytes(s, !(flags & MSG_DONTWAIT) && !flag_get(&s->nonblock))
 			   : -EBADF;
 	ret = rx_result(s, ret);
 	/* Before the view: it may be of another ring behind this look. */
@@ -126,6 +158,7 @@ ssize_t nc_peek(int number, size_t len, const void **ret_buf, int flags)
 	if (ret > 0) {
 		if ((size_t)ret > len)
 			ret = (ssize_t)len;
+		s->rx.peeked = true;
 		*ret_buf = s->rx.view + rx_place(s);
 	}
 	lock_release(&s->rx.lock);
@@ -142,15 +175,19 @@ int nc_consume(int number, size_t len)
 	lock_take(&s->rx.lock);
 	if (!sock_open(s))
 		ret = -EBADF;
-	else if (sock_phase(s) != PHASE_CONNECTED)
+	else if (flag_get(&s->lent))
+		ret = sock_take_back(s, &s->rx.lock);
+	if (ret == 0 && sock_phase(s) != PHASE_CONNECTED)
 		ret = -ENOTCONN;
-	else if (len > rx_available(s, len))
+	else if (ret == 0 && len > rx_available(s, len))
 		ret = -EINVAL;
 	if (ret == 0 && len > 0) {
 		if (!rx_release(s, len))
 			ret = -EAGAIN; /* another process has them: to be peeked at anew */
 		else if (sock_watched(s) && !rx_look(s))
 			pollfd_sync_in(s);
+		if (s->rx.tail_seen == rx_head(sock_slot(s)))
+			s->rx.peeked = false;
 	}
 	lock_release(&s->rx.lock);
 	return ret;

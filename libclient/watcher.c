@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * watcher.c - the thread that waits for the daemon: answers, new segments, idle streams, and its
- * end.
+ * watcher.c - the thread that waits for the daemon: answers, new segments, idle streams, streams
+ * that are to go to another worker, and its end.
  *
  * It sleeps in recvmsg, with all signals blocked, and holds a reference to the attachment until the
  * daemon has gone. Then it marks the attachment dead and wakes whoever sleeps on any word of it.
@@ -43,6 +43,13 @@ static bool joint_come(struct attachment *att, const struct ctl_segment *msg, in
 	/* Without waiting: the daemon, too, does so, and waits for this only so long. */
 	(void)send(att->ctl_fd, &joined, sizeof(joined), MSG_DONTWAIT | MSG_NOSIGNAL);
 	return true;
+}
+
+/* A slot is named that there is. */
+static bool slot_named(const struct attachment *att, const struct ctl_pollfd *msg, size_t bytes)
+{
+	return bytes == sizeof(*msg) && msg->worker < att->layout.workers &&
+	       msg->slot < att->layout.slots;
 }
 
 /* One message; false when the connection is of no use any more. */
@@ -93,6 +100,16 @@ static bool message_handle(struct attachment *att, const union ctl_message *msg,
 		return true;
 	case CTL_IDLE:
 		rings_idle(att);
+		return true;
+	case CTL_MOVE:
+		if (!slot_named(att, &msg->pollfd, bytes))
+			return false;
+		lend_asked(att, &msg->pollfd);
+		return true;
+	case CTL_KEEP:
+		if (!slot_named(att, &msg->pollfd, bytes))
+			return false;
+		lend_kept(att, &msg->pollfd);
 		return true;
 	default:
 		return false;

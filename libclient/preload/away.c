@@ -37,7 +37,7 @@ static void tell(const struct sockaddr_un *daemon, int listener)
 		return;
 	if (real()->connect(fd, (__CONST_SOCKADDR_ARG){ (const struct sockaddr *)daemon },
 			    sizeof(*daemon)) == 0)
-		(void)control_send(fd, &msg, sizeof(msg), &listener, 1); /* as said */
+		(void)control_send(fd, &msg, sizeof(msg), &listener, 1, 0); /* as said */
 	(void)real()->close(fd); /* what was sent arrives */
 }
 
