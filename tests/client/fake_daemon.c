@@ -285,6 +285,26 @@ void fake_unjoin(struct fake *f, uint32_t number)
 	pthread_mutex_unlock(&f->lock);
 }
 
+void fake_tell(struct fake *f, enum ctl_type type, struct fake_slot s)
+{
+	const struct ctl_pollfd msg = { .head.type = type, .worker = s.worker, .slot = s.slot };
+
+	pthread_mutex_lock(&f->lock);
+	send_with_fds(f, &msg, sizeof(msg), NULL, 0);
+	pthread_mutex_unlock(&f->lock);
+}
+
+struct ctl_lend fake_lent(struct fake *f, uint32_t nr)
+{
+	struct ctl_lend msg;
+
+	FAKE_AWAIT(fake_asked(f, CTL_LEND) == nr);
+	pthread_mutex_lock(&f->lock);
+	msg = f->lend;
+	pthread_mutex_unlock(&f->lock);
+	return msg;
+}
+
 struct ctl_reply fake_joined(struct fake *f, uint32_t nr)
 {
 	struct ctl_reply joined;
@@ -366,6 +386,14 @@ static void take_pollfd(struct fake *f, const struct ctl_pollfd *msg, int fd)
 	fake_flow(f, (struct fake_slot){ msg->worker, msg->slot })->pollfd = fd;
 }
 
+/* @end: the daemon's, or -1. */
+static void take_lend(struct fake *f, const struct ctl_lend *msg, int end)
+{
+	f->lend = *msg;
+	if (end >= 0)
+		fake_flow(f, (struct fake_slot){ msg->worker, msg->slot })->pollfd = end;
+}
+
 static void answer(struct fake *f, const union ctl_message *msg, int fd)
 {
 	struct ctl_reply reply = { .head = { CTL_REPLY, msg->head.tag } };
@@ -376,6 +404,11 @@ static void answer(struct fake *f, const union ctl_message *msg, int fd)
 		return;
 	}
 	reply.result = f->result[msg->head.type];
+	if (msg->head.tag == 0) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
 	if (msg->head.type == CTL_BIND)
 		reply.value = msg->addr.port ? msg->addr.port : 40000;
 	if (msg->head.type == CTL_LISTEN) {
@@ -399,7 +432,8 @@ static void answer(struct fake *f, const union ctl_message *msg, int fd)
 		f->cqfd[msg->number.number] = fd;
 	else if (fd >= 0)
 		close(fd);
-	if (reply.result == 0 && msg->head.type == CTL_TAKE) {
+	if (reply.result == 0 &&
+	    (msg->head.type == CTL_TAKE || msg->head.type == CTL_TAKE_BACK)) {
 		reply.value = ctl_taken(f->take_to.worker, f->take_to.slot);
 		send_with_fds(f, &reply, sizeof(reply), &f->take_end, f->take_end >= 0);
 		return;
@@ -419,7 +453,7 @@ static bool message(struct fake *f)
 			     .msg_controllen = sizeof(control) };
 	ssize_t n = recvmsg(f->client_fd, &mh, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c;
-	int fd = -1;
+	int fd = -1, end = -1;
 
 	if (n <= 0)
 		return false;
@@ -431,12 +465,17 @@ static bool message(struct fake *f)
 		int extra;
 
 		memcpy(&extra, (char *)c + at, sizeof(extra));
-		close(extra);
+		if (msg.head.type == CTL_LEND)
+			end = extra;
+		else
+			close(extra);
 	}
 	pthread_mutex_lock(&f->lock);
 	if (msg.head.type == CTL_HELLO)
 		hello(f);
-	else if (msg.head.type < CTL_TYPE_END)
+	else if (msg.head.type == CTL_LEND)
+		take_lend(f, &msg.lend, end);
+	if (msg.head.type != CTL_HELLO && msg.head.type < CTL_TYPE_END)
 		answer(f, &msg, fd);
 	pthread_mutex_unlock(&f->lock);
 	return true;

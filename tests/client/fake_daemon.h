@@ -79,6 +79,10 @@ struct fake_slot {
 	uint32_t worker, slot;
 };
 
+/* As the control thread: MOVE or KEEP of @s. */
+void fake_tell(struct fake *f, enum ctl_type type, struct fake_slot s);
+/* Waits for LEND number @nr. */
+struct ctl_lend fake_lent(struct fake *f, uint32_t nr);
 /* Waits for the next submission, which must be @op. */
 struct fake_slot fake_expect(struct fake *f, enum sq_op op);
 /* The same, with its argument. */
@@ -117,6 +121,10 @@ uint32_t fake_tx_pages(struct fake *f, struct fake_slot s);
 void fake_refuse_rx(struct fake *f, struct fake_slot s);
 /* Another process takes the stream: of what the library has published so much counts. */
 void fake_move(struct fake *f, struct fake_slot s, uint64_t tail, uint64_t head);
+/* The stream leaves with all that is in its rings; where it goes on, which TAKE gives next. */
+struct fake_slot fake_leave(struct fake *f, struct fake_slot s);
+/* What TAKE gives next is @s. */
+void fake_take_is(struct fake *f, struct fake_slot s);
 /* Calls who waits at a slot that its stream has left: SLOT_F_CALLED_*. */
 void fake_call(struct fake *f, struct fake_slot s, uint32_t flags);
 /* What CTL_TAKE gives next: a stream of so many bytes each way. @end: of its pair, or -1. */

@@ -56,6 +56,7 @@ struct fake {
 	struct ctl_addr listen;  /* the newest LISTEN, */
 	bool listen_shown;       /* and whether a descriptor came with it */
 	struct ctl_reply joined; /* the newest JOINED */
+	struct ctl_lend lend;    /* the newest LEND */
 
 	struct region_shm layout;
 	uint8_t *base, *own_base, *segment, *own_segment;

@@ -3,6 +3,7 @@
  * fake_worker.c - the fake daemon as a worker: it pulls submissions and pushes readiness.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
@@ -621,6 +622,78 @@ void fake_move(struct fake *f, struct fake_slot s, uint64_t tail, uint64_t head)
 	atomic_store(&shm->moved_tail, tail);
 	atomic_store(&shm->moved_head, head);
 	slot_state(f, s, SLOT_MOVED, EV_IN | EV_OUT);
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* What is in @from's rx ring from @i on, to @to's, which has room for it. */
+static void rx_carry(struct fake *f, struct fake_slot from, struct fake_slot to, uint64_t i)
+{
+	struct fake_flow *a = fake_flow(f, from), *b = fake_flow(f, to);
+	uint64_t base = atomic_load(&fake_shm(f, from)->rx_base);
+	uint64_t end = a->rx_tail;
+
+	b->rx_tail = i;
+	atomic_store(&fake_shm(f, to)->rx_head, i);
+	atomic_store(&fake_shm(f, to)->rx_tail, i);
+	for (size_t n; i < end; i += n) {
+		uint8_t *at = ring_at(a->rx, a->rx_bytes, base, i, &n);
+
+		n = n < end - i ? n : (size_t)(end - i);
+		assert_int_equal(slot_put(f, to, at, n), n);
+	}
+}
+
+/* The same of the tx ring, up to @end. */
+static void tx_carry(struct fake *f, struct fake_slot from, struct fake_slot to, uint64_t end)
+{
+	struct fake_flow *a = fake_flow(f, from), *b = fake_flow(f, to);
+	uint64_t base = atomic_load(&fake_shm(f, from)->tx_base);
+	uint64_t i = a->tx_head;
+
+	tx_taken(f, from);
+	b->tx_head = i;
+	atomic_store(&fake_shm(f, to)->tx_head, i);
+	atomic_store(&fake_shm(f, to)->tx_tail, end);
+	for (size_t n, m; i < end; i += n) {
+		uint8_t *at = ring_at(a->tx, a->tx_bytes, base, i, &n);
+		uint8_t *into = ring_at(b->tx, b->tx_bytes, 0, i, &m);
+
+		n = n < m ? n : m;
+		n = n < end - i ? n : (size_t)(end - i);
+		memcpy(into, at, n);
+	}
+}
+
+struct fake_slot fake_leave(struct fake *f, struct fake_slot s)
+{
+	struct fake_slot to;
+	struct slot_shm *shm;
+	uint64_t tail, head;
+
+	pthread_mutex_lock(&f->lock);
+	shm = fake_shm(f, s);
+	to = slot_incoming(f, (s.worker + 1) % f->cfg.workers, UINT32_MAX);
+	atomic_store(&shm->state, SLOT_MOVING);
+	tail = atomic_load(&shm->tx_tail);
+	head = atomic_load(&shm->rx_head);
+	tx_carry(f, s, to, tail);
+	rx_carry(f, s, to, head);
+	atomic_store(&shm->moved_tail, tail);
+	atomic_store(&shm->moved_head, head);
+	if (fake_flow(f, s)->pollfd >= 0)
+		fake_flow(f, to)->pollfd = fcntl(fake_flow(f, s)->pollfd, F_DUPFD_CLOEXEC, 0);
+	f->take_to = to;
+	f->take_end = -1;
+	slot_state(f, s, SLOT_MOVED, EV_IN | EV_OUT);
+	pthread_mutex_unlock(&f->lock);
+	return to;
+}
+
+void fake_take_is(struct fake *f, struct fake_slot s)
+{
+	pthread_mutex_lock(&f->lock);
+	f->take_to = s;
+	f->take_end = -1;
 	pthread_mutex_unlock(&f->lock);
 }
 
