@@ -124,8 +124,9 @@ static int slot_enter(struct nc_sock *s, struct attachment *att, uint32_t value)
 	atomic_store_explicit(&s->slot, slot, memory_order_relaxed);
 	/* DEAD, looking end: named before anybody sleeps on it. */
 	atomic_store_explicit(&s->seq, &slot->seq, memory_order_seq_cst);
+	/* TXSPACE, application end: the daemon goes on while the reply is on its way. */
+	s->tx.head_seen = atomic_load_explicit(&slot->tx_head, memory_order_acquire);
 	/* Relaxed, all: the reply came behind them. */
-	s->tx.head_seen = atomic_load_explicit(&slot->tx_head, memory_order_relaxed);
 	s->tx.origin = atomic_load_explicit(&slot->tx_base, memory_order_relaxed);
 	s->rx.tail_seen = s->rx.told = atomic_load_explicit(&slot->rx_head, memory_order_relaxed);
 	s->rx.origin = atomic_load_explicit(&slot->rx_base, memory_order_relaxed);
