@@ -350,6 +350,158 @@ static void without_memory_it_stays_where_it_is(void **state)
 	rig_free(r);
 }
 
+/* ---- lent: shared as far as slots go ---- */
+
+static int lend(struct rig *r, uint32_t slot, int end)
+{
+	struct worker_cmd cmd = { .type = CMD_SHARE, .port = r->host[1].port };
+
+	cmd.share.slot = slot;
+	cmd.share.cookie = COOKIE;
+	cmd.share.fd = cmd.share.end = end;
+	cmd.share.lent = true;
+	rig_command(r, 1, &cmd);
+	return r->host[1].result;
+}
+
+static struct shared connect_lent(struct rig *r)
+{
+	struct shared s = { .near = 3 };
+
+	s.slot = rig_connect(r, s.near, 80);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s.pair), 0);
+	assert_int_equal(lend(r, s.slot, s.pair[1]), 0);
+	s.stream = r->host[1].back.share.stream;
+	return s;
+}
+
+static void lent_end(struct rig *r, uint32_t stream, uint64_t cookie, bool back)
+{
+	struct worker_cmd cmd = { .type = CMD_LENT_END };
+
+	cmd.share.stream = stream;
+	cmd.share.cookie = cookie;
+	cmd.share.back = back;
+	rig_command(r, 1, &cmd);
+}
+
+static int take_back(struct rig *r, const struct shared *s)
+{
+	struct worker_cmd cmd = { .type = CMD_TAKE, .port = r->host[1].port };
+
+	cmd.share.stream = s->stream;
+	cmd.share.cookie = COOKIE;
+	cmd.share.fd = eventfd(0, EFD_CLOEXEC);
+	cmd.share.back = true;
+	rig_command(r, 1, &cmd);
+	return r->host[1].result;
+}
+
+static void a_lent_one_dies_with_its_client(void **state)
+{
+	struct rig *r = start(state);
+	struct shared s = connect_lent(r);
+	struct worker_cmd cmd = { .type = CMD_CLIENT_REMOVE, .port = r->host[1].port };
+
+	transfer(r, &r->host[1], s.slot, &r->host[0], s.near, 2, 9000);
+	rig_command(r, 1, &cmd);
+	rig_until(r, app_flags(&r->host[0], s.near) & SLOT_F_RESET);
+	rig_until(r, r->host[1].gone == 1);
+	rig_free(r);
+}
+
+static void a_lent_one_is_closed_as_any(void **state)
+{
+	struct rig *r = start(state);
+	struct shared s = connect_lent(r);
+
+	rig_until(r, app_write(&r->host[1], s.slot, 2, 9000) == 9000);
+	app_close(&r->host[1], s.slot, CLOSE_GRACEFUL);
+	rig_until(r, app_flags(&r->host[0], s.near) & SLOT_F_EOF);
+	assert_int_equal(app_read(&r->host[0], s.near, 2), 9000);
+	/* The hour when nobody has the descriptor comes later. */
+	share_end(r, s.stream, COOKIE);
+	assert_int_equal(take_back(r, &s), -ENOENT);
+	rig_free(r);
+}
+
+static void what_has_not_gone_is_taken_back_where_it_is(void **state)
+{
+	struct rig *r = start(state);
+	struct shared s = connect_lent(r);
+
+	transfer(r, &r->host[1], s.slot, &r->host[0], s.near, 2, 9000);
+	assert_int_equal(take_back(r, &s), 0);
+	assert_int_equal(r->host[1].back.share.slot, s.slot);
+	assert_int_equal(app_state(&r->host[1], s.slot), SLOT_OPEN);
+	assert_int_equal(take_back(r, &s), -ENOENT);
+	transfer(r, &r->host[1], s.slot, &r->host[0], s.near, 2, 99000);
+	/* As what was never shared. */
+	app_close(&r->host[1], s.slot, CLOSE_LET_GO);
+	rig_until(r, app_flags(&r->host[0], s.near) & SLOT_F_EOF);
+	rig_free(r);
+}
+
+/* As a stream that came from another worker. */
+static void what_has_no_slot_gets_one(void **state)
+{
+	struct rig *r = start(state);
+	struct shared s = connect_shared(r);
+
+	transfer(r, &r->host[0], s.near, &r->host[1], s.slot, 1, 5000);
+	rig_until(r, app_write(&r->host[1], s.slot, 2, 9000) == 9000);
+	app_close(&r->host[1], s.slot, CLOSE_LET_GO);
+	rig_until(r, app_state(&r->host[1], s.slot) == SLOT_FREE);
+	r->host[1].worker->flow[s.stream].flags |= FLOW_LENT;
+	rig_until(r, app_write(&r->host[0], s.near, 1, 15000) == 15000);
+	rig_until(r, app_read(&r->host[0], s.near, 2) == 9000);
+	assert_int_equal(take_back(r, &s), 0);
+	s.slot = r->host[1].back.share.slot;
+	r->host[1].tx[s.slot].base = NULL;
+	r->host[1].rx[s.slot].base = NULL;
+	transfer(r, &r->host[0], s.near, &r->host[1], s.slot, 1, 1000000);
+	transfer(r, &r->host[1], s.slot, &r->host[0], s.near, 2, 1000000);
+	app_close(&r->host[1], s.slot, CLOSE_GRACEFUL);
+	rig_until(r, app_flags(&r->host[0], s.near) & SLOT_F_EOF);
+	rig_free(r);
+}
+
+static void what_is_lent_no_more_is_shared_or_not(void **state)
+{
+	struct rig *r = start(state);
+	struct shared s = connect_lent(r);
+
+	/* Others' names; twice. */
+	lent_end(r, s.stream, COOKIE + 1, true);
+	lent_end(r, UINT32_MAX, COOKIE, true);
+	assert_int_equal(lend(r, s.slot, dup(s.pair[0])), 0);
+	lent_end(r, s.stream, COOKIE, false);
+	/* Shared, it is not lent, and not given up either. */
+	assert_int_equal(lend(r, s.slot, dup(s.pair[0])), -EEXIST);
+	lent_end(r, s.stream, COOKIE, true);
+	app_close(&r->host[1], s.slot, CLOSE_LET_GO);
+	rig_until(r, app_state(&r->host[1], s.slot) == SLOT_FREE);
+	assert_int_equal(take(r, &r->more[0], s.stream, COOKIE), 0);
+	rig_free(r);
+}
+
+static void who_waits_when_it_is_lent_hears_what_is_true(void **state)
+{
+	struct rig *r = start(state);
+	struct shared s = { .near = 3 };
+	char byte;
+
+	s.slot = rig_connect(r, s.near, 80);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s.pair), 0);
+	/* The wish is served before the worker has the descriptor. */
+	atomic_store(&r->host[1].slot[s.slot].notify, NOTIFY_FD(EV_IN));
+	rig_until(r, app_write(&r->host[0], s.near, 1, 5000) == 5000);
+	rig_until(r, atomic_load(&r->host[1].slot[s.slot].notify) == 0);
+	assert_int_equal(lend(r, s.slot, s.pair[1]), 0);
+	assert_int_equal(recv(s.pair[0], &byte, 1, MSG_DONTWAIT), 1);
+	rig_free(r);
+}
+
 #define EACH(test) cmocka_unit_test(test), { #test "_epoll", test, NULL, NULL, &epoll }
 
 int main(void)
@@ -370,6 +522,12 @@ int main(void)
 		EACH(the_old_slot_takes_no_words_any_more),
 		EACH(letting_go_of_what_is_not_shared_closes_it),
 		EACH(without_memory_it_stays_where_it_is),
+		EACH(a_lent_one_dies_with_its_client),
+		EACH(a_lent_one_is_closed_as_any),
+		EACH(what_has_not_gone_is_taken_back_where_it_is),
+		EACH(what_has_no_slot_gets_one),
+		EACH(what_is_lent_no_more_is_shared_or_not),
+		EACH(who_waits_when_it_is_lent_hears_what_is_true),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
