@@ -322,6 +322,8 @@ static void a_completion_queue_follows(void **state)
 	assert_int_equal(nc_cq_modify(cq, s, 0, 8), 0);
 	assert_int_equal(nc_cq_wait(cq, e, 2, 0), 0);
 	lend(f, at);
+	assert_int_equal(fake_put(f, at, "c", 1), 1);
+	assert_int_equal(nc_cq_wait(cq, e, 2, 0), 0);
 	old = fake_leave(f, at);
 	assert_int_equal(nc_cq_wait(cq, e, 2, 0), 0);
 	assert_true(is_ordinary(s));
@@ -349,6 +351,13 @@ static void who_joins_a_queue_late_follows(void **state)
 	assert_int_equal(fake_put(f, at, "ab", 2), 2);
 	assert_int_equal(nc_cq_wait(cq, e, 2, 10000), 1);
 	assert_int_equal(e[0].events, POLLIN);
+	assert_int_equal(nc_cq_remove(cq, s), 0);
+	lend(f, at);
+	(void)fake_leave(f, at);
+	assert_int_equal(nc_cq_wait(cq, e, 2, 0), 0); /* a word of before */
+	assert_int_equal(nc_cq_add(cq, s, 0, 7), 0);
+	assert_int_equal(nc_cq_wait(cq, e, 2, 0), 0);
+	assert_true(is_ordinary(s));
 	nc_cq_destroy(cq);
 	closed(f, s);
 }
@@ -607,6 +616,7 @@ static void a_fork_shares_it_for_good(void **state)
 
 	assert_false(share_kept(s));
 	share_all();
+	share_one(s);
 	assert_int_equal(fake_asked(f, CTL_SHARE), 1);
 	assert_true(share_kept(s));
 	assert_true(sock_is_common(sock_find(s)));
@@ -618,6 +628,13 @@ static void a_fork_shares_it_for_good(void **state)
 	assert_int_equal(nc_close(s), 0);
 	(void)fake_expect_arg(f, SQ_CLOSE, &arg);
 	assert_int_equal(arg, CLOSE_LET_GO);
+	fake_drain(f);
+	/* Sent to another process. */
+	s = lent(f, &at);
+	share_one(s);
+	assert_int_equal(fake_asked(f, CTL_SHARE), 2);
+	assert_true(sock_is_common(sock_find(s)));
+	closed(f, s);
 }
 
 /* ---- the end ---- */
