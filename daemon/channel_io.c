@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include "core/move.h"
+
 #include "channel_budget.h"
 #include "channel_zerocopy.h"
 #include "pin.h"
@@ -158,6 +160,8 @@ int channel_io_add(struct worker *w, struct link *link)
 		engine_channel_extra(w->engine, c->channel, w->now_ns);
 	if (link->carries)
 		engine_channel_carries(c->channel);
+	if (link->moves)
+		engine_channel_moves(c->channel);
 	carrying_show(w, link->peer);
 	io_again(w->io, &c->io); /* starts receiving */
 	return 0;

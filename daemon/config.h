@@ -86,6 +86,7 @@ struct config {
 	struct config_cores copy_cores;
 	uint32_t spin_us;
 	uint32_t io; /* enum io_choice */
+	uint32_t move_busy; /* percent, from which on open streams leave a worker; 0: never */
 
 	uint32_t port, latency, throughput, channels_max;
 	char congestion[16]; /* TCP_CA_NAME_MAX; "": the system's */

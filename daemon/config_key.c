@@ -51,6 +51,7 @@ static const struct config_key keys[] = {
 	  .value = "none" },
 	{ "workers", "spin_us", KIND_NUMBER, false, FIELD(spin_us), 0, 1000000, .value = "200" },
 	{ "workers", "io", KIND_CHOICE, false, FIELD(io), .choices = io_choices, .value = "auto" },
+	{ "workers", "move_busy", KIND_NUMBER, false, FIELD(move_busy), 0, 100, .value = "90" },
 
 	{ "channels", "port", KIND_NUMBER, false, FIELD(port), 1, 65535, .value = "4790" },
 	{ "channels", "latency", KIND_NUMBER, false, FIELD(latency), 1, NCD_LANE_CHANNELS_MAX,

@@ -194,6 +194,8 @@ void conn_up(struct peer_conn *conn, enum peer_verdict verdict)
 	conn->link.extra = pl->elastic && pl->dialled &&
 			   (entry->core.features & WIRE_FEATURE_DRAIN);
 	conn->link.carries = ps->config->carry && (entry->core.features & WIRE_FEATURE_CARRY);
+	conn->link.moves = ps->config->move_busy > 0 &&
+			   (entry->core.features & WIRE_FEATURE_MOVE);
 	add->link = &conn->link;
 	add->user = conn;
 	conn->commands++;

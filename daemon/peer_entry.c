@@ -41,6 +41,7 @@ int entry_create(struct peers *ps, const struct config_peer *config)
 		.incarnation = ps->incarnation,
 		.workers = (uint16_t)ps->workers->nr,
 		.carry = ps->config->carry,
+		.move = ps->config->move_busy > 0,
 		.latency = (uint16_t)cfg->latency,
 		.throughput = (uint16_t)cfg->throughput,
 		.max = (uint16_t)cfg->channels_max,

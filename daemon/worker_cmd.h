@@ -30,6 +30,7 @@ struct link {
 	uint16_t lane, index;
 	bool extra; /* see engine_channel_extra */
 	bool carries; /* see engine_channel_carries */
+	bool moves;   /* see engine_channel_moves */
 	struct stats_channel *stats; /* this channel's entry; names filled by control */
 	void *place;                 /* control's */
 	/* The worker's from here on, zero before. */

@@ -121,6 +121,7 @@ struct worker {
 	uint32_t peer_high;    /* peers ever named: [0, peer_high) */
 	uint64_t rtt_ns[NCD_PEERS_MAX];
 	uint64_t busy_turns, sleeps, wakes_sent, wakes_got, spin_ns, region_errors, no_memory;
+	uint64_t streams_came, streams_went, moves_refused;
 
 	/* worker writes, others read */
 	alignas(NCD_CACHE_LINE) _Atomic uint64_t turns;

@@ -46,6 +46,9 @@ static void sweep_worker(struct worker *w)
 	store(&s->frame_errors, n->frame_errors);
 	store(&s->region_errors, w->region_errors);
 	store(&s->no_memory, w->no_memory);
+	store(&s->streams_came, w->streams_came);
+	store(&s->streams_went, w->streams_went);
+	store(&s->moves_refused, w->moves_refused);
 	store(&s->io_calls, io_calls(w->io));
 }
 

@@ -70,6 +70,9 @@ const struct field *worker_fields(void)
 		{ REASON(stats_worker, region_errors, "applications detached: their region lied") },
 		{ REASON(stats_worker, no_memory, "streams refused: region_max is reached") },
 		{ COUNTER(stats_worker, io_calls) },
+		{ COUNTER(stats_worker, streams_came) },
+		{ COUNTER(stats_worker, streams_went) },
+		{ COUNTER(stats_worker, moves_refused) },
 		{ GAUGE(stats_worker, busy_permille) },
 		{ .name = NULL },
 	};

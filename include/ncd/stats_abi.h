@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define STATS_MAGIC   0x6e63642d73746174ull
-#define STATS_VERSION 6u
+#define STATS_VERSION 7u
 
 typedef _Atomic uint64_t counter64; /* the one typedef: a counter is its own unit of ABI */
 
@@ -93,6 +93,9 @@ struct stats_worker { /* that worker */
 	counter64 region_errors; /* clients detached because their region lied */
 	counter64 no_memory;    /* streams refused: region_max reached */
 	counter64 io_calls;     /* syscalls for I/O */
+	counter64 streams_came; /* open, from another worker */
+	counter64 streams_went; /* to another one */
+	counter64 moves_refused; /* streams that were to go, and could not */
 	counter64 busy_permille; /* control: of the last second, neither asleep nor spinning */
 };
 

@@ -472,7 +472,7 @@ static void another_version_is_refused_with_both_numbers(void **state)
 	f->page.head.version = 77;
 	shows(f, "", 1);
 	assert_says(f, "version 77");
-	assert_says(f, "reads version 6");
+	assert_says(f, "reads version 7");
 }
 
 static void a_damaged_page_is_refused(void **state)
