@@ -128,6 +128,7 @@ void client_end(struct client *c, const char *reason)
 	if (c->claims > 0)
 		port_table_release_all(ctl->ports, c);
 	shared_lender_ends(ctl->shared, c);
+	moves_client_ends(ctl, c);
 	for (i = 0; i < ctl->workers->nr; i++) {
 		struct worker_cmd *cmd = c->remove[i];
 

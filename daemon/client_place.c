@@ -56,6 +56,7 @@ void control_places_look(struct control *ctl)
 				      ctl->placement.worker[i].busy, memory_order_relaxed);
 	}
 	ctl->placement_ns = now;
+	moves_look(ctl, now);
 	for (i = 0; i < ctl->workers->nr; i++) {
 		struct client *c = client_at(ctl, i);
 

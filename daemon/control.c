@@ -133,6 +133,7 @@ void control_fini(struct control *ctl)
 		event_free(ctl->resume_event);
 	ctl->listen_event = NULL;
 	ctl->resume_event = NULL;
+	moves_fini(ctl);
 	while (ctl->clients)
 		client_free(ctl->clients);
 	control_joints_free(ctl);
@@ -173,8 +174,12 @@ void control_event(struct control *ctl, uint32_t worker, const struct worker_eve
 
 	if (ev->type == EVT_JOINT_OVER)
 		client_joint_over(ev->joint);
-	if (port == NULL)
-		return; /* of no client: SHARE_END */
+	else if (ev->type == EVT_DONE && moves_own(ev->cmd))
+		moves_back(ctl, worker, ev->cmd);
+	else
+		moves_event(ctl, worker, ev);
+	if (port == NULL || (ev->type == EVT_DONE && moves_own(ev->cmd)))
+		return; /* of no client, as SHARE_END, or seen to */
 	c = port_client(port);
 	switch (ev->type) {
 	case EVT_DONE:
@@ -198,6 +203,10 @@ void control_event(struct control *ctl, uint32_t worker, const struct worker_eve
 	case EVT_CHANNEL_DEAD:
 	case EVT_PEER_LEFT:
 	case EVT_PEER_GROWS:
+	case EVT_MOVE_ASKED:
+	case EVT_MOVE_ANSWERED:
+	case EVT_MOVE_SETTLED:
+	case EVT_MOVE_PORT:
 		/* Not a client's. */
 		break;
 	}

@@ -16,6 +16,7 @@
 #include "config.h"
 #include "copy_workers.h"
 #include "log.h"
+#include "moves.h"
 #include "placement.h"
 #include "port_table.h"
 #include "stats.h"
@@ -45,6 +46,7 @@ struct control {
 	uint32_t lingering; /* gone, and streams of theirs are not: others have the descriptors */
 	struct placement placement; /* of what clients open */
 	uint64_t placement_ns;      /* when the workers were looked at last */
+	struct moves moves;         /* of open streams */
 	uint32_t placed;            /* ++ for each that was told where to go */
 	bool leaving;
 	struct log_limit limit_garbage, limit_refused, limit_accept, limit_region, limit_copy;

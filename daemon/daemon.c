@@ -49,7 +49,7 @@ static void daemon_event(void *ctx, uint32_t worker, const struct worker_event *
 
 	switch (ev->type) {
 	case EVT_DONE:
-		if (ev->cmd->port)
+		if (ev->cmd->port || moves_own(ev->cmd))
 			control_event(&d->control, worker, ev);
 		else if (ev->cmd->type == CMD_LEAVE)
 			d->leave_pending--;
@@ -66,6 +66,10 @@ static void daemon_event(void *ctx, uint32_t worker, const struct worker_event *
 	case EVT_SEGMENT_WANTED:
 	case EVT_JOINT_WANTED:
 	case EVT_JOINT_OVER:
+	case EVT_MOVE_ASKED:
+	case EVT_MOVE_ANSWERED:
+	case EVT_MOVE_SETTLED:
+	case EVT_MOVE_PORT:
 		control_event(&d->control, worker, ev);
 		break;
 	}

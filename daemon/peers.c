@@ -279,6 +279,10 @@ void peers_event(struct peers *ps, uint32_t worker, const struct worker_event *e
 	case EVT_SEGMENT_WANTED:
 	case EVT_JOINT_WANTED:
 	case EVT_JOINT_OVER:
+	case EVT_MOVE_ASKED:
+	case EVT_MOVE_ANSWERED:
+	case EVT_MOVE_SETTLED:
+	case EVT_MOVE_PORT:
 		/* Not a peer's. */
 		break;
 	}

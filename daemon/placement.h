@@ -2,9 +2,9 @@
 /*
  * placement.h - the worker that an application's new streams go to: one that has time for them.
  *
- * A stream stays with its worker (docs/protocol.md, "Lane"). So new applications begin at the
- * worker that was busy for the least of the last second, and while one is overloaded its
- * applications are sent on, one a second, with what they open from then on.
+ * New applications begin at the worker that was busy for the least of the last second, and while
+ * one is overloaded its applications are sent on, one a second, with what they open from then on.
+ * For streams that are open see moves_policy.h.
  *
  * Ownership: the struct is the caller's. Threading: control.
  */

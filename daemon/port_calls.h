@@ -209,6 +209,18 @@ void group_share(struct worker *w, struct listener *l);
  * yet, for want of memory or because a channel writes into its ring; -ENOBUFS.
  */
 int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_slot);
+/* What a stream leaves behind in its port; NULL: the table is full. */
+struct moved *moved_take(struct worker *w);
+void moved_give(struct worker *w, struct moved *m);
+/* The last words of the process that has @f. If it has a slot, that says MOVING from now on: until
+ * it has moved, or stays after all. */
+void flow_last_words(struct worker *w, struct flow *f);
+void flow_stays_after_all(struct flow *f);
+/* Into @m go the slot and the rings that the stream leaves; NULL: there is no slot, and nothing is
+ * lent. */
+void flow_leave(struct worker *w, struct flow *f, struct moved *m);
+/* Behind flow_leave: @f goes to another worker. Its slot says MOVED. */
+void moved_alone(struct worker *w, struct flow *f, struct moved *m);
 /* Events that nobody waits for where the stream is: tells those who do where it was. */
 void flow_call(struct worker *w, struct flow *f, uint32_t events);
 /* SQ_CLOSE of a slot that a stream has left; of all slots. */
@@ -218,6 +230,26 @@ void port_moved_leave_all(struct worker *w, struct port *p);
 void flow_moved_end(struct worker *w, struct flow *f);
 /* Rings of slots that were left go back to the arena once no channel names them. */
 uint32_t ports_left(struct worker *w);
+
+/* port_leave.c, port_come.c: streams that go from one worker to another; see worker_cmd.h */
+int port_pick(struct worker *w, struct worker_cmd *cmd);
+int port_find(struct worker *w, struct worker_cmd *cmd);
+int flow_begin_to_go(struct worker *w, struct worker_cmd *cmd);
+int flow_keep(struct worker *w, struct worker_cmd *cmd);
+/* It does not go any more. */
+void flow_going_end(struct worker *w, struct flow *f);
+int flow_out(struct worker *w, struct worker_cmd *cmd);
+void flow_over(const struct worker_cmd *cmd);
+/* Of struct engine_ops. */
+void port_resume(void *ctx, struct stream *s, uint16_t lane, uint64_t id);
+void port_number_left(void *ctx, uint32_t home, uint16_t number);
+/* -EAGAIN: more memory was asked for. */
+int place_room(struct worker *w, struct worker_cmd *cmd);
+int place_refuse(struct worker *w, struct worker_cmd *cmd);
+void place_event(struct worker *w, struct flow *f, uint32_t events);
+int flow_in(struct worker *w, struct worker_cmd *cmd);
+/* The peer's end goes on: the tombstone of @f is not needed any more. */
+void flow_settled(struct worker *w, struct flow *f);
 
 /* port_pass.c: accept queues of one group */
 /* Number of the stream that has been longest in the queue of @l; UINT64_MAX: there is none. */
@@ -248,7 +280,7 @@ uint32_t ports_reclaim(struct worker *w);
 
 /* port_share.c: streams that other processes have the descriptor of */
 int port_share(struct worker *w, struct port *p, struct worker_cmd *cmd);
-/* -EINPROGRESS: it is answered later, by ports_take. */
+/* TAKE, or MOVE_ROOM. -EINPROGRESS: it is answered later, by ports_take. */
 int port_take(struct worker *w, struct worker_cmd *cmd);
 /* Tries those again that had to wait. */
 uint32_t ports_take(struct worker *w);

@@ -155,8 +155,8 @@ void port_remove(struct worker *w, struct port *p)
 	port_moved_leave_all(w, p);
 	for (struct flow *f = p->flows; f; f = next) {
 		next = f->next;
-		if (f->flags & FLOW_PASS)
-			continue; /* it goes to another application */
+		if (f->flags & (FLOW_PASS | FLOW_PLACE))
+			continue; /* it goes to another application; flow_in() sees to it */
 		if (f->cookie && !(f->flags & (FLOW_RELEASED | FLOW_LENT)))
 			flow_let_go(w, f);
 		else
@@ -175,6 +175,7 @@ static void flow_free(struct worker *w, struct flow *f)
 	flow_stats_close(w, f);
 	flow_warm_end(w, f);
 	flow_moved_end(w, f);
+	flow_going_end(w, f);
 	joint_writer_leaves(w, f);
 	joint_reader_leaves(w, f);
 	engine_stream_free(w->engine, f->stream);

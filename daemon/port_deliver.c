@@ -139,9 +139,15 @@ static void deliver(struct worker *w, struct flow *f, uint32_t events)
 {
 	uint32_t tell = 0;
 
-	if (f->flags & FLOW_PARKED) {
-		parked_event(w, f, events);
-		return;
+	if (f->flags & (FLOW_PARKED | FLOW_PLACE | FLOW_SETTLES)) {
+		if (f->flags & FLOW_PARKED)
+			parked_event(w, f, events);
+		else if (f->flags & FLOW_PLACE)
+			place_event(w, f, events);
+		else if (events & (STREAM_EV_CONNECTED | STREAM_EV_DONE))
+			flow_settled(w, f);
+		if (f->flags & (FLOW_PARKED | FLOW_PLACE) || !f->stream)
+			return;
 	}
 	if (events & STREAM_EV_ERROR)
 		f->flags |= FLOW_ENDED;

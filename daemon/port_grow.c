@@ -116,7 +116,7 @@ void flow_grow(struct worker *w, struct flow *f)
 {
 	uint32_t want;
 
-	if (!f->shm || f->flags & (FLOW_ENDED | FLOW_DONE))
+	if (!f->shm || f->going || f->flags & (FLOW_ENDED | FLOW_DONE))
 		return;
 	if (f->tx_bytes < f->tx_most && tx_full(f) && !(f->flags & FLOW_SHUTDOWN))
 		grow_tx(w, f);

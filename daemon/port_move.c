@@ -18,7 +18,7 @@
 
 /* ---- what streams leave ---- */
 
-static struct moved *moved_take(struct worker *w)
+struct moved *moved_take(struct worker *w)
 {
 	struct moved *m = w->moved_free;
 
@@ -31,7 +31,7 @@ static struct moved *moved_take(struct worker *w)
 	return m;
 }
 
-static void moved_give(struct worker *w, struct moved *m)
+void moved_give(struct worker *w, struct moved *m)
 {
 	m->next = w->moved_free;
 	w->moved_free = m;
@@ -81,6 +81,8 @@ void port_moved_leave_all(struct worker *w, struct port *p)
 
 static bool moved_lent(const struct worker *w, const struct moved *m)
 {
+	if (m->held)
+		return true;
 	for (uint32_t i = 0; i < MOVED_BLOCKS; i++)
 		if (ring_lent(w, &m->block[i]))
 			return true;
@@ -191,11 +193,13 @@ static int rings_like(struct worker *w, struct port *p, const struct flow *f,
 	return -EAGAIN;
 }
 
-/* The last words of the process that had it. Its slot says MOVING from now on. */
-static void flow_pull_last(struct worker *w, struct flow *f)
+void flow_last_words(struct worker *w, struct flow *f)
 {
 	const char *why;
 
+	if (!f->shm)
+		return;
+	f->flags |= FLOW_MOVING;
 	/* MOVE, daemon end. */
 	atomic_store_explicit(&f->shm->state, SLOT_MOVING, memory_order_seq_cst);
 	/* MOVE, daemon end: what is loaded behind these is at least as new. */
@@ -203,6 +207,14 @@ static void flow_pull_last(struct worker *w, struct flow *f)
 	(void)atomic_load_explicit(&f->shm->rx_head, memory_order_seq_cst);
 	if (!f->port->bad && flow_pull(w, f, &why) < 0)
 		port_bad(w, f->port, why);
+	f->flags &= ~FLOW_MOVING;
+}
+
+void flow_stays_after_all(struct flow *f)
+{
+	/* MOVE, daemon end: what was published meanwhile counts as ever. */
+	if (f->shm)
+		atomic_store_explicit(&f->shm->state, SLOT_OPEN, memory_order_seq_cst);
 }
 
 /* What @f has in its port. */
@@ -216,9 +228,7 @@ static struct moved rings_of(const struct flow *f)
 	};
 }
 
-/* Into @m go the slot and the rings that the stream leaves; NULL: there is no slot, and nothing is
- * lent. */
-static void flow_leave(struct worker *w, struct flow *f, struct moved *m)
+void flow_leave(struct worker *w, struct flow *f, struct moved *m)
 {
 	struct moved old = rings_of(f);
 	struct port *p = f->port;
@@ -255,15 +265,13 @@ static void flow_carry(struct worker *w, struct flow *f, const struct arena_bloc
 	struct ring_mem tx_ring = ring_of(tx), rx_ring = ring_of(rx);
 	int ret;
 
-	f->flags |= FLOW_MOVING;
-	if (f->shm)
-		flow_pull_last(w, f);
+	flow_last_words(w, f);
 	ret = engine_tx_move(w->engine, f->stream, &tx_ring);
 	assert(ret == 0); /* as large as the one before */
 	f->rx_base = stream_rx_base(f->stream);
 	ret = engine_rx_exchange(w->engine, f->stream, &rx_ring, w->now_ns);
 	assert(ret == 0); /* it was asked before */
-	f->flags &= ~(FLOW_EXCHANGE | FLOW_ACCEPT | FLOW_MOVING);
+	f->flags &= ~(FLOW_EXCHANGE | FLOW_ACCEPT);
 }
 
 static void flow_settle(struct worker *w, struct port *p, struct flow *f,
@@ -286,18 +294,29 @@ static void flow_settle(struct worker *w, struct port *p, struct flow *f,
 	flow_link(w, p, f);
 }
 
-/* Tells the process that had it; @m is of its slot. */
-static void moved_tell(struct worker *w, const struct flow *f, struct moved *m)
+/* Tells the process that had it; @m is of its slot. @events: what to fetch it for. */
+static void moved_tell(struct worker *w, const struct flow *f, struct moved *m, uint32_t events)
 {
 	struct slot_shm *shm = &m->port->slot_shm[m->slot];
 
 	/* Relaxed, all: the state orders them. */
-	atomic_fetch_or_explicit(&shm->flags, call_flags(flow_events(f)), memory_order_relaxed);
+	atomic_fetch_or_explicit(&shm->flags, call_flags(events), memory_order_relaxed);
 	atomic_store_explicit(&shm->moved_tail, f->tx_tail, memory_order_relaxed);
 	atomic_store_explicit(&shm->moved_head, f->rx_head, memory_order_relaxed);
 	/* MOVE, STATE, daemon ends; seq_cst for NOTIFY. */
 	atomic_store_explicit(&shm->state, SLOT_MOVED, memory_order_seq_cst);
 	slot_notify(w, m->port, m->slot, shm, EV_IN | EV_OUT);
+}
+
+void moved_alone(struct worker *w, struct flow *f, struct moved *m)
+{
+	if (!m->flow)
+		return;
+	/* Nobody here hears of what comes from now on: who waits has to fetch it. */
+	moved_tell(w, f, m, EV_IN | EV_OUT);
+	f->moved = m->flow_next; /* it was the last to be put there */
+	m->flow = NULL;
+	m->flow_next = NULL;
 }
 
 int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_slot)
@@ -326,7 +345,7 @@ int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_sl
 	flow_leave(w, f, m);
 	flow_settle(w, p, f, &tx, &rx);
 	if (m && m->flow)
-		moved_tell(w, f, m);
+		moved_tell(w, f, m, flow_events(f));
 	*ret_slot = slot;
 	return 0;
 

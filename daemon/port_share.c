@@ -149,17 +149,24 @@ static int take_try(struct worker *w, struct worker_cmd *cmd)
 
 static void take_end(struct worker_cmd *cmd)
 {
+	if (cmd->type != CMD_TAKE)
+		return;
 	if (cmd->share.fd >= 0)
 		close(cmd->share.fd);
 	cmd->share.fd = -1;
 }
 
+static int wanted_try(struct worker *w, struct worker_cmd *cmd)
+{
+	return cmd->type == CMD_TAKE ? take_try(w, cmd) : place_room(w, cmd);
+}
+
 int port_take(struct worker *w, struct worker_cmd *cmd)
 {
-	int ret = take_try(w, cmd);
+	int ret = wanted_try(w, cmd);
 
 	if (ret == -EAGAIN && w->takes_nr < TAKES_MAX) {
-		cmd->share.until_ns = w->now_ns + TAKE_WAIT_NS;
+		cmd->until_ns = w->now_ns + TAKE_WAIT_NS;
 		cmd->next = NULL;
 		*w->takes_end = cmd;
 		w->takes_end = &cmd->next;
@@ -191,9 +198,9 @@ uint32_t ports_take(struct worker *w)
 	uint32_t did = 0;
 
 	while (*at) {
-		int ret = take_try(w, *at);
+		int ret = wanted_try(w, *at);
 
-		if (ret == -EAGAIN && w->now_ns < (*at)->share.until_ns) {
+		if (ret == -EAGAIN && w->now_ns < (*at)->until_ns) {
 			at = &(*at)->next;
 			continue;
 		}

@@ -61,6 +61,8 @@ struct slot {
 #define FLOW_JOIN_ASKED 0x10000u /* a writer: control is asked for a joined ring */
 #define FLOW_JOIN_NOT   0x20000u /* there is none for it */
 #define FLOW_LENT       0x40000u /* shared, but by its own process alone: ends with that */
+#define FLOW_PLACE      0x80000u /* for one that comes from another worker; port: perhaps */
+#define FLOW_SETTLES    0x100000u /* it has come, and its tombstone is not forgotten yet */
 
 struct flow {
 	struct stream *stream; /* NULL: unused */
@@ -109,6 +111,10 @@ struct flow {
 	uint64_t arrived;    /* number of its first accept queue entry, in the order of arrival */
 	uint64_t cookie;     /* shared: of its descriptor; 0: it is not */
 	struct moved *moved; /* slots that it has left, by flow_next */
+	/* Going to another worker: for what it leaves. Its rings stay as they are. */
+	struct moved *going;
+	uint64_t came_ns;    /* from another worker, then; 0: it did not */
+	struct move_at from; /* FLOW_SETTLES: where it was */
 };
 
 /*
@@ -119,6 +125,7 @@ struct moved {
 	struct port *port;
 	struct flow *flow; /* NULL: it is over */
 	uint32_t slot;     /* SLOT_NONE: it has been left */
+	bool held;         /* another worker copies out of the rings */
 	bool exposed;      /* bytes of the tx rings' pages may be on their way */
 	struct arena_block block[6]; /* in use, given, old; the first three: tx */
 	struct moved *flow_next;

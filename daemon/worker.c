@@ -18,7 +18,9 @@
 #include "power_of_two.h"
 #include "worker_state.h"
 
-static const struct engine_ops worker_engine_ops = { .incoming = port_incoming };
+static const struct engine_ops worker_engine_ops = { .incoming = port_incoming,
+						    .resume = port_resume,
+						    .port_left = port_number_left };
 
 static uint32_t worker_tick(struct worker *w)
 {
@@ -144,6 +146,7 @@ static void worker_free(struct worker *w)
 {
 	channel_io_destroy(w);
 	pin_free(w->moved, w->moved_bytes);
+	pin_free(w->later, w->later_bytes);
 	pin_free(w->flow, w->flow_bytes);
 	pin_free(w->engine_mem, w->engine_mem_bytes);
 	door_destroy(&w->door);
@@ -182,7 +185,10 @@ static int worker_alloc(struct worker *w, int event_fd)
 	w->moved_bytes = w->cfg.engine.streams * sizeof(*w->moved);
 	w->moved = pin_alloc(w->moved_bytes, w->node);
 	w->takes_end = &w->takes;
-	if (!w->engine_mem || !w->flow || !w->moved)
+	w->later_max = LATER_EACH * w->cfg.engine.streams;
+	w->later_bytes = w->later_max * sizeof(*w->later);
+	w->later = pin_alloc(w->later_bytes, w->node); /* takes memory where it is used */
+	if (!w->engine_mem || !w->flow || !w->moved || !w->later)
 		return -ENOMEM;
 	w->engine = engine_create(w->engine_mem, &w->cfg.engine, &worker_engine_ops, w);
 	return channel_io_create(w);

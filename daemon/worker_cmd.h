@@ -19,6 +19,8 @@
 #include "core/engine.h"
 
 struct client; /* client.h: control's; the worker only hands it back */
+struct moved;  /* port_state.h: the worker's */
+struct parcel; /* parcel.h */
 struct joint;  /* joint.h */
 struct port;   /* port.h: the worker's side of one client */
 
@@ -61,13 +63,39 @@ enum worker_cmd_type {
 	CMD_SHARE_END,        /* share: nobody has the descriptor any more; no port */
 	CMD_LENT_END,         /* share: lent no more; if not `back`, shared for good */
 	CMD_LEAVE,            /* no new streams; GOAWAY */
+	/* moves.h: all are about one stream, `move`, and have no port but MOVE_ROOM. */
+	CMD_MOVE_PICK,   /* pick: which might go, of those that are busy */
+	CMD_MOVE_FIND,   /* whose is it (move.at) that a peer has resumed? */
+	CMD_MOVE_BEGIN,  /* it may go: keeps its rings from now on */
+	CMD_MOVE_KEEP,   /* it does not */
+	CMD_MOVE_ROOM,   /* a place for it, in this port; without move.asked it is resumed */
+	CMD_MOVE_REFUSE, /* the place is not needed: a peer hears REFUSE, or RESET */
+	CMD_MOVE_OUT,    /* it leaves, into the parcel; -ENOENT: it has ended */
+	CMD_MOVE_IN,     /* it arrives, out of the parcel; -ENOENT: the place has gone */
+	CMD_MOVE_OVER,   /* move.left: nobody looks into the old rings any more */
+	CMD_MOVE_FORGET, /* move.id: the tombstone */
+	CMD_MOVE_PORT,   /* move.number: a local port of this worker's that is free again */
 };
+
+/* What a peer calls it, and we. */
+struct move_at {
+	uint32_t peer;
+	uint16_t lane;
+	uint64_t id;
+};
+
+struct move_pick {
+	struct port *port;
+	uint32_t slot;
+};
+#define MOVE_PICK_MAX 32u
 
 struct worker_cmd {
 	enum worker_cmd_type type;
 	int result; /* 0 or negative errno */
 	void *user; /* control's */
 	struct worker_cmd *next; /* worker_post's, while the command queue is full */
+	uint64_t until_ns;       /* the worker's: when it gives up to wait for memory */
 	struct link *link;
 	struct port *port;
 	union {
@@ -112,8 +140,25 @@ struct worker_cmd {
 			int family; /* SHARE: control's */
 			bool lent; /* SHARE: by its own process, which fetches it back itself */
 			bool back; /* TAKE, LENT_END: it is that process's alone again */
-			uint64_t until_ns; /* the worker's: when it gives up */
 		} share;
+		struct {
+			uint32_t nr; /* at most; filled in */
+			struct move_pick pick[MOVE_PICK_MAX];
+		} pick;
+		struct {
+			bool asked;      /* the peer has resumed it, and hears ACCEPT or REFUSE */
+			uint32_t stream; /* index, of the stream or the place; ROOM: filled in */
+			uint64_t cookie; /* BEGIN, KEEP, OUT: as in share */
+			uint64_t id;     /* FORGET; REFUSE, IN: of the place; ROOM: filled in */
+			struct move_at at;  /* FIND; BEGIN: filled in; ROOM: to be resumed */
+			uint64_t remote_id; /* BEGIN: filled in; ROOM: to be resumed */
+			uint32_t tx_bytes, rx_bytes; /* BEGIN: filled in; ROOM */
+			struct port *port;  /* FIND: filled in, with slot */
+			uint32_t slot;
+			struct parcel *parcel; /* control's */
+			struct moved *left;
+			uint16_t number;
+		} move;
 	};
 };
 
@@ -127,6 +172,10 @@ enum worker_event_type {
 	EVT_JOINT_OVER,     /* joint: nobody uses it any more */
 	EVT_PEER_LEFT,      /* peer: said GOAWAY */
 	EVT_PEER_GROWS,     /* peer: wants another throughput channel; CMD_PEER_GROWN */
+	EVT_MOVE_ASKED,     /* at, place, stream: a peer resumes a stream; ROOM or REFUSE follows */
+	EVT_MOVE_ANSWERED,  /* place, stream, error: ACCEPT has come (0), or why it ended */
+	EVT_MOVE_SETTLED,   /* at: the stream that was there is elsewhere for good: FORGET */
+	EVT_MOVE_PORT,      /* worker, number: MOVE_PORT is for that one */
 };
 
 struct worker_event {
@@ -139,6 +188,11 @@ struct worker_event {
 	uint64_t stream; /* stream_id() of the writer's */
 	const char *reason; /* static text */
 	bool drained;       /* EVT_CHANNEL_DEAD: nothing was lost with it */
+	struct move_at at;
+	uint32_t place; /* index of the stream of that name */
+	uint32_t worker;
+	uint16_t number;
+	int error;
 	uint64_t bytes;
 };
 

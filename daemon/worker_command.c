@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "core/move.h"
+
 #include "channel_io.h"
 #include "port_calls.h"
 #include "worker_state.h"
@@ -61,30 +63,71 @@ static int take_cqfd(const struct worker_cmd *cmd)
 	return ret;
 }
 
+static int move_over(struct worker *w, struct worker_cmd *cmd)
+{
+	(void)w;
+	flow_over(cmd);
+	return 0;
+}
+
+static int move_forget(struct worker *w, struct worker_cmd *cmd)
+{
+	engine_stream_forget(w->engine, cmd->move.id);
+	return 0;
+}
+
+static int move_port(struct worker *w, struct worker_cmd *cmd)
+{
+	engine_port_release(w->engine, cmd->move.number);
+	return 0;
+}
+
+static int (*const move_commands[])(struct worker *w, struct worker_cmd *cmd) = {
+	[CMD_MOVE_PICK - CMD_MOVE_PICK] = port_pick,
+	[CMD_MOVE_FIND - CMD_MOVE_PICK] = port_find,
+	[CMD_MOVE_BEGIN - CMD_MOVE_PICK] = flow_begin_to_go,
+	[CMD_MOVE_KEEP - CMD_MOVE_PICK] = flow_keep,
+	[CMD_MOVE_ROOM - CMD_MOVE_PICK] = port_take,
+	[CMD_MOVE_REFUSE - CMD_MOVE_PICK] = place_refuse,
+	[CMD_MOVE_OUT - CMD_MOVE_PICK] = flow_out,
+	[CMD_MOVE_IN - CMD_MOVE_PICK] = flow_in,
+	[CMD_MOVE_OVER - CMD_MOVE_PICK] = move_over,
+	[CMD_MOVE_FORGET - CMD_MOVE_PICK] = move_forget,
+	[CMD_MOVE_PORT - CMD_MOVE_PICK] = move_port,
+};
+
+static int peer_command(struct worker *w, const struct worker_cmd *cmd)
+{
+	uint32_t index = cmd->peer.index;
+	struct engine *e = w->engine;
+
+	if (cmd->type == CMD_PEER_REMOVE) {
+		engine_peer_remove(e, index, w->now_ns);
+	} else if (cmd->type == CMD_PEER_RESET) {
+		engine_peer_reset(e, index, w->now_ns);
+	} else if (cmd->type == CMD_PEER_UNREACHABLE) {
+		engine_peer_unreachable(e, index, cmd->peer.error, w->now_ns);
+	} else if (cmd->type == CMD_PEER_GROWN) {
+		engine_peer_grown(e, index, cmd->peer.error == 0, w->now_ns);
+	} else {
+		if (index >= w->peer_high)
+			w->peer_high = index + 1;
+		engine_peer_set(e, index, cmd->peer.addr, cmd->peer.addr_nr);
+	}
+	return 0;
+}
+
 /* -EINPROGRESS: it is not done, and the worker's until it is. */
 static int command(struct worker *w, struct worker_cmd *cmd)
 {
-	struct engine *e = w->engine;
-
 	assert_on_worker(w);
 	switch (cmd->type) {
 	case CMD_PEER_SET:
-		if (cmd->peer.index >= w->peer_high)
-			w->peer_high = cmd->peer.index + 1;
-		engine_peer_set(e, cmd->peer.index, cmd->peer.addr, cmd->peer.addr_nr);
-		return 0;
 	case CMD_PEER_REMOVE:
-		engine_peer_remove(e, cmd->peer.index, w->now_ns);
-		return 0;
 	case CMD_PEER_RESET:
-		engine_peer_reset(e, cmd->peer.index, w->now_ns);
-		return 0;
 	case CMD_PEER_UNREACHABLE:
-		engine_peer_unreachable(e, cmd->peer.index, cmd->peer.error, w->now_ns);
-		return 0;
 	case CMD_PEER_GROWN:
-		engine_peer_grown(e, cmd->peer.index, cmd->peer.error == 0, w->now_ns);
-		return 0;
+		return peer_command(w, cmd);
 	case CMD_CHANNEL_ADD:
 		return add_link(w, cmd->link);
 	case CMD_CHANNEL_DROP:
@@ -122,15 +165,43 @@ static int command(struct worker *w, struct worker_cmd *cmd)
 		flow_lent_end(w, cmd);
 		return 0;
 	case CMD_LEAVE:
-		engine_leave(e, w->now_ns);
+		engine_leave(w->engine, w->now_ns);
 		return 0;
+	case CMD_MOVE_PICK:
+	case CMD_MOVE_FIND:
+	case CMD_MOVE_BEGIN:
+	case CMD_MOVE_KEEP:
+	case CMD_MOVE_ROOM:
+	case CMD_MOVE_REFUSE:
+	case CMD_MOVE_OUT:
+	case CMD_MOVE_IN:
+	case CMD_MOVE_OVER:
+	case CMD_MOVE_FORGET:
+	case CMD_MOVE_PORT:
+		return move_commands[cmd->type - CMD_MOVE_PICK](w, cmd);
 	default:
 		return -EINVAL;
 	}
 }
 
+/* Later ones wait until control has read earlier ones: there may be one for each stream. */
+void worker_say(struct worker *w, const struct worker_event *ev)
+{
+	if (w->later_head == w->later_tail && door_has_room(&w->door))
+		door_event(&w->door, ev);
+	else
+		w->later[w->later_tail++ & (w->later_max - 1)] = *ev;
+}
+
+static void say_later(struct worker *w)
+{
+	while (w->later_head != w->later_tail && door_has_room(&w->door))
+		door_event(&w->door, &w->later[w->later_head++ & (w->later_max - 1)]);
+}
+
 void worker_peers_news(struct worker *w)
 {
+	say_later(w);
 	for (uint32_t i = 1; i < w->peer_high; i++) {
 		struct worker_event left = { .type = EVT_PEER_LEFT, .peer = i };
 		struct worker_event grows = { .type = EVT_PEER_GROWS, .peer = i };

@@ -100,6 +100,9 @@ struct worker {
 	size_t moved_bytes;
 	uint32_t moved_high;
 	struct moved *moved_free;
+	struct worker_event *later; /* that found no room in the door: [later_head, later_tail) */
+	size_t later_bytes;
+	uint32_t later_head, later_tail, later_max; /* the latter a power of two */
 	struct joint *joints_over; /* nobody uses them any more */
 	struct moved *left;    /* slot closed, rings perhaps still lent */
 	struct worker_cmd *takes, **takes_end; /* that wait for memory, or for a transport */
@@ -152,8 +155,11 @@ bool door_empty(const struct door *d);
 
 /* worker_command.c */
 uint32_t worker_commands(struct worker *w);
-/* Peers that said GOAWAY, or need another channel, are told to control, once. */
+/* Peers that said GOAWAY, or need another channel, are told to control, once; and what waited. */
 void worker_peers_news(struct worker *w);
+/* An event of a stream: up to LATER_EACH for each may wait for room. */
+#define LATER_EACH 4u
+void worker_say(struct worker *w, const struct worker_event *ev);
 
 /* worker_idle.c */
 /* Nothing to do: spins a little, or sleeps. */

@@ -24,7 +24,10 @@ struct worker {
 	bool hold; /* commands wait until fake_answer() */
 	int listen_result, share_result;
 	uint64_t idle_ns; /* of the second before it is looked at */
-	uint32_t posted[CMD_LEAVE + 1]; /* by type */
+	uint32_t posted[CMD_MOVE_PORT + 1]; /* by type */
+	enum worker_cmd_type hold_type;     /* one of it waits, and what follows */
+	/* CMD_MOVE_*: what they say; NULL: nothing. */
+	void (*move)(struct worker_cmd *cmd);
 	struct worker_cmd last;         /* a copy of the newest command */
 	struct worker_cmd *held[FAKE_QUEUE];
 	uint32_t held_nr;
@@ -63,6 +66,8 @@ static void fake_carry_out(struct worker *w, struct worker_cmd *cmd)
 		else
 			cmd->share.slot = 5;
 	}
+	if (w->move && cmd->type >= CMD_MOVE_PICK)
+		w->move(cmd);
 	fake_event(w, &done);
 	if (cmd->type == CMD_CLIENT_REMOVE)
 		fake_event(w, &gone);
@@ -118,7 +123,8 @@ void worker_post(struct worker *w, struct worker_cmd *cmd)
 {
 	w->posted[cmd->type]++;
 	w->last = *cmd;
-	if (w->hold && w->held_nr < FAKE_QUEUE)
+	if ((w->hold || (w->hold_type && (w->held_nr || cmd->type == w->hold_type))) &&
+	    w->held_nr < FAKE_QUEUE)
 		w->held[w->held_nr++] = cmd;
 	else
 		fake_carry_out(w, cmd);

@@ -7,6 +7,7 @@
 #include "../ncd_test.h"
 
 #include "control_rig.h"
+#include "fake_moves.h"
 #include "ncd/descriptor_name.h"
 #include "shared.h"
 

@@ -48,6 +48,9 @@
 #ifndef RIG_STALL_NS
 #define RIG_STALL_NS 0 /* who accepts nothing gets more all the same */
 #endif
+#ifndef RIG_PORT_HIGH
+#define RIG_PORT_HIGH 60999 /* from 32768 on: of streams that are opened */
+#endif
 #ifndef RIG_IDLE_NS
 #define RIG_IDLE_NS 0 /* rings keep their pages */
 #endif
@@ -81,6 +84,10 @@ struct rig_host {
 	uint32_t posted, done, dead, bad, gone, drained;
 	int result;
 	struct worker_cmd back; /* the last command that came back */
+	int room;               /* result of the last MOVE_ROOM */
+	/* Of each EVT_MOVE_*, from ASKED on, the last one, and how many. */
+	struct worker_event move[EVT_MOVE_PORT - EVT_MOVE_ASKED + 1];
+	uint32_t moves[EVT_MOVE_PORT - EVT_MOVE_ASKED + 1];
 	const char *reason;
 };
 
@@ -96,6 +103,8 @@ struct rig {
 	uint32_t joints, joints_over;
 	bool no_joints;
 	bool extra; /* host 0 may take the next link away again */
+	uint16_t index; /* of each host's worker, which is that of the links' lane */
+	bool moves;     /* what the links' peers know */
 };
 
 static inline void rig_post(struct rig_host *h, struct worker_cmd *cmd)
@@ -165,7 +174,11 @@ static inline void rig_pump(struct rig *r)
 			case EVT_DONE:
 				h->done++;
 				h->result = ev.cmd->result;
-				h->back = *ev.cmd;
+				if (ev.cmd->type != CMD_SEGMENT &&
+				    ev.cmd->type != CMD_SEGMENT_DENIED)
+					h->back = *ev.cmd; /* the test's */
+				if (ev.cmd->type == CMD_MOVE_ROOM)
+					h->room = ev.cmd->result;
 				free(ev.cmd);
 				break;
 			case EVT_CHANNEL_DEAD:
@@ -192,6 +205,13 @@ static inline void rig_pump(struct rig *r)
 				/* Control frees it. */
 				assert_true(!ev.joint->writer && !ev.joint->reader);
 				region_unmap(&ev.joint->map);
+				break;
+			case EVT_MOVE_ASKED:
+			case EVT_MOVE_ANSWERED:
+			case EVT_MOVE_SETTLED:
+			case EVT_MOVE_PORT:
+				h->move[ev.type - EVT_MOVE_ASKED] = ev;
+				h->moves[ev.type - EVT_MOVE_ASKED]++;
 				break;
 			case EVT_PEER_LEFT:
 			case EVT_PEER_GROWS:
@@ -271,6 +291,8 @@ static inline void rig_link(struct rig *r, enum stream_class class, uint16_t ind
 		struct worker_cmd cmd = { .type = CMD_CHANNEL_ADD, .link = l };
 
 		*l = (struct link){ .fd = fd[i], .peer = 1, .class = class, .index = index };
+		l->lane = r->index;
+		l->moves = r->moves;
 		l->extra = r->extra && i == 0;
 		rig_command(r, i, &cmd);
 		assert_int_equal(r->host[i].result, 0);
@@ -329,10 +351,13 @@ static inline struct rig_host *rig_more(struct rig *r, int i)
 	return &r->more[i];
 }
 
-static inline void rig_start_holding(struct rig *r, enum io_choice io, uint32_t spin_us,
-				     uint64_t hold_ns)
+/* Each host's worker @index; @carriers, by host: how its workers reach each other; NULL: alone. */
+static inline void rig_start_as(struct rig *r, enum io_choice io, uint32_t spin_us,
+				uint64_t hold_ns, uint16_t index, struct carriers *carriers[2])
 {
 	memset(r, 0, sizeof(*r));
+	r->index = index;
+	r->moves = carriers != NULL;
 	for (int i = 0; i < 2; i++) {
 		struct rig_host *h = &r->host[i];
 		struct worker_config cfg = {
@@ -356,7 +381,9 @@ static inline void rig_start_holding(struct rig *r, enum io_choice io, uint32_t 
 				    .orphan_ns =
 					    1000000000, /* a killed client is gone only after it */
 				    .port_low = 32768,
-				    .port_high = 60999 },
+				    .port_high = RIG_PORT_HIGH },
+			.index = index,
+			.carriers = carriers ? carriers[i] : NULL,
 			.ring_send_bytes = RIG_MOST,
 			.ring_receive_bytes = RIG_MOST,
 			.ring_initial_bytes = RIG_RING,
@@ -382,6 +409,12 @@ static inline void rig_start_holding(struct rig *r, enum io_choice io, uint32_t 
 	}
 	rig_link(r, CLASS_LATENCY, 0);
 	rig_link(r, CLASS_THROUGHPUT, 0);
+}
+
+static inline void rig_start_holding(struct rig *r, enum io_choice io, uint32_t spin_us,
+				     uint64_t hold_ns)
+{
+	rig_start_as(r, io, spin_us, hold_ns, 0, NULL);
 }
 
 static inline void rig_start(struct rig *r, enum io_choice io, uint32_t spin_us)
