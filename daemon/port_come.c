@@ -31,8 +31,8 @@ void port_resume(void *ctx, struct stream *s, uint16_t lane, uint64_t id)
 				   .place = stream_index(s) };
 	struct stream_info i;
 
-	/* It does not ask for more than control can read. */
-	if (!door_has_room(&w->door)) {
+	/* It does not ask for more than control can read, nor before what waits (LATER_EACH). */
+	if (w->later_head != w->later_tail || !door_has_room(&w->door)) {
 		engine_stream_refuse(w->engine, s, w->now_ns);
 		return;
 	}

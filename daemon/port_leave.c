@@ -96,6 +96,10 @@ int flow_begin_to_go(struct worker *w, struct worker_cmd *cmd)
 	if (!f || !may_go(w, f) || is_taken(w, f->cookie))
 		return -EBUSY;
 	engine_stream_info(f->stream, &i);
+	/* Its slot may be another stream's by the time that it is lent; the peer has named one. */
+	if (cmd->move.asked && (i.peer != cmd->move.at.peer || i.lane != cmd->move.at.lane ||
+				stream_id(f->stream) != cmd->move.at.id))
+		return -EBUSY;
 	cmd->move.remote_id = i.remote_id;
 	cmd->move.at = (struct move_at){ .peer = i.peer, .lane = i.lane,
 					 .id = stream_id(f->stream) };

@@ -40,7 +40,9 @@ static uint64_t sleep_ns(const struct worker *w)
 	uint64_t deadline = engine_deadline(w->engine);
 	uint64_t at;
 
-	if ((w->pending_ports || w->takes) && deadline > w->now_ns + PENDING_WAIT_NS)
+	/* Control, too, does not tell when it has made room for events. */
+	if ((w->pending_ports || w->takes || w->later_head != w->later_tail) &&
+	    deadline > w->now_ns + PENDING_WAIT_NS)
 		deadline = w->now_ns + PENDING_WAIT_NS;
 	/* Statistics of what has just happened are written once more, then never again. */
 	at = w->sweep_ns + STATS_EVERY_NS;
