@@ -27,7 +27,7 @@ static void until_b_has_gone(struct moves *m)
 {
 	move_begin(m);
 	assert_int_equal(move_carry(m, 1, false), 0);
-	assert_non_null(m->lane[1].host[!m->mover].resumed);
+	assert_non_null(move_asked(m)->resumed);
 	move_serve(m);
 	assert_non_null(m->b.s);
 	assert_true(m->b.e == move_engine(m, 1, true));
@@ -44,7 +44,7 @@ static void until_a_has_gone(struct moves *m)
 static void a_stream_goes_on_in_the_other_lane(void **state)
 {
 	struct moves *m = *state;
-	struct rig_host *b = &m->lane[1].host[!m->mover];
+	struct rig_host *b = move_asked(m);
 	uint64_t b0 = stream_id(m->b.s);
 
 	move_begin(m);
@@ -367,14 +367,6 @@ static void b_ends_its_direction_meanwhile(void **state)
 	move_nothing_left(m);
 }
 
-/* @end, which is wherever it is, closes as one that has finished, or was killed. */
-static void closes(struct moves *m, struct move_end *end, bool killed)
-{
-	(void)move_read(m, end, UINT64_MAX);
-	end->closed = true;
-	engine_stream_close(end->e, end->s, killed, m->lane[0].now_ns);
-}
-
 /* Nobody reads what comes for it, where it is now. */
 static void b_speaks_to_one_that_has_closed(void **state)
 {
@@ -382,7 +374,7 @@ static void b_speaks_to_one_that_has_closed(void **state)
 
 	until_b_has_gone(m);
 	assert_int_equal(move_write(m, &m->a, 700), 0);
-	closes(m, &m->a, false);
+	move_close(m, &m->a, false);
 	move_pump(m);
 	assert_non_null(m->a.s);
 	assert_int_equal(move_write(m, &m->b, 10), 0);
@@ -397,11 +389,11 @@ static void a_closes_meanwhile(void **state)
 
 	until_b_has_gone(m);
 	assert_int_equal(move_write(m, &m->a, 700), 0);
-	closes(m, &m->a, false);
+	move_close(m, &m->a, false);
 	move_pump(m);
 	assert_int_equal(move_read(m, &m->b, UINT64_MAX), 770);
 	assert_true(stream_rx_ended(m->b.s));
-	closes(m, &m->b, false);
+	move_close(m, &m->b, false);
 	move_pump(m);
 	assert_int_equal(m->a.error, 0);
 	assert_int_equal(m->b.error, 0);
@@ -415,7 +407,7 @@ static void a_is_killed_meanwhile(void **state)
 
 	until_b_has_gone(m);
 	assert_int_equal(move_write(m, &m->a, 700), 0);
-	closes(m, &m->a, true);
+	move_close(m, &m->a, true);
 	move_pump(m);
 	assert_int_equal(m->b.error, -ECONNRESET);
 	move_nothing_left(m);
@@ -427,7 +419,7 @@ static void a_is_killed_and_has_nothing_to_say(void **state)
 	struct moves *m = *state;
 
 	until_b_has_gone(m);
-	closes(m, &m->a, true);
+	move_close(m, &m->a, true);
 	move_pump(m);
 	assert_int_equal(m->b.error, -ECONNRESET);
 	move_nothing_left(m);
@@ -446,7 +438,7 @@ static void an_orphan_is_given_up_where_it_is_now(void **state)
 	until_b_has_gone(m);
 	while (m->a.written - m->b.read < 2 * ring)
 		assert_int_equal(move_write(m, &m->a, 1), 0);
-	closes(m, &m->a, false);
+	move_close(m, &m->a, false);
 	move_pump(m);
 	assert_true(m->a.e == move_engine(m, 1, false));
 	assert_non_null(m->a.s);
@@ -463,11 +455,11 @@ static void b_closes_meanwhile(void **state)
 
 	until_b_has_gone(m);
 	assert_int_equal(move_write(m, &m->b, 700), 0);
-	closes(m, &m->b, false);
+	move_close(m, &m->b, false);
 	move_pump(m);
 	assert_int_equal(move_read(m, &m->a, UINT64_MAX), 730);
 	assert_true(stream_rx_ended(m->a.s));
-	closes(m, &m->a, false);
+	move_close(m, &m->a, false);
 	move_pump(m);
 	assert_int_equal(m->a.error, 0);
 	assert_int_equal(m->b.error, 0);
@@ -479,7 +471,7 @@ static void b_is_killed_meanwhile(void **state)
 	struct moves *m = *state;
 
 	until_b_has_gone(m);
-	closes(m, &m->b, true);
+	move_close(m, &m->b, true);
 	move_pump(m);
 	assert_int_equal(m->a.error, -ECONNRESET);
 	move_nothing_left(m);
@@ -568,10 +560,10 @@ static void what_closes_while_b_is_asked_stays(void **state)
 	move_begin(m);
 	assert_int_equal(move_carry(m, 1, false), 0);
 	(void)move_read(m, &m->b, UINT64_MAX);
-	closes(m, &m->b, false);
+	move_close(m, &m->b, false);
 	move_pump(m);
 	assert_int_equal(m->refused, 1);
-	closes(m, &m->a, false);
+	move_close(m, &m->a, false);
 	move_pump(m);
 	assert_int_equal(m->a.error, 0);
 	assert_int_equal(m->b.error, 0);
@@ -730,7 +722,7 @@ static void others_carry_once_b_goes_on(void **state)
 	cfg.carry = true;
 	cfg.frame_bytes = 1024;
 	*state = m = malloc(sizeof(*m));
-	move_set_up_as(m, 0, &cfg);
+	move_set_up_as(m, 0, false, &cfg);
 	m->lane[1].wire[2].lane = 1;
 	rig_up(&m->lane[1], 2, CLASS_THROUGHPUT);
 	engine_channel_carries(m->lane[1].wire[2].channel[0]);
@@ -755,44 +747,47 @@ static void others_carry_once_b_goes_on(void **state)
 	}
 }
 
-#define BOTH(name)                                                                            \
-	{ #name, name, move_set_up, move_tear_down, NULL },                                   \
-	{ #name " (acceptor)", name, move_set_up_acceptor, move_tear_down, NULL }
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(a_stream_goes_on_in_the_other_lane),
-		BOTH(until_accept_it_goes_on_as_ever),
-		BOTH(what_lies_in_the_rings_goes_along),
-		BOTH(each_end_learns_what_the_other_left_with),
-		BOTH(what_comes_late_for_the_tombstone_is_dropped),
-		BOTH(what_comes_later_still_names_nothing),
-		BOTH(a_receive_that_is_under_way_is_nobodys),
-		BOTH(both_write_and_read_while_neither_may_send),
-		BOTH(credit_comes_with_accept),
-		BOTH(credit_is_told_of_what_was_read_meanwhile),
-		BOTH(a_ends_its_direction_meanwhile),
-		BOTH(b_ends_its_direction_meanwhile),
-		BOTH(b_speaks_to_one_that_has_closed),
-		BOTH(a_closes_meanwhile),
-		BOTH(a_is_killed_meanwhile),
-		BOTH(a_is_killed_and_has_nothing_to_say),
-		BOTH(an_orphan_is_given_up_where_it_is_now),
-		BOTH(b_closes_meanwhile),
-		BOTH(b_is_killed_meanwhile),
-		BOTH(what_is_refused_stays),
-		BOTH(two_that_begin_at_once_both_refuse),
-		BOTH(what_is_ending_does_not_go),
-		BOTH(what_closes_while_b_is_asked_stays),
+		MOVE_BOTH(a_stream_goes_on_in_the_other_lane),
+		MOVE_BOTH(until_accept_it_goes_on_as_ever),
+		MOVE_ONE(until_accept_it_goes_on_as_ever),
+		MOVE_BOTH(what_lies_in_the_rings_goes_along),
+		MOVE_ONE(what_lies_in_the_rings_goes_along),
+		MOVE_BOTH(each_end_learns_what_the_other_left_with),
+		MOVE_BOTH(what_comes_late_for_the_tombstone_is_dropped),
+		MOVE_BOTH(what_comes_later_still_names_nothing),
+		MOVE_BOTH(a_receive_that_is_under_way_is_nobodys),
+		MOVE_ONE(a_receive_that_is_under_way_is_nobodys),
+		MOVE_BOTH(both_write_and_read_while_neither_may_send),
+		MOVE_BOTH(credit_comes_with_accept),
+		MOVE_BOTH(credit_is_told_of_what_was_read_meanwhile),
+		MOVE_BOTH(a_ends_its_direction_meanwhile),
+		MOVE_ONE(a_ends_its_direction_meanwhile),
+		MOVE_BOTH(b_ends_its_direction_meanwhile),
+		MOVE_BOTH(b_speaks_to_one_that_has_closed),
+		MOVE_BOTH(a_closes_meanwhile),
+		MOVE_BOTH(a_is_killed_meanwhile),
+		MOVE_BOTH(a_is_killed_and_has_nothing_to_say),
+		MOVE_ONE(a_is_killed_and_has_nothing_to_say),
+		MOVE_BOTH(an_orphan_is_given_up_where_it_is_now),
+		MOVE_BOTH(b_closes_meanwhile),
+		MOVE_ONE(b_closes_meanwhile),
+		MOVE_BOTH(b_is_killed_meanwhile),
+		MOVE_BOTH(what_is_refused_stays),
+		MOVE_BOTH(two_that_begin_at_once_both_refuse),
+		MOVE_BOTH(what_is_ending_does_not_go),
+		MOVE_BOTH(what_closes_while_b_is_asked_stays),
 		cmocka_unit_test_setup_teardown(only_a_peer_that_knows_how_is_asked, rig_set_up,
 						rig_tear_down),
-		BOTH(the_table_may_be_full),
-		BOTH(who_leaves_moves_nothing),
-		BOTH(class_and_weight_go_along),
-		BOTH(ports_go_home),
-		BOTH(what_comes_back_releases_its_port_itself),
-		BOTH(a_ring_that_is_exposed_is_said_to_be),
+		MOVE_BOTH(the_table_may_be_full),
+		MOVE_BOTH(who_leaves_moves_nothing),
+		MOVE_BOTH(class_and_weight_go_along),
+		MOVE_BOTH(ports_go_home),
+		MOVE_ONE(ports_go_home),
+		MOVE_BOTH(what_comes_back_releases_its_port_itself),
+		MOVE_BOTH(a_ring_that_is_exposed_is_said_to_be),
 		cmocka_unit_test_teardown(others_carry_once_b_goes_on, move_tear_down),
 	};
 
