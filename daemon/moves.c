@@ -14,6 +14,8 @@
 #include "parcel.h"
 #include "shared.h"
 
+#define LEND_MAX_NS 1000000000ull /* for an application to lend: one that is stopped never does */
+
 #define MADE_FIRST CMD_MOVE_FIND
 #define MADE_NR    (CMD_MOVE_OVER - MADE_FIRST + 1)
 
@@ -29,6 +31,7 @@ struct move {
 	struct client *client; /* NULL: not known yet */
 	uint32_t from, to;     /* workers */
 	uint32_t slot;         /* at `from` */
+	uint64_t lend_ns;      /* when it was asked to lend */
 	uint64_t cookie;       /* 0: it is not lent yet */
 	uint32_t stream, place; /* indices there */
 	uint64_t place_id, remote_id;
@@ -187,6 +190,7 @@ static void fail(struct control *ctl, struct move *m)
 static void lend(struct control *ctl, struct move *m)
 {
 	m->step = STEP_LEND;
+	m->lend_ns = clock_monotonic_ns();
 	if (!client_lend_ask(m->client, m->from, m->slot))
 		fail(ctl, m);
 }
@@ -438,12 +442,26 @@ void moves_event(struct control *ctl, uint32_t worker, const struct worker_event
 
 /* ---- from outside ---- */
 
+/* A peer waits for these, and its application perhaps for it. A later LEND hears KEEP. */
+static void lends_give_up(struct control *ctl, uint64_t now_ns)
+{
+	struct move *m, *next;
+
+	for (m = ctl->moves.first; m; m = next) {
+		next = m->next;
+		if (m->step == STEP_LEND && now_ns - m->lend_ns >= LEND_MAX_NS)
+			fail(ctl, m);
+	}
+}
+
 void moves_look(struct control *ctl, uint64_t now_ns)
 {
 	struct moves *ms = &ctl->moves;
-	uint32_t room = MOVES_MAX / 2 - ms->own, from, to;
+	uint32_t room, from, to;
 	struct worker_cmd *cmd;
 
+	lends_give_up(ctl, now_ns);
+	room = MOVES_MAX / 2 - ms->own;
 	if (ctl->leaving || ms->picking || room == 0 ||
 	    !moves_policy_look(&ms->policy, &ctl->placement, ctl->config->move_busy, now_ns, &from,
 			       &to))

@@ -17,6 +17,9 @@
 #include "process.h"
 #include "sock_calls.h"
 
+/* Who holds a lock may be waiting for the watcher, and each of these is a turn of all that runs. */
+#define TRIES 20u
+
 /* Whose stream is in that slot, as it seems without a lock. */
 static struct nc_sock *lend_find(struct attachment *att, const struct ctl_pollfd *msg)
 {
@@ -74,7 +77,7 @@ void lend_asked(struct attachment *att, const struct ctl_pollfd *ask)
 
 	msg.result = s ? -EBUSY : -EBADF;
 	/* Who holds one is using the stream, and may wait for this thread. */
-	if (s && sock_try_all(s)) {
+	if (s && sock_try_all(s, TRIES)) {
 		msg.result = lend_check(s, &att->port[ask->worker].slot[ask->slot]);
 		if (msg.result == 0)
 			msg.result = lend_say(s, &msg);
@@ -92,7 +95,7 @@ void lend_kept(struct attachment *att, const struct ctl_pollfd *msg)
 	struct nc_sock *s = lend_find(att, msg);
 
 	/* In use: it finds out when it is taken back. */
-	if (!s || !sock_try_all(s))
+	if (!s || !sock_try_all(s, TRIES))
 		return;
 	if (flag_get(&s->lent) && sock_slot(s) == &att->port[msg->worker].slot[msg->slot] &&
 	    !sock_elsewhere(s))

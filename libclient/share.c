@@ -64,9 +64,9 @@ static void batch_add(struct share_batch *b, struct nc_sock *s)
 }
 
 /* A signal handler may fork while its thread holds a lock. */
-static bool lock_try_long(struct lock *l)
+static bool lock_try_often(struct lock *l, uint32_t tries)
 {
-	for (int i = 0; i < LOCK_TRIES; i++) {
+	for (uint32_t i = 0; i < tries; i++) {
 		if (lock_try(l))
 			return true;
 		(void)sched_yield(); /* cannot fail */
@@ -74,12 +74,12 @@ static bool lock_try_long(struct lock *l)
 	return false;
 }
 
-bool sock_try_all(struct nc_sock *s)
+bool sock_try_all(struct nc_sock *s, uint32_t tries)
 {
-	if (!lock_try_long(&s->tx.lock))
+	if (!lock_try_often(&s->tx.lock, tries))
 		return false;
-	if (lock_try_long(&s->rx.lock)) {
-		if (lock_try_long(&s->lock))
+	if (lock_try_often(&s->rx.lock, tries)) {
+		if (lock_try_often(&s->lock, tries))
 			return true;
 		lock_release(&s->rx.lock);
 	}
@@ -89,7 +89,7 @@ bool sock_try_all(struct nc_sock *s)
 
 static void share_socket(struct nc_sock *s, void *arg)
 {
-	if (s->pollfd < 0 || sock_is_common(s) || !sock_try_all(s))
+	if (s->pollfd < 0 || sock_is_common(s) || !sock_try_all(s, LOCK_TRIES))
 		return;
 	if (sock_open(s) && s->pollfd >= 0 && sock_settle(s) == 0 && !attachment_dead(s->att) &&
 	    !sock_is_common(s)) {

@@ -112,8 +112,8 @@ void lend_share(struct nc_sock *s);
 
 /* ---- share.c ---- */
 
-/* Takes all locks, but not from who keeps one for long. */
-bool sock_try_all(struct nc_sock *s);
+/* Takes all locks, but not from who keeps one for long: yields so often at most, for each. */
+bool sock_try_all(struct nc_sock *s, uint32_t tries);
 
 void share_before_fork(void);
 /* Child of a fork: @s is of use here, and is made so. */
