@@ -248,6 +248,9 @@ int place_room(struct worker *w, struct worker_cmd *cmd);
 int place_refuse(struct worker *w, struct worker_cmd *cmd);
 void place_event(struct worker *w, struct flow *f, uint32_t events);
 int flow_in(struct worker *w, struct worker_cmd *cmd);
+/* The slot that was kept for it is not needed, or is needed now. */
+void flow_kept_end(struct flow *f);
+uint32_t flow_kept_take(struct flow *f);
 /* The peer's end goes on: the tombstone of @f is not needed any more. */
 void flow_settled(struct worker *w, struct flow *f);
 

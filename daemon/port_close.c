@@ -175,6 +175,7 @@ static void flow_free(struct worker *w, struct flow *f)
 	flow_stats_close(w, f);
 	flow_warm_end(w, f);
 	flow_moved_end(w, f);
+	flow_kept_end(f);
 	flow_going_end(w, f);
 	joint_writer_leaves(w, f);
 	joint_reader_leaves(w, f);

@@ -98,6 +98,7 @@ int place_room(struct worker *w, struct worker_cmd *cmd)
 	struct port *p = cmd->port;
 	struct arena_block tx, rx;
 	struct flow *f;
+	uint32_t slot;
 	int ret;
 
 	if (p->removed || p->bad)
@@ -107,14 +108,21 @@ int place_room(struct worker *w, struct worker_cmd *cmd)
 	ret = rings_as_large(w, cmd, &tx, &rx);
 	if (ret < 0)
 		return ret;
-	if (!cmd->move.asked)
+	/* Its application must not find, when it fetches it, that it cannot have it. */
+	slot = port_upper_take(p);
+	if (slot == SLOT_NONE)
+		ret = -ENOBUFS;
+	else if (!cmd->move.asked)
 		ret = resume(w, cmd);
 	if (ret < 0) {
+		if (slot != SLOT_NONE)
+			upper_give(p, slot);
 		arena_give(p->arena, &tx);
 		arena_give(p->arena, &rx);
 		return ret;
 	}
 	f = &w->flow[cmd->move.stream];
+	f->kept_slot = slot + 1;
 	f->tx = tx;
 	f->rx = rx;
 	flow_link(w, p, f);
@@ -134,6 +142,23 @@ int place_refuse(struct worker *w, struct worker_cmd *cmd)
 	return 0;
 }
 
+uint32_t flow_kept_take(struct flow *f)
+{
+	uint32_t slot = f->kept_slot - 1;
+
+	if (f->kept_slot == 0)
+		return port_upper_take(f->port);
+	f->kept_slot = 0;
+	return slot;
+}
+
+void flow_kept_end(struct flow *f)
+{
+	if (f->kept_slot)
+		upper_give(f->port, f->kept_slot - 1);
+	f->kept_slot = 0;
+}
+
 /* No byte has been in its rings. */
 static void place_free(struct worker *w, struct flow *f)
 {
@@ -145,6 +170,7 @@ static void place_free(struct worker *w, struct flow *f)
 		f->stream = NULL;
 		return;
 	}
+	flow_kept_end(f);
 	flow_forget(p, f);
 	flow_rings_give(f);
 	port_trim_later(w, p);

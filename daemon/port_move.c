@@ -236,6 +236,7 @@ void flow_leave(struct worker *w, struct flow *f, struct moved *m)
 	f->tx_next = f->rx_prev = f->tx_old = f->rx_old = (struct arena_block){ 0 };
 	flow_retire_end(w, f);
 	flow_grow_end(f);
+	flow_kept_end(f);
 	flow_unlink(f);
 	if (!m) {
 		moved_rings_give(w, &old);

@@ -106,7 +106,7 @@ static int take_slot(struct worker *w, struct flow *f, struct port *p, uint32_t 
 {
 	/* From another worker of the same process: all is here but the slot. */
 	if (f->flags & FLOW_LENT && f->port == p && !f->shm) {
-		*ret_slot = port_upper_take(p);
+		*ret_slot = flow_kept_take(f);
 		f->rx_base = stream_rx_base(f->stream); /* as of the bytes that are shown with it */
 		return *ret_slot == SLOT_NONE ? -ENOBUFS : 0;
 	}

@@ -114,6 +114,7 @@ struct flow {
 	/* Going to another worker: for what it leaves. Its rings stay as they are. */
 	struct moved *going;
 	uint64_t came_ns;    /* from another worker, then; 0: it did not */
+	uint32_t kept_slot;  /* for who fetches it from there, + 1; 0: none */
 	struct move_at from; /* FLOW_SETTLES: where it was */
 };
 
