@@ -31,7 +31,7 @@ struct move {
 	struct client *client; /* NULL: not known yet */
 	uint32_t from, to;     /* workers */
 	uint32_t slot;         /* at `from` */
-	uint64_t lend_ns;      /* when it was asked to lend */
+	uint64_t asked_ns;     /* when the application, or the peer, was asked */
 	uint64_t cookie;       /* 0: it is not lent yet */
 	uint32_t stream, place; /* indices there */
 	uint64_t place_id, remote_id;
@@ -190,7 +190,7 @@ static void fail(struct control *ctl, struct move *m)
 static void lend(struct control *ctl, struct move *m)
 {
 	m->step = STEP_LEND;
-	m->lend_ns = clock_monotonic_ns();
+	m->asked_ns = clock_monotonic_ns();
 	if (!client_lend_ask(m->client, m->from, m->slot))
 		fail(ctl, m);
 }
@@ -277,6 +277,7 @@ static void roomed(struct control *ctl, struct move *m, const struct worker_cmd 
 	m->place = cmd->move.stream;
 	m->place_id = cmd->move.id;
 	m->step = m->asked ? STEP_OUT : STEP_ANSWER;
+	m->asked_ns = clock_monotonic_ns();
 	if (m->asked)
 		post(ctl, m, CMD_MOVE_OUT);
 }
@@ -442,15 +443,30 @@ void moves_event(struct control *ctl, uint32_t worker, const struct worker_event
 
 /* ---- from outside ---- */
 
-/* A peer waits for these, and its application perhaps for it. A later LEND hears KEEP. */
-static void lends_give_up(struct control *ctl, uint64_t now_ns)
+/* Its end may have gone, and nobody says so: ours goes to nowhere, as without any channel. */
+static void answer_give_up(struct control *ctl, struct move *m)
 {
+	post(ctl, m, CMD_MOVE_REFUSE);
+	m->place_gone = true;
+	m->step = STEP_OUT;
+	post(ctl, m, CMD_MOVE_OUT);
+}
+
+/* Others wait for each of these: a peer, an application that closes what it has lent. A LEND that
+ * comes later hears KEEP. */
+static void moves_give_up(struct control *ctl, uint64_t now_ns)
+{
+	uint64_t answer_max_ns = ctl->config->timeout_seconds * 1000000000ull;
 	struct move *m, *next;
 
 	for (m = ctl->moves.first; m; m = next) {
+		uint64_t waited = now_ns > m->asked_ns ? now_ns - m->asked_ns : 0;
+
 		next = m->next;
-		if (m->step == STEP_LEND && now_ns - m->lend_ns >= LEND_MAX_NS)
+		if (m->step == STEP_LEND && waited >= LEND_MAX_NS)
 			fail(ctl, m);
+		else if (m->step == STEP_ANSWER && waited >= answer_max_ns)
+			answer_give_up(ctl, m);
 	}
 }
 
@@ -460,7 +476,7 @@ void moves_look(struct control *ctl, uint64_t now_ns)
 	uint32_t room, from, to;
 	struct worker_cmd *cmd;
 
-	lends_give_up(ctl, now_ns);
+	moves_give_up(ctl, now_ns);
 	room = MOVES_MAX / 2 - ms->own;
 	if (ctl->leaving || ms->picking || room == 0 ||
 	    !moves_policy_look(&ms->policy, &ctl->placement, ctl->config->move_busy, now_ns, &from,

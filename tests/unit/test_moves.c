@@ -6,6 +6,7 @@
  */
 #include "../ncd_test.h"
 
+#include "clock.h"
 #include "control_rig.h"
 #include "ncd/descriptor_name.h"
 #include "parcel.h"
@@ -600,6 +601,57 @@ static void a_port_number_goes_home(void **state)
 
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static uint64_t later(uint64_t seconds)
+{
+	return clock_monotonic_ns() + seconds * 1000000000u;
+}
+
+static void an_application_that_is_stopped_is_not_waited_for(void **state)
+{
+	struct rig *r = *state;
+	const uint32_t told[5] = { 1, 0, 0, 0, 0 };
+	struct app a = app_attach(r);
+	union ctl_message msg;
+
+	ask(r, true);
+	assert_int_equal(hears(r, &a, &msg), CTL_MOVE);
+	moves_look(&r->control, clock_monotonic_ns());
+	assert_int_equal(r->control.moves.nr, 1);
+	moves_look(&r->control, later(2));
+	rig_pump(r);
+	expect_told(r, told);
+	/* It goes on, and lends what nobody wants any more. */
+	app_lend(r, &a, 0);
+	assert_int_equal(hears(r, &a, &msg), CTL_KEEP);
+	assert_null(find(r, &a));
+	app_close(&a);
+}
+
+static void a_peer_that_never_answers_is_given_up(void **state)
+{
+	struct rig *r = *state;
+	const uint32_t told[5] = { 1, 0, 1, 0, 1 };
+	struct app a = app_attach(r);
+	union ctl_message msg;
+
+	ask(r, false);
+	assert_int_equal(hears(r, &a, &msg), CTL_MOVE);
+	app_lend(r, &a, 0);
+	app_take(r, &a, CTL_TAKE_BACK, &a);
+	assert_int_equal(hears(r, &a, &msg), -1);
+	script.picks = 0; /* no other goes */
+	moves_look(&r->control, later(r->control.config->timeout_seconds / 2));
+	rig_pump(r);
+	assert_int_equal(r->control.moves.nr, 1);
+	moves_look(&r->control, later(r->control.config->timeout_seconds + 1));
+	rig_pump(r);
+	expect_told(r, told);
+	assert_int_equal(posted(r, TO, CMD_MOVE_IN), 0);
+	/* Who has waited is answered. */
+	assert_int_equal(posted(r, FROM, CMD_TAKE), 1);
+	app_close(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -611,6 +663,8 @@ int main(void)
 		cmocka_unit_test(a_place_that_goes_is_not_refused),
 		cmocka_unit_test(a_client_may_end_at_any_step),
 		cmocka_unit_test(control_may_end_at_any_step),
+		EACH(an_application_that_is_stopped_is_not_waited_for),
+		EACH(a_peer_that_never_answers_is_given_up),
 		EACH(who_fetches_it_on_the_way_waits),
 		EACH(what_is_shared_on_the_way_is_taken_and_ends_there),
 		EACH(there_are_not_too_many),
