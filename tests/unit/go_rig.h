@@ -226,8 +226,8 @@ static inline void ask(struct end *a, struct end *b)
 	struct worker_event ev;
 
 	lend(a);
-	begin(a);
 	a->asked = false;
+	begin(a);
 	assert_int_equal(step(a, CMD_MOVE_ROOM), 0);
 	ev = heard(b, ASKED, before);
 	b->asked = true;
