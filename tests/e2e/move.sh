@@ -58,7 +58,7 @@ case_move_round_trips() { # quick
 	two_workers
 	perf_server
 	perf --seconds 12
-	more_go 8
+	more_go 1
 	spread here || fail "all streams are at one worker here"
 	well
 }
@@ -66,7 +66,7 @@ case_move_round_trips_epoll() {
 	two_workers $'\nio = epoll'
 	perf_server
 	perf --seconds 12 --size 3000 --depth 4
-	more_go 8
+	more_go 1
 	well
 }
 # soak PROGRAM... - threads that wait in each way there is, short and long streams, and all ways to
@@ -80,7 +80,7 @@ soak() {
 	background soak here "$@" client "${address[there]}" 7010 8 12 "$RANDOM"
 	soak=$job
 	perf --seconds 12
-	more_go 8
+	more_go 1
 	ends 90 "$soak" || fail "a byte was wrong, or an end"
 	kill -TERM "$soak_server"
 	ends 10 "$soak_server" || fail "a byte was wrong at the server, or an end"
@@ -103,7 +103,7 @@ case_move_to_one_worker() {
 	channels=6 connected
 	perf_server
 	perf --seconds 12
-	more_go 8
+	more_go 1
 	well
 }
 # Channels die all the time: what is asked, answered, and under way goes again.
@@ -176,7 +176,7 @@ case_move_redis() {
 	background client here "$OUT/ncd-run" --require redis-benchmark -h "${address[there]}" -p 7012 \
 		-c 50 -l -t set,get -q
 	client=$job
-	more_go 8
+	more_go 1
 	kill -INT "$client"
 	kill -TERM "$server"
 	ends 20 "$server" || fail "redis-server ended with status $?"
