@@ -20,8 +20,16 @@ perf_server() {
 	server=$job
 	expect 10 listens there 4799
 }
+# Streams go until the workers are about alike, perhaps before all of them are connected: so what went
+# before a load begins is noted first.
+declare -A before
+note() {
+	local h
+	for h in here there; do before[$h]=$(number $h summary streams_went); done
+}
 # perf OPTIONS... - flows of small messages, each byte checked, for as long as the case likes.
 perf() {
+	note
 	background perf here "$OUT/ncd-perf" rpc --via ncd --to "${address[there]}" --flows $flows \
 		--verify --json "$@"
 	client=$job
@@ -30,11 +38,9 @@ perf() {
 at_least() { [ "$(number "$1" "$2" "$3")" -ge "$4" ]; }
 # went HOST NUMBER - so many streams have gone, and arrived.
 went() { at_least "$1" summary streams_went "$2" && at_least "$1" summary streams_came "$2"; }
-# more_go NUMBER - and both ends of each.
+# more_go NUMBER - since note; and both ends of each.
 more_go() {
 	local h
-	declare -A before
-	for h in here there; do before[$h]=$(number $h summary streams_went); done
 	for h in here there; do expect 60 went $h $((before[$h] + $1)); done
 }
 perf_ends_well() {
@@ -58,7 +64,7 @@ case_move_round_trips() { # quick
 	two_workers
 	perf_server
 	perf --seconds 12
-	more_go 1
+	more_go 8
 	spread here || fail "all streams are at one worker here"
 	well
 }
@@ -66,7 +72,7 @@ case_move_round_trips_epoll() {
 	two_workers $'\nio = epoll'
 	perf_server
 	perf --seconds 12 --size 3000 --depth 4
-	more_go 1
+	more_go 8
 	well
 }
 # soak PROGRAM... - threads that wait in each way there is, short and long streams, and all ways to
@@ -80,7 +86,7 @@ soak() {
 	background soak here "$@" client "${address[there]}" 7010 8 12 "$RANDOM"
 	soak=$job
 	perf --seconds 12
-	more_go 1
+	more_go 8
 	ends 90 "$soak" || fail "a byte was wrong, or an end"
 	kill -TERM "$soak_server"
 	ends 10 "$soak_server" || fail "a byte was wrong at the server, or an end"
@@ -103,7 +109,7 @@ case_move_to_one_worker() {
 	channels=6 connected
 	perf_server
 	perf --seconds 12
-	more_go 1
+	more_go 8
 	well
 }
 # Channels die all the time: what is asked, answered, and under way goes again.
@@ -170,13 +176,14 @@ case_move_redis() {
 	[ "$slow" = 1 ] || skip "a sanitizer's library cannot be loaded into Debian's programs"
 	command -v redis-benchmark >/dev/null || skip "needs redis-benchmark"
 	two_workers
+	note
 	background redis there "$OUT/ncd-run" redis-server --port 7012 --save '' --protected-mode no
 	server=$job
 	expect 10 listens there 7012
 	background client here "$OUT/ncd-run" --require redis-benchmark -h "${address[there]}" -p 7012 \
 		-c 50 -l -t set,get -q
 	client=$job
-	more_go 1
+	more_go 8
 	kill -INT "$client"
 	kill -TERM "$server"
 	ends 20 "$server" || fail "redis-server ended with status $?"
