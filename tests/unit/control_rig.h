@@ -139,6 +139,34 @@ static inline ssize_t rig_send(int fd, const void *msg, size_t bytes, const int 
 	return sendmsg(fd, &h, MSG_NOSIGNAL);
 }
 
+/* One message, or nothing: its bytes. A descriptor that comes along goes to *ret_fd. */
+static inline ssize_t rig_receive(int fd, union ctl_message *msg, int *ret_fd)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(8 * sizeof(int))];
+	} ctrl;
+	struct iovec iov = { msg, sizeof(*msg) };
+	struct msghdr h = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &ctrl,
+			    .msg_controllen = sizeof(ctrl) };
+	ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT);
+	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&h);
+
+	*ret_fd = -1;
+	if (!c)
+		return n;
+	memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+	for (size_t at = sizeof(int); at < c->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+		int extra;
+
+		memcpy(&extra, CMSG_DATA(c) + at, sizeof(extra));
+		close(extra);
+	}
+	return n;
+}
+
 static inline struct ctl_hello rig_hello(void)
 {
 	return (struct ctl_hello){

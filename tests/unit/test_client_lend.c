@@ -32,32 +32,6 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* One message, or nothing: its bytes. A descriptor that comes along goes to *ret_fd. */
-static ssize_t receive_fd(int fd, union ctl_message *msg, int *ret_fd)
-{
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(8 * sizeof(int))];
-	} ctrl;
-	struct iovec iov = { msg, sizeof(*msg) };
-	struct msghdr h = { .msg_iov = &iov,
-			    .msg_iovlen = 1,
-			    .msg_control = &ctrl,
-			    .msg_controllen = sizeof(ctrl) };
-	ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT);
-	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&h);
-
-	*ret_fd = -1;
-	if (!c)
-		return n;
-	for (size_t at = 0; at < c->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
-		if (*ret_fd >= 0)
-			close(*ret_fd);
-		memcpy(ret_fd, CMSG_DATA(c) + at, sizeof(int));
-	}
-	return n;
-}
-
 static struct app app_of_version(struct rig *r, uint32_t version)
 {
 	struct ctl_hello hello = rig_hello();
@@ -68,7 +42,7 @@ static struct app app_of_version(struct rig *r, uint32_t version)
 	hello.version_min = hello.version_max = version;
 	assert_true(rig_send(a.fd, &hello, sizeof(hello), NULL, 0) > 0);
 	rig_pump(r);
-	assert_int_equal(receive_fd(a.fd, &msg, &got), sizeof(msg.welcome));
+	assert_int_equal(rig_receive(a.fd, &msg, &got), sizeof(msg.welcome));
 	close(got);
 	a.client = r->control.clients; /* the newest */
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, a.pair), 0);
@@ -94,7 +68,7 @@ static void expect(struct rig *r, const struct app *a, enum ctl_type type)
 	int got;
 
 	rig_pump(r);
-	assert_int_equal(receive_fd(a->fd, &msg, &got), sizeof(msg.pollfd));
+	assert_int_equal(rig_receive(a->fd, &msg, &got), sizeof(msg.pollfd));
 	assert_int_equal(msg.head.type, type);
 	assert_int_equal(msg.pollfd.worker, 1);
 	assert_int_equal(msg.pollfd.slot, SLOT);
@@ -106,7 +80,7 @@ static void expect_silence(struct rig *r, const struct app *a)
 	int got;
 
 	rig_pump(r);
-	assert_int_equal(receive_fd(a->fd, &msg, &got), -1);
+	assert_int_equal(rig_receive(a->fd, &msg, &got), -1);
 }
 
 static bool has_ended(struct rig *r, const struct app *a)
@@ -115,7 +89,7 @@ static bool has_ended(struct rig *r, const struct app *a)
 	int got;
 
 	rig_pump(r);
-	return receive_fd(a->fd, &msg, &got) == 0;
+	return rig_receive(a->fd, &msg, &got) == 0;
 }
 
 static void asked(struct rig *r, const struct app *a)
@@ -162,7 +136,7 @@ static int take(struct rig *r, const struct app *by, enum ctl_type type, const s
 
 	assert_true(rig_send(by->fd, &msg, sizeof(msg), a->pair, 1) > 0);
 	rig_pump(r);
-	assert_int_equal(receive_fd(by->fd, &reply, &got), sizeof(reply.reply));
+	assert_int_equal(rig_receive(by->fd, &reply, &got), sizeof(reply.reply));
 	assert_int_equal(reply.head.type, CTL_REPLY);
 	if (got >= 0)
 		close(got);
@@ -184,7 +158,7 @@ static void share(struct rig *r, const struct app *a, uint32_t tag)
 	rig_pump(r);
 	if (tag == 0)
 		return;
-	assert_int_equal(receive_fd(a->fd, &reply, &got), sizeof(reply.reply));
+	assert_int_equal(rig_receive(a->fd, &reply, &got), sizeof(reply.reply));
 	assert_int_equal(reply.reply.result, 0);
 }
 

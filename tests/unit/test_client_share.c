@@ -22,34 +22,6 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* One message, or nothing: its bytes. A descriptor that comes along goes to *ret_fd. */
-static ssize_t receive_fd(int fd, union ctl_message *msg, int *ret_fd)
-{
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(8 * sizeof(int))];
-	} ctrl;
-	struct iovec iov = { msg, sizeof(*msg) };
-	struct msghdr h = { .msg_iov = &iov,
-			    .msg_iovlen = 1,
-			    .msg_control = &ctrl,
-			    .msg_controllen = sizeof(ctrl) };
-	ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT);
-	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&h);
-
-	*ret_fd = -1;
-	if (!c)
-		return n;
-	memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-	for (size_t at = sizeof(int); at < c->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
-		int extra;
-
-		memcpy(&extra, CMSG_DATA(c) + at, sizeof(extra));
-		close(extra);
-	}
-	return n;
-}
-
 static int app_attach(struct rig *r)
 {
 	struct ctl_hello hello = rig_hello();
@@ -58,7 +30,7 @@ static int app_attach(struct rig *r)
 
 	assert_true(rig_send(fd, &hello, sizeof(hello), NULL, 0) > 0);
 	rig_pump(r);
-	assert_int_equal(receive_fd(fd, &msg, &got), sizeof(msg.welcome));
+	assert_int_equal(rig_receive(fd, &msg, &got), sizeof(msg.welcome));
 	close(got);
 	return fd;
 }
@@ -69,7 +41,7 @@ static bool app_has_ended(struct rig *r, int fd)
 	int got;
 
 	rig_pump(r);
-	return receive_fd(fd, &msg, &got) == 0;
+	return rig_receive(fd, &msg, &got) == 0;
 }
 
 /* The result; the rest of the answer through the pointers. */
@@ -80,7 +52,7 @@ static int ask(struct rig *r, int fd, const void *msg, size_t bytes, const int *
 
 	assert_true(rig_send(fd, msg, bytes, fds, nr) > 0);
 	rig_pump(r);
-	assert_int_equal(receive_fd(fd, &reply, ret_fd), sizeof(reply.reply));
+	assert_int_equal(rig_receive(fd, &reply, ret_fd), sizeof(reply.reply));
 	assert_int_equal(reply.head.type, CTL_REPLY);
 	*ret_value = reply.reply.value;
 	return reply.reply.result;

@@ -102,23 +102,11 @@ static int tear_down(void **state)
 
 static ssize_t receive(int fd, union ctl_message *msg)
 {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(8 * sizeof(int))];
-	} ctrl;
-	struct iovec iov = { msg, sizeof(*msg) };
-	struct msghdr h = { .msg_iov = &iov,
-			    .msg_iovlen = 1,
-			    .msg_control = &ctrl,
-			    .msg_controllen = sizeof(ctrl) };
-	ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT);
-	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&h);
-	int one;
+	int got;
+	ssize_t n = rig_receive(fd, msg, &got);
 
-	for (size_t at = 0; c && at < c->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
-		memcpy(&one, CMSG_DATA(c) + at, sizeof(one));
-		close(one);
-	}
+	if (got >= 0)
+		close(got);
 	return n;
 }
 
