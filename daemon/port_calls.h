@@ -217,8 +217,8 @@ void moved_give(struct worker *w, struct moved *m);
 void flow_last_words(struct worker *w, struct flow *f);
 void flow_stays_after_all(struct flow *f);
 /* Into @m go the slot and the rings that the stream leaves; NULL: there is no slot, and nothing is
- * lent. */
-void flow_leave(struct worker *w, struct flow *f, struct moved *m);
+ * lent. @exposed: as engine_stream_tx_exposed() of the stream, which may have gone already. */
+void flow_leave(struct worker *w, struct flow *f, struct moved *m, bool exposed);
 /* Behind flow_leave: @f goes to another worker. Its slot says MOVED. */
 void moved_alone(struct worker *w, struct flow *f, struct moved *m);
 /* Events that nobody waits for where the stream is: tells those who do where it was. */

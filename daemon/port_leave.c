@@ -16,7 +16,7 @@
 #define STAYS_NS 10000000000ull /* one that has come is not sent on sooner */
 #define PICK_LOOKS 512u         /* at streams, a command */
 
-#define FLOW_GOES_ALONG (FLOW_OPEN | FLOW_RELEASED | FLOW_SHUTDOWN | FLOW_HUNG | FLOW_LENT)
+#define FLOW_GOES_ALONG (FLOW_OPEN | FLOW_RELEASED | FLOW_SHUTDOWN | FLOW_LENT)
 #define FLOW_STAYS                                                                           \
 	(FLOW_ENDED | FLOW_DONE | FLOW_RELEASED | FLOW_SHUTDOWN | FLOW_PARKED | FLOW_EXCHANGE | \
 	 FLOW_PASS | FLOW_MOVING | FLOW_HUNG | FLOW_JOIN_ASKED | FLOW_PLACE | FLOW_SETTLES)
@@ -172,8 +172,7 @@ int flow_out(struct worker *w, struct worker_cmd *cmd)
 	}
 	left = f->going;
 	f->going = NULL;
-	flow_leave(w, f, left);
-	left->exposed = p->stream.exposed;
+	flow_leave(w, f, left, p->stream.exposed);
 	left->held = true;
 	moved_alone(w, f, left);
 	flow_gone(w, f);

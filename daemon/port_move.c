@@ -218,19 +218,19 @@ void flow_stays_after_all(struct flow *f)
 }
 
 /* What @f has in its port. */
-static struct moved rings_of(const struct flow *f)
+static struct moved rings_of(const struct flow *f, bool exposed)
 {
 	return (struct moved){
 		.port = f->port,
 		.slot = SLOT_NONE,
-		.exposed = engine_stream_tx_exposed(f->stream),
+		.exposed = exposed,
 		.block = { f->tx, f->tx_next, f->tx_old, f->rx, f->rx_prev, f->rx_old },
 	};
 }
 
-void flow_leave(struct worker *w, struct flow *f, struct moved *m)
+void flow_leave(struct worker *w, struct flow *f, struct moved *m, bool exposed)
 {
-	struct moved old = rings_of(f);
+	struct moved old = rings_of(f, exposed);
 	struct port *p = f->port;
 
 	f->tx_next = f->rx_prev = f->tx_old = f->rx_old = (struct arena_block){ 0 };
@@ -322,7 +322,7 @@ void moved_alone(struct worker *w, struct flow *f, struct moved *m)
 
 int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_slot)
 {
-	struct moved now = rings_of(f), *m = NULL;
+	struct moved now = rings_of(f, engine_stream_tx_exposed(f->stream)), *m = NULL;
 	bool keeps = f->shm || moved_lent(w, &now);
 	struct arena_block tx, rx;
 	uint32_t slot;
@@ -343,7 +343,7 @@ int flow_move(struct worker *w, struct flow *f, struct port *p, uint32_t *ret_sl
 	flow_carry(w, f, &tx, &rx);
 	joint_writer_leaves(w, f);
 	joint_reader_leaves(w, f);
-	flow_leave(w, f, m);
+	flow_leave(w, f, m, engine_stream_tx_exposed(f->stream));
 	flow_settle(w, p, f, &tx, &rx);
 	if (m && m->flow)
 		moved_tell(w, f, m, flow_events(f));

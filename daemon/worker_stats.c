@@ -54,7 +54,7 @@ static void sweep_worker(struct worker *w)
 
 static struct stats_socket *flow_entry(const struct worker *w, const struct flow *f)
 {
-	return w->cfg.stats_socket ? &w->cfg.stats_socket[stream_index(f->stream)] : NULL;
+	return w->cfg.stats_socket ? &w->cfg.stats_socket[f - w->flow] : NULL;
 }
 
 static uint8_t flow_state(const struct flow *f, const struct stream_info *i)
