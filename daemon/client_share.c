@@ -64,7 +64,7 @@ static int lent_share(struct client *c, struct shared *s, uint32_t flags)
 	if (r < 0)
 		command_destroy(cmd);
 	else
-		moves_post(c->ctl, s, c, cmd);
+		moves_post(s, c, cmd);
 	return r;
 }
 
@@ -176,7 +176,7 @@ bool client_take(struct client *c, const struct ctl_head *msg, const int *fds, u
 		goto err_free;
 	cmd->user = request;
 	request->pending++;
-	moves_post(c->ctl, s, c, cmd);
+	moves_post(s, c, cmd);
 	return true;
 
 err_free:

@@ -48,7 +48,7 @@ struct moves {
  * it is there, if it is on its way. Fills in share.cookie and share.stream. It comes back as
  * after client_post.
  */
-void moves_post(struct control *ctl, struct shared *s, struct client *c, struct worker_cmd *cmd);
+void moves_post(struct shared *s, struct client *c, struct worker_cmd *cmd);
 
 /*
  * @c has answered client_lend_ask for @slot of its port at @worker: @result 0, and the stream with

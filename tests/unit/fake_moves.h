@@ -10,25 +10,6 @@
 #include "moves.h"
 #include "shared.h"
 
-void moves_post(struct control *ctl, struct shared *s, struct client *c, struct worker_cmd *cmd)
-{
-	struct worker_cmd **at = &s->held;
-
-	(void)ctl;
-	cmd->share.cookie = s->cookie;
-	cmd->share.stream = s->stream;
-	if (!s->moving) {
-		client_post(c, s->worker, cmd);
-		return;
-	}
-	cmd->port = c->port[s->worker];
-	c->commands++;
-	cmd->next = NULL;
-	while (*at)
-		at = &(*at)->next;
-	*at = cmd;
-}
-
 void moves_lent(struct control *ctl, struct client *c, uint32_t worker, uint32_t slot, int result,
 		uint64_t cookie, uint32_t stream)
 {
