@@ -60,7 +60,7 @@ spread() {
 	[ "$(ask "$1" sockets | grep -o '"path":"channel","worker":[01]' | sort -u | wc -l)" -eq 2 ]
 }
 
-case_move_round_trips() { # quick
+case_move_round_trips() {
 	two_workers
 	perf_server
 	perf --seconds 12
@@ -158,7 +158,7 @@ case_move_daemon_killed() {
 	done
 }
 # A peer with move_busy = 0, or of an older version, does not say that it knows RESUME.
-case_move_not_with_all() { # quick
+case_move_not_with_all() {
 	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
 	config here $'[workers]\ncores = 0,1\nmove_busy = 1'
 	config there $'[workers]\ncores = 0,1\nmove_busy = 0'
