@@ -140,6 +140,37 @@ static void lies_begin_nothing(void **state)
 	go_free(g);
 }
 
+/* Its slot may have become another stream's between FIND and LEND. */
+static void no_other_goes_than_the_peer_has_named(void **state)
+{
+	struct go *g = go_new(state);
+	struct end a, b, other;
+	uint32_t before;
+
+	go_connect(g, 3, &a, &b);
+	transfer(&a, &b, 1000);
+	ask(&a, &b);
+	lend(&b);
+	/* It may go at all. */
+	begin(&b);
+	assert_int_equal(step(&b, CMD_MOVE_KEEP), 0);
+	for (int i = 0; i < 3; i++) {
+		other = b;
+		other.at.id += i == 0;
+		other.at.lane ^= i == 1;
+		other.at.peer += i == 2;
+		assert_int_equal(step(&other, CMD_MOVE_BEGIN), -EBUSY);
+	}
+	begin(&b);
+	assert_int_equal(step(&b, CMD_MOVE_KEEP), 0);
+	before = so_far(&a, ANSWERED);
+	assert_int_equal(step(&b, CMD_MOVE_REFUSE), 0);
+	assert_int_equal(heard(&a, ANSWERED, before).error, -ECONNREFUSED);
+	assert_int_equal(step(&a, CMD_MOVE_KEEP), 0);
+	goes_on(&a, &b);
+	go_free(g);
+}
+
 static void what_a_peer_resumes_is_found(void **state)
 {
 	struct go *g = go_new(state);
@@ -558,6 +589,7 @@ int main(void)
 		RIG_BOTH(words_that_are_published_late_count),
 		RIG_BOTH(rings_do_not_grow_until_it_stays),
 		RIG_BOTH(lies_begin_nothing),
+		RIG_BOTH(no_other_goes_than_the_peer_has_named),
 		RIG_BOTH(what_a_peer_resumes_is_found),
 		RIG_BOTH(who_is_refused_goes_on_where_he_was),
 		RIG_BOTH(a_place_that_its_peer_gives_up_is_gone),
