@@ -129,7 +129,7 @@ case_move_channels_destroyed() {
 	well
 }
 # A program is killed while its streams go to and fro: nothing is left of it, and the next is served.
-case_move_killed() { # quick
+case_move_killed() {
 	local round
 	two_workers
 	perf_server
