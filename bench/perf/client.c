@@ -16,12 +16,14 @@
 #include "connect.h"
 #include "cpu.h"
 #include "descriptors.h"
+#include "interrupt.h"
 #include "loop.h"
 
 #define WARM_NS     (200 * NS_PER_MS)
 #define ASK_NS      (10 * NS_PER_S) /* for an answer on the control flow */
 #define BEGIN_NS    (40 * NS_PER_S) /* for the first: thousands of flows may have to arrive */
 #define FINISH_NS   (15 * NS_PER_S) /* for threads to end: longer than they wait themselves */
+#define LOOK_NS     (100 * NS_PER_MS) /* between looks whether somebody ends it */
 #define CONTROL_BUF (64u << 10)
 
 struct client_run {
@@ -224,17 +226,31 @@ static void client_show(struct client_run *run, int second, const struct crew_su
 			second, bits_per_s / 1e9, answers_per_s);
 }
 
-/* Until @end_ns. */
-static int client_watch(struct client_run *run, uint64_t end_ns)
+/* A second, less if the end comes before: by itself, or by who has seen enough. */
+static int client_watch_second(struct client_run *run)
+{
+	uint64_t now_ns = clock_now_ns(), second_ns = now_ns + NS_PER_S, until_ns;
+	int r = 0;
+
+	for (; r == 0 && now_ns < second_ns && now_ns < crew_end_ns(run->crew);
+	     now_ns = clock_now_ns()) {
+		until_ns = crew_end_ns(run->crew);
+		r = client_wait(run, until_ns < now_ns + LOOK_NS ? until_ns : now_ns + LOOK_NS);
+		if (interrupted())
+			crew_end(run->crew);
+	}
+	return r;
+}
+
+/* Until the end. */
+static int client_watch(struct client_run *run)
 {
 	struct crew_sum last, now;
 	int r = 0;
 
 	crew_sum(run->crew, &last);
-	for (int second = 1; r == 0 && clock_now_ns() < end_ns; second++) {
-		uint64_t until = clock_now_ns() + NS_PER_S;
-
-		r = client_wait(run, until < end_ns ? until : end_ns);
+	for (int second = 1; r == 0 && clock_now_ns() < crew_end_ns(run->crew); second++) {
+		r = client_watch_second(run);
 		crew_sum(run->crew, &now);
 		if (r >= 0)
 			client_show(run, second, &last, &now);
@@ -263,7 +279,7 @@ static void client_evaluate(struct client_run *run, const struct snapshot *a,
 {
 	struct report *rep = run->report;
 	struct hist *sum = calloc(1, sizeof(*sum));
-	double window = (double)(run->crew->end_ns - run->crew->warm_ns) / 1e9;
+	double window = (double)(crew_end_ns(run->crew) - run->crew->warm_ns) / 1e9;
 	uint64_t bytes = b->server.received_bytes - a->server.received_bytes;
 
 	rep->seconds = (double)(b->server.time_ns - a->server.time_ns) / 1e9;
@@ -316,20 +332,21 @@ static int client_settle(struct client_run *run)
 
 static int client_go(struct client_run *run)
 {
-	uint64_t begin_ns = clock_now_ns(), warm_ns, end_ns;
+	uint64_t begin_ns = clock_now_ns(), warm_ns;
 	struct snapshot a, b;
 	int r = run->hooks ? run->hooks->ready(run->hooks->ctx, &begin_ns) : 0;
 
 	if (r < 0)
 		return client_fail(run, r, "was not told to begin");
+	if (!run->hooks)
+		interrupt_catch();
 	warm_ns = begin_ns + WARM_NS;
-	end_ns = warm_ns + (uint64_t)(run->o->seconds * 1e9);
-	crew_go(run->crew, warm_ns, end_ns);
+	crew_go(run->crew, warm_ns, warm_ns + (uint64_t)(run->o->seconds * 1e9));
 	r = client_wait(run, warm_ns);
 	if (r == 0)
 		r = client_snapshot(run, &a);
 	if (r == 0)
-		r = client_watch(run, end_ns);
+		r = client_watch(run);
 	if (r >= 0)
 		r = client_snapshot(run, &b);
 	if (r == 0)

@@ -11,7 +11,6 @@
 #include "loop.h"
 
 #define ACCEPT_WAIT_MS 100
-#define LINGER_NS      (10 * NS_PER_S)
 
 struct client {
 	struct conn conn;
@@ -203,7 +202,7 @@ static int clients_run(struct loop *l, struct client *client, uint32_t nr)
 		}
 		if (loop_aborted(l))
 			return loop_fail(l, -ECANCELED, "stopped");
-		if (loop_ending(l) && l->now_ns - l->crew->end_ns > LINGER_NS)
+		if (loop_overdue(l))
 			return loop_fail(l, -ETIMEDOUT, "connections did not finish");
 	}
 	return 0;

@@ -67,7 +67,7 @@ int crew_create(const struct via *via, const struct shape *shape, bool is_client
 	c->is_client = is_client;
 	c->cpu = cpu;
 	c->session = session;
-	c->end_ns = UINT64_MAX;
+	atomic_init(&c->end_ns, UINT64_MAX);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -103,10 +103,18 @@ void crew_go(struct crew *c, uint64_t warm_ns, uint64_t end_ns)
 {
 	pthread_mutex_lock(&c->lock);
 	c->warm_ns = warm_ns;
-	c->end_ns = end_ns;
+	atomic_store_explicit(&c->end_ns, end_ns, memory_order_relaxed);
 	c->go = true;
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
+}
+
+void crew_end(struct crew *c)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	if (now_ns < crew_end_ns(c))
+		atomic_store_explicit(&c->end_ns, now_ns, memory_order_relaxed);
 }
 
 int crew_wait(struct crew *c, uint64_t time_ns)

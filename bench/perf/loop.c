@@ -13,7 +13,6 @@
 #include "connect.h"
 
 #define WAIT_MS        100             /* between looks at abort */
-#define LINGER_NS      (10 * NS_PER_S) /* after the end, for what is outstanding */
 #define BLOCKING_BYTES (32u << 10) /* outstanding bytes that socket buffers hold in any case */
 #define BUF_MIN        (64u << 10)
 #define BUF_MAX        PERF_SIZE_MAX
@@ -66,7 +65,7 @@ static int loop_check_end(struct loop *l)
 {
 	if (loop_aborted(l))
 		return loop_fail(l, -ECANCELED, "stopped");
-	if (loop_ending(l) && l->now_ns - l->crew->end_ns > LINGER_NS)
+	if (loop_overdue(l))
 		return loop_fail(l, -ETIMEDOUT, "bytes under way did not arrive after the end");
 	return 0;
 }

@@ -15,9 +15,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "clock.h"
 #include "flow.h"
 #include "hello.h"
 #include "hist.h"
+
+#define LOOP_LINGER_NS (10 * NS_PER_S) /* after the end, for what is outstanding */
 
 struct crew;
 
@@ -65,9 +68,9 @@ struct crew {
 	struct flow *flow; /* shape.flows of them, except in mode connect */
 	uint64_t *asked_ns;
 
-	/* Set before go, then const. */
-	uint64_t warm_ns; /* latencies count from here */
-	uint64_t end_ns;  /* to here; UINT64_MAX: the flows' end is the end */
+	uint64_t warm_ns; /* latencies count from here; set before go, then const */
+	/* To here; UINT64_MAX: the flows' end is the end. Relaxed: crew_end() brings it forward. */
+	_Atomic uint64_t end_ns;
 
 	_Atomic bool abort; /* relaxed: a hint to hurry */
 
@@ -99,6 +102,8 @@ int crew_create(const struct via *via, const struct shape *shape, bool is_client
 /* Starts the threads; returns when all are up: 0, or the first error. The flows are connected. */
 int crew_start(struct crew *crew);
 void crew_go(struct crew *crew, uint64_t warm_ns, uint64_t end_ns);
+/* The end is now, if it was not before. */
+void crew_end(struct crew *crew);
 /* Until @time_ns, the first error, or the end of all threads. Returns 0, 1 if all have ended, or
  * the error. */
 int crew_wait(struct crew *crew, uint64_t time_ns);
@@ -125,10 +130,21 @@ static inline void loop_count(_Atomic uint64_t *counter, uint64_t n)
 			      memory_order_relaxed);
 }
 
+static inline uint64_t crew_end_ns(const struct crew *crew)
+{
+	return atomic_load_explicit(&crew->end_ns, memory_order_relaxed);
+}
+
 /* The run is over: finish what is outstanding, begin nothing new. */
 static inline bool loop_ending(const struct loop *l)
 {
-	return l->now_ns >= l->crew->end_ns;
+	return l->now_ns >= crew_end_ns(l->crew);
+}
+
+/* It is over for so long that what is outstanding will not come. */
+static inline bool loop_overdue(const struct loop *l)
+{
+	return loop_ending(l) && l->now_ns - crew_end_ns(l->crew) > LOOP_LINGER_NS;
 }
 
 static inline bool loop_aborted(const struct loop *l)
@@ -139,7 +155,7 @@ static inline bool loop_aborted(const struct loop *l)
 
 static inline void loop_record(struct loop *l, uint64_t latency_ns)
 {
-	if (l->now_ns >= l->crew->warm_ns && l->now_ns < l->crew->end_ns)
+	if (l->now_ns >= l->crew->warm_ns && !loop_ending(l))
 		hist_record(&l->hist, latency_ns);
 	loop_count(&l->tally.messages, 1);
 }

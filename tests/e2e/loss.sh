@@ -37,23 +37,26 @@ case_channels_destroyed_two_workers() {
 	channels=6 survives $'[workers]\ncores = 0,1'
 }
 
-# Many small streams while channels die: every byte is checked by ncd-perf.
+# Many small streams while channels die: every byte is checked by ncd-perf, until it is told to end.
 case_many_streams_and_dead_channels() {
 	local i server client
 	both
 	can_kill
 	(on there "$OUT/ncd-perf" server --via ncd >"$dir/server.log" 2>&1) &
 	server=$!
+	jobs_of_case+=("$server")
 	expect 10 listens there 4799
-	(on here timeout $((40 * slow)) "$OUT/ncd-perf" rpc --via ncd --to "${address[there]}" \
-		--flows 200 --size 500 --verify --seconds 4 --json >"$dir/perf.log" 2>&1) &
+	(on here timeout $((100 * slow)) "$OUT/ncd-perf" rpc --via ncd --to "${address[there]}" \
+		--flows 200 --size 500 --verify --seconds 3000 --json >"$dir/perf.log" 2>&1) &
 	client=$!
+	jobs_of_case+=("$client")
 	for ((i = 0; i < 4; i++)); do
 		more_arrives 500000
 		kill_channels
 		connected
 	done
-	ends 40 $client || fail "ncd-perf failed"
+	kill -TERM $client
+	ends 20 $client || fail "ncd-perf failed"
 	grep -q '"errors":0[,}]' "$dir/perf.log" || fail "ncd-perf counted errors"
 	kill -TERM $server
 	ends 10 $server

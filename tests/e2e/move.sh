@@ -3,9 +3,9 @@
 # wrong, and what ends or dies meanwhile does so as ever. So that streams go on a machine of two
 # loaded cores, too, a worker that does anything at all counts as overloaded.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
+. "$(dirname "$(readlink -f "$0")")/flow.sh"
 
 flows=64
-long=$((slow == 1 ? 8 : 16)) # seconds in which some go, for certain
 two_workers() {
 	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
 	channels=6 both $'[workers]\ncores = 0,1\nmove_busy = 1'
@@ -28,13 +28,14 @@ note() {
 	local h
 	for h in here there; do before[$h]=$(number $h summary streams_went); done
 }
-# perf OPTIONS... - flows of small messages, each byte checked, for as long as the case likes.
+# perf - flows of small messages, each byte checked, for as long as the case likes.
 perf() {
 	note
 	background perf here "$OUT/ncd-perf" rpc --via ncd --to "${address[there]}" --flows $flows \
-		--verify --json "$@"
+		--seconds 3000 --verify --json
 	client=$job
 	expect 20 at_least here summary connected $flows
+	more_arrives 100000 # it measures
 }
 at_least() { [ "$(number "$1" "$2" "$3")" -ge "$4" ]; }
 # went HOST NUMBER - so many streams have gone, and arrived.
@@ -50,7 +51,8 @@ perf_ends_well() {
 	expect_empty 10
 }
 well() {
-	ends 60 "$client" || fail "ncd-perf failed"
+	kill -TERM "$client"
+	ends 20 "$client" || fail "ncd-perf failed"
 	grep -q '"errors":0[,}]' "$dir/perf.log" || fail "ncd-perf counted errors"
 	is here summary region_errors 0 || fail "an application was detached here"
 	is there summary region_errors 0 || fail "an application was detached there"
@@ -64,7 +66,7 @@ spread() {
 case_move_round_trips() {
 	two_workers
 	perf_server
-	perf --seconds $long
+	perf
 	more_go 8
 	spread here || fail "all streams are at one worker here"
 	well
@@ -76,7 +78,7 @@ soak() {
 	local soak_server soak
 	two_workers
 	perf_server
-	perf --seconds $((long + 8))
+	perf
 	more_go 8
 	background soak_server there "$@" server "${address[there]}" 7010 8
 	soak_server=$job
@@ -104,7 +106,7 @@ case_move_to_one_worker() {
 	start there
 	channels=6 connected
 	perf_server
-	perf --seconds $long
+	perf
 	more_go 8
 	well
 }
@@ -113,7 +115,7 @@ case_move_channels_destroyed() {
 	local round
 	two_workers
 	perf_server
-	perf --seconds $((2 * long))
+	perf
 	for ((round = 0; round < 10; round++)); do
 		on here ss -HK state established "( dport = :$port or sport = :$port )" \
 			>>"$dir/killed" 2>>"$dir/ss.log" &
@@ -130,7 +132,7 @@ case_move_killed() {
 	two_workers
 	perf_server
 	for ((round = 0; round < 3; round++)); do
-		perf --seconds 60
+		perf
 		more_go 1
 		kill -KILL "$client"
 		expect 20 no_clients here
@@ -144,7 +146,7 @@ case_move_daemon_killed() {
 	two_workers
 	for h in here there; do
 		perf_server
-		perf --seconds 60
+		perf
 		more_go 1
 		kill_daemon $h
 		start $h
@@ -162,7 +164,8 @@ case_move_not_with_all() {
 	start there
 	channels=6 connected
 	perf_server
-	perf --seconds 5
+	perf
+	more_arrives 30000000
 	well
 	is here summary streams_went 0 || fail "a stream went, and its peer does not know how"
 	is there summary streams_came 0 || fail "a stream came, and was not to"

@@ -2,6 +2,7 @@
 # perf.sh - what ncd-perf measures with several processes, and with kernel sockets beside TCP: that
 # it runs, that every byte was right, and that it says what is not there. No time is judged.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
+. "$(dirname "$(readlink -f "$0")")/flow.sh"
 
 # server VIA - an ncd-perf server on there.
 server() {
@@ -45,6 +46,23 @@ case_perf_isolate_ncd() { # quick
 case_perf_isolate_without_server() { # quick
 	perf isolate --via tcp && fail "ncd-perf isolate measured what is not there"
 	says "is 'ncd-perf server' running there"
+}
+
+# Who has seen enough: what was measured by then is printed, and nothing was wrong.
+case_perf_ended_early() { # quick
+	local client
+	both
+	server ncd
+	(on here timeout $((60 * slow)) "$OUT/ncd-perf" rpc --via ncd --to "${address[there]}" --flows 20 \
+		--seconds 3000 --json >"$dir/perf.log" 2>&1) &
+	client=$!
+	jobs_of_case+=("$client")
+	more_arrives 100000
+	kill -TERM "$client"
+	ends 20 "$client" || fail "ncd-perf ended with status $?"
+	says '"seconds":[0-9]\{1,2\}\.[0-9]*,"bytes_per_s":[1-9].*"errors":0,'
+	server_ends
+	expect_empty 10
 }
 
 # Flows join in batches: more than one, over kernel sockets and virtual ones.

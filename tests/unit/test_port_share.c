@@ -442,30 +442,6 @@ static void what_has_not_gone_is_taken_back_where_it_is(void **state)
 	rig_free(r);
 }
 
-/* As a stream that came from another worker. */
-static void what_has_no_slot_gets_one(void **state)
-{
-	struct rig *r = start(state);
-	struct shared s = connect_shared(r);
-
-	transfer(r, &r->host[0], s.near, &r->host[1], s.slot, 1, 5000);
-	rig_until(r, app_write(&r->host[1], s.slot, 2, 9000) == 9000);
-	app_close(&r->host[1], s.slot, CLOSE_LET_GO);
-	rig_until(r, app_state(&r->host[1], s.slot) == SLOT_FREE);
-	r->host[1].worker->flow[s.stream].flags |= FLOW_LENT;
-	rig_until(r, app_write(&r->host[0], s.near, 1, 15000) == 15000);
-	rig_until(r, app_read(&r->host[0], s.near, 2) == 9000);
-	assert_int_equal(take_back(r, &s), 0);
-	s.slot = r->host[1].back.share.slot;
-	r->host[1].tx[s.slot].base = NULL;
-	r->host[1].rx[s.slot].base = NULL;
-	transfer(r, &r->host[0], s.near, &r->host[1], s.slot, 1, 1000000);
-	transfer(r, &r->host[1], s.slot, &r->host[0], s.near, 2, 1000000);
-	app_close(&r->host[1], s.slot, CLOSE_GRACEFUL);
-	rig_until(r, app_flags(&r->host[0], s.near) & SLOT_F_EOF);
-	rig_free(r);
-}
-
 static void what_is_lent_no_more_is_shared_or_not(void **state)
 {
 	struct rig *r = start(state);
@@ -525,7 +501,6 @@ int main(void)
 		EACH(a_lent_one_dies_with_its_client),
 		EACH(a_lent_one_is_closed_as_any),
 		EACH(what_has_not_gone_is_taken_back_where_it_is),
-		EACH(what_has_no_slot_gets_one),
 		EACH(what_is_lent_no_more_is_shared_or_not),
 		EACH(who_waits_when_it_is_lent_hears_what_is_true),
 	};
