@@ -2,6 +2,7 @@
 # loss.sh - channels destroyed with ss -K in mid-transfer: nothing is lost, and they come back.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
 . "$(dirname "$(readlink -f "$0")")/flow.sh"
+. "$(dirname "$(readlink -f "$0")")/load.sh"
 . "$(dirname "$(readlink -f "$0")")/cut.sh"
 
 survives() {
@@ -39,27 +40,18 @@ case_channels_destroyed_two_workers() {
 
 # Many small streams while channels die: every byte is checked by ncd-perf, until it is told to end.
 case_many_streams_and_dead_channels() {
-	local i server client
+	local i
 	both
 	can_kill
-	(on there "$OUT/ncd-perf" server --via ncd >"$dir/server.log" 2>&1) &
-	server=$!
-	jobs_of_case+=("$server")
-	expect 10 listens there 4799
-	(on here timeout $((100 * slow)) "$OUT/ncd-perf" rpc --via ncd --to "${address[there]}" \
-		--flows 200 --size 500 --verify --seconds 3000 --json >"$dir/perf.log" 2>&1) &
-	client=$!
-	jobs_of_case+=("$client")
+	perf_server
+	perf_flows --flows 200 --size 500
 	for ((i = 0; i < 4; i++)); do
 		more_arrives 500000
 		kill_channels
 		connected
 	done
-	kill -TERM $client
-	ends 20 $client || fail "ncd-perf failed"
-	grep -q '"errors":0[,}]' "$dir/perf.log" || fail "ncd-perf counted errors"
-	kill -TERM $server
-	ends 10 $server
+	perf_flows_end
+	perf_server_ends
 }
 
 run_case "$@"

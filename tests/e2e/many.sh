@@ -1,40 +1,19 @@
 #!/bin/bash
 # many.sh - many sockets at once, and many after each other without growth of the daemons.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
-
-# perf_server - an ncd-perf server on there.
-perf_server() {
-	(on there "$OUT/ncd-perf" server --via ncd --listen "${address[there]}" \
-		>"$dir/server.log" 2>&1) &
-	server=$!
-	jobs_of_case+=("$server")
-	expect 10 listens there 4799
-}
-# perf MODE OPTIONS... - a client on here; no byte may be wrong.
-perf() {
-	on here timeout $((30 * slow)) "$OUT/ncd-perf" "$@" --via ncd --to "${address[there]}" --json \
-		--verify >"$dir/perf.log" 2>&1 & # on() replaces its shell
-	wait $! || fail "ncd-perf $1 failed"
-	grep -q '"errors":0[,}]' "$dir/perf.log" || fail "ncd-perf $1 counted errors"
-}
+. "$(dirname "$(readlink -f "$0")")/load.sh"
 
 thousand() {
-	local client
 	perf_server
-	perf rpc --flows 1000 --size 200 --seconds $((slow == 1 ? 3 : 6)) &
-	client=$!
+	perf_flows --flows 1000 --size 200
 	expect 20 at_least here summary connected 1000
 	expect 20 at_least there summary connected 1000
-	wait $client || exit 1
+	perf_flows_end
 	perf rpc --flows 1000 --threads 4 --size 3000 --depth 2 --seconds 2
-	ends_server
+	perf_server_ends
 	expect_empty 5
 }
 at_least() { [ "$(number "$1" "$2" "$3")" -ge "$4" ]; }
-ends_server() {
-	kill -TERM "$server"
-	ends 10 "$server" || fail "the server of ncd-perf ended with status $?"
-}
 case_thousand_sockets() { # quick
 	both
 	thousand
@@ -76,7 +55,7 @@ case_ten_thousand_in_sequence() {
 		# A sanitizer keeps freed memory.
 		[ $slow -gt 1 ] || [ "$(rss $h)" -le $((rss_before[$h] + 512)) ] || fail "$h grows"
 	done
-	ends_server
+	perf_server_ends
 }
 
 run_case "$@"

@@ -4,8 +4,8 @@
 # loaded cores, too, a worker that does anything at all counts as overloaded.
 . "$(dirname "$(readlink -f "$0")")/hosts.sh"
 . "$(dirname "$(readlink -f "$0")")/flow.sh"
+. "$(dirname "$(readlink -f "$0")")/load.sh"
 
-flows=64
 two_workers() {
 	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
 	channels=6 both $'[workers]\ncores = 0,1\nmove_busy = 1'
@@ -16,11 +16,6 @@ background() {
 	job=$!
 	jobs_of_case+=("$job")
 }
-perf_server() {
-	background server there "$OUT/ncd-perf" server --via ncd --listen "${address[there]}"
-	server=$job
-	expect 10 listens there 4799
-}
 # Streams go until the workers are about alike, perhaps before all of them are connected: so what went
 # before a load begins is noted first.
 declare -A before
@@ -28,14 +23,11 @@ note() {
 	local h
 	for h in here there; do before[$h]=$(number $h summary streams_went); done
 }
-# perf - flows of small messages, each byte checked, for as long as the case likes.
-perf() {
+# flows - of small messages, for as long as the case likes.
+flows() {
 	note
-	background perf here "$OUT/ncd-perf" rpc --via ncd --to "${address[there]}" --flows $flows \
-		--seconds 3000 --verify --json
-	client=$job
-	expect 20 at_least here summary connected $flows
-	more_arrives 100000 # it measures
+	perf_flows --flows 64
+	expect 20 at_least here summary connected 64
 }
 at_least() { [ "$(number "$1" "$2" "$3")" -ge "$4" ]; }
 # went HOST NUMBER - so many streams have gone, and arrived.
@@ -45,18 +37,12 @@ more_go() {
 	local h
 	for h in here there; do expect 60 went $h $((before[$h] + $1)); done
 }
-perf_ends_well() {
-	kill -TERM "$server"
-	ends 10 "$server" || fail "the server of ncd-perf ended with status $?"
-	expect_empty 10
-}
 well() {
-	kill -TERM "$client"
-	ends 20 "$client" || fail "ncd-perf failed"
-	grep -q '"errors":0[,}]' "$dir/perf.log" || fail "ncd-perf counted errors"
+	perf_flows_end
 	is here summary region_errors 0 || fail "an application was detached here"
 	is there summary region_errors 0 || fail "an application was detached there"
-	perf_ends_well
+	perf_server_ends
+	expect_empty 10
 }
 # On both workers there are streams now.
 spread() {
@@ -66,7 +52,7 @@ spread() {
 case_move_round_trips() {
 	two_workers
 	perf_server
-	perf
+	flows
 	more_go 8
 	spread here || fail "all streams are at one worker here"
 	well
@@ -78,7 +64,7 @@ soak() {
 	local soak_server soak
 	two_workers
 	perf_server
-	perf
+	flows
 	more_go 8
 	background soak_server there "$@" server "${address[there]}" 7010 8
 	soak_server=$job
@@ -106,7 +92,7 @@ case_move_to_one_worker() {
 	start there
 	channels=6 connected
 	perf_server
-	perf
+	flows
 	more_go 8
 	well
 }
@@ -115,7 +101,7 @@ case_move_channels_destroyed() {
 	local round
 	two_workers
 	perf_server
-	perf
+	flows
 	for ((round = 0; round < 10; round++)); do
 		on here ss -HK state established "( dport = :$port or sport = :$port )" \
 			>>"$dir/killed" 2>>"$dir/ss.log" &
@@ -132,7 +118,7 @@ case_move_killed() {
 	two_workers
 	perf_server
 	for ((round = 0; round < 3; round++)); do
-		perf
+		flows
 		more_go 1
 		kill -KILL "$client"
 		expect 20 no_clients here
@@ -146,7 +132,7 @@ case_move_daemon_killed() {
 	two_workers
 	for h in here there; do
 		perf_server
-		perf
+		flows
 		more_go 1
 		kill_daemon $h
 		start $h
@@ -164,7 +150,7 @@ case_move_not_with_all() {
 	start there
 	channels=6 connected
 	perf_server
-	perf
+	flows
 	more_arrives 30000000
 	well
 	is here summary streams_went 0 || fail "a stream went, and its peer does not know how"
