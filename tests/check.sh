@@ -14,5 +14,5 @@ step packages 30 "${make[@]}" check-deps
 step manual 30 "${make[@]}" check-man
 step simulator 240 "${make[@]}" check-sim "SEEDS=$SEEDS"
 step install 60 "${make[@]}" check-install
-step end-to-end 300 env JOBS=2 "${make[@]}" check-e2e E2E=--quick
+step end-to-end 420 env JOBS=2 "${make[@]}" check-e2e E2E=--quick
 steps_done

@@ -97,7 +97,7 @@ case_elastic_channel_destroyed() {
 }
 
 # The other host takes fewer: it says so, and is not asked over and over.
-case_elastic_peer_takes_fewer() { # quick
+case_elastic_peer_takes_fewer() {
 	local dials
 	elastic_hosts 8 3
 	shares 60mbit

@@ -61,7 +61,7 @@ pages() {
 case_pages() { # quick
 	pages
 }
-case_pages_copied() { # quick
+case_pages_copied() {
 	[ "$(nproc)" -ge 2 ] || skip "needs two cores"
 	pages $'[workers]\ncores = 0\ncopy_cores = 1'
 }

@@ -66,7 +66,7 @@ case_perf_ended_early() { # quick
 }
 
 # Flows join in batches: more than one, over kernel sockets and virtual ones.
-case_perf_thousands_of_flows() { # quick
+case_perf_thousands_of_flows() {
 	local via
 	both
 	for via in tcp tcp-uring ncd-zc; do

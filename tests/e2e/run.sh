@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh - end to end: real daemons and programs. Each case runs in a process of its own.
 #
-#   tests/e2e/run.sh [--quick | --list] [CASE...]     default: all cases
+#   tests/e2e/run.sh [--quick | --long | --list] [CASE...]     default: all cases
 #
 # BUILD=release|asan|tsan|debug or OUT=DIRECTORY says whose programs. Prints "ok NAME", "skip NAME:
 # why" or "FAIL NAME" with what the case said; the last line counts. As root each case has two network
@@ -23,8 +23,8 @@ for program in copies echo garbage hostile no_uring quiet sockets soak soak_posi
 	exit 1
 done
 
-# A case is a function case_NAME of a file here; "# quick" behind it: also run by --quick; "# limit N":
-# it may take N seconds; "# alone": no other case meanwhile.
+# A case is a function case_NAME of a file here; "# quick" behind it: run by --quick, else by
+# --long; "# limit N": it may take N seconds; "# alone": no other case meanwhile.
 list() { grep -lE '^case_' "$here"/*.sh | xargs sed -nE "s/^case_([a-z0-9_]+)\(\) \{$1/\1/p"; }
 limit_of() { sed -nE "s/^case_$1\(\) \{.*# limit ([0-9]+)/\1/p" "$2"; }
 is_alone() { grep -qE "^case_$1\(\) \{.*# (.* )?alone" "$2"; }
@@ -36,6 +36,7 @@ cases=()
 case ${1:-} in
 --list) list '.*'; exit ;;
 --quick) mapfile -t cases < <(list '.*# quick.*'); shift ;;
+--long) mapfile -t cases < <(comm -23 <(list '.*' | sort) <(list '.*# quick.*' | sort)); shift ;;
 --*) sed -n '/^#   /s/^# *//p' "$0" >&2; exit 2 ;;
 esac
 cases+=("$@")

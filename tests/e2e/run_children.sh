@@ -207,7 +207,7 @@ case_children_sshd() { # quick
 }
 
 # A process for each connection, forked from the one that accepts.
-case_children_postgres() { # quick
+case_children_postgres() {
 	needs pgbench
 	both
 	postgres_data

@@ -51,7 +51,7 @@ puppet_begins() { # HOST [VARIABLE=VALUE...]
 	exec {to_puppet}>"$dir/pull" {from_puppet}<"$dir/answer"
 }
 
-case_run_left_to_the_kernel() { # quick
+case_run_left_to_the_kernel() {
 	needs python3
 	both
 	background there plain "${python[@]}" '

@@ -121,7 +121,7 @@ case_run_nginx_wrk() { # quick
 }
 
 # A socket for each worker, which is not root: SO_REUSEPORT.
-case_run_nginx_reuseport() { # quick
+case_run_nginx_reuseport() {
 	needs nginx
 	needs python3
 	local server i
@@ -153,7 +153,7 @@ case_run_nginx_low_port() { # quick
 }
 
 # A new nginx gets the sockets through exec, and the old one ends.
-case_run_nginx_upgrade() { # quick
+case_run_nginx_upgrade() {
 	needs nginx
 	needs python3
 	local server new
@@ -333,7 +333,7 @@ case_run_prefork_parent_closes() { # quick
 }
 
 # What is in the queue of a child that hangs and is killed is served by the other.
-case_run_prefork_child_killed() { # quick
+case_run_prefork_child_killed() {
 	needs python3
 	local server pid i
 	both
@@ -359,7 +359,7 @@ print(c.recv(100).decode())'
 }
 
 # The daemon is started anew: children listen again, with the title of before.
-case_run_prefork_daemon_restarts() { # quick
+case_run_prefork_daemon_restarts() {
 	needs python3
 	local server i
 	both

@@ -48,7 +48,7 @@ fetch_git() {
 	[ "$(git -C "$dir/tree.git" rev-parse more)" = "$(git -C "$dir/clone" rev-parse HEAD)" ] ||
 		fail "the push has not arrived"
 }
-case_run_git() { # quick
+case_run_git() {
 	needs git
 	# The machine's and the user's own configurations stay out of it.
 	export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
@@ -71,7 +71,7 @@ fetch_rsync() {
 	client rsync -a "$dir/tree/" "$url/put/"
 	same_tree "$dir/put"
 }
-case_run_rsync() { # quick
+case_run_rsync() {
 	needs rsync
 	both
 	tree
