@@ -115,11 +115,15 @@ void cq_name(struct nc_cq *cq, struct nc_sock *s)
 		atomic_store_explicit(&s->att->listener_owner[s->acceptor->number], s,
 				      memory_order_relaxed);
 		wish_repeat(&s->acceptor->shm->notify);
-	} else if (sock_slot(s)) {
+		return;
+	}
+	lock_take(&s->lock); /* another thread may just fetch it to another slot */
+	if (sock_slot(s)) {
 		atomic_store_explicit(&sock_slot(s)->qp, cq->qp, memory_order_relaxed);
 		atomic_store_explicit(&s->port->owner[s->slot_nr], s, memory_order_relaxed);
 		wish_repeat(&sock_slot(s)->notify);
 	}
+	lock_release(&s->lock);
 }
 
 /* Names the queue, arms, and reports at once what is true; with cq->lock held. */
@@ -143,20 +147,25 @@ void cq_unlink(struct nc_cq *cq, struct nc_sock *s)
 	s->cq = NULL;
 	/* Relaxed: cq->lock orders them for who hands out events. */
 	atomic_store_explicit(&s->cq_events, 0, memory_order_relaxed);
-	if (sock_phase(s) == PHASE_LISTENING)
+	if (sock_phase(s) == PHASE_LISTENING) {
 		atomic_store_explicit(&s->att->listener_owner[s->acceptor->number], NULL,
 				      memory_order_relaxed);
-	else if (sock_slot(s))
+		return;
+	}
+	lock_take(&s->lock); /* as in cq_name */
+	if (sock_slot(s))
 		atomic_store_explicit(&s->port->owner[s->slot_nr], NULL, memory_order_relaxed);
+	lock_release(&s->lock);
 }
 
 void cq_refresh(struct nc_sock *s)
 {
-	struct attachment *att = s->att;
+	struct attachment *att;
 
 	/* Relaxed: nc_cq_add that comes later sees the slot. */
 	if (atomic_load_explicit(&s->cq_events, memory_order_relaxed) == 0)
 		return;
+	att = s->att;
 	lock_take(&att->cq_lock);
 	if (s->cq) {
 		lock_take(&s->cq->lock);

@@ -116,10 +116,10 @@ static int slot_enter(struct nc_sock *s, struct attachment *att, uint32_t value)
 	uint32_t flags;
 	int ret;
 
-	s->att = att;
+	if (s->att != att) /* a lent one's never is; cq_refresh reads it */
+		s->att = att;
 	s->port = p;
 	s->slot_nr = ctl_taken_slot(value);
-	s->deferred = false;
 	/* Relaxed: the acquire of phase orders it for who reads it. */
 	atomic_store_explicit(&s->slot, slot, memory_order_relaxed);
 	/* DEAD, looking end: named before anybody sleeps on it. */

@@ -143,7 +143,7 @@ struct nc_sock {
 	/* The meeting place: set before phase CONNECTING or CONNECTED. */
 	struct app_port *port;
 	uint32_t slot_nr;
-	bool deferred; /* the slot may fail after it was CONNECTED */
+	bool deferred; /* its first slot may fail after it was CONNECTED */
 	_Atomic(struct slot_shm *) slot;
 	_Atomic(_Atomic uint32_t *) seq; /* DEAD */
 

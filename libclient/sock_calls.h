@@ -160,8 +160,14 @@ uint32_t tx_place(struct nc_sock *s);
 uint32_t rx_place(struct nc_sock *s);
 /* Before bytes are put into a ring that is empty: lets them begin where the cache is warm. */
 void tx_rebase(struct nc_sock *s);
+/* The next byte to be put; this side alone writes it. */
+static inline uint64_t tx_tail(const struct slot_shm *slot)
+{
+	/* Relaxed: under tx.lock. */
+	return atomic_load_explicit(&slot->tx_tail, memory_order_relaxed);
+}
 /* The next byte to be taken; this side alone writes it. */
-static inline uint64_t rx_head(struct slot_shm *slot)
+static inline uint64_t rx_head(const struct slot_shm *slot)
 {
 	/* Relaxed: under rx.lock. */
 	return atomic_load_explicit(&slot->rx_head, memory_order_relaxed);

@@ -13,12 +13,6 @@
 /* A large send is published in such pieces, so that the worker sends while the rest is copied. */
 #define TX_PIECE_BYTES (128u << 10)
 
-static inline uint64_t tx_tail(struct slot_shm *slot)
-{
-	/* Relaxed: this side alone writes it, under tx.lock. */
-	return atomic_load_explicit(&slot->tx_tail, memory_order_relaxed);
-}
-
 /*
  * As the kernel's sk_stream_is_writeable, and as the daemon wakes: a third of the ring. Less is
  * worth no wake, and who takes whatever has just become free comes to send a byte at a time.

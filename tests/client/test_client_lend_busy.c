@@ -50,6 +50,28 @@ static void *echo_receive(void *arg)
 	return NULL;
 }
 
+/* The socket is also a queue's: who fetches it names that, and is not alone. */
+struct watched {
+	struct nc_cq *cq;
+	_Atomic bool done;
+	uint64_t events;
+};
+
+static void *echo_watch(void *arg)
+{
+	struct watched *w = arg;
+
+	/* Relaxed: nothing else is said with it. */
+	while (!atomic_load_explicit(&w->done, memory_order_relaxed)) {
+		struct nc_event event;
+		int n = nc_cq_wait(w->cq, &event, 1, 10);
+
+		assert_true(n >= 0);
+		w->events += (uint64_t)n;
+	}
+	return NULL;
+}
+
 /* What the library posts; slots that it has left are free. */
 static void echo_words(struct fake *f)
 {
@@ -93,7 +115,8 @@ static void no_byte_is_lost_on_the_way(void **state)
 	struct attachment *att;
 	struct segment *seg;
 	struct fake_slot at;
-	pthread_t sender, receiver;
+	pthread_t sender, receiver, watcher;
+	struct watched watched = { .events = 0 };
 	uint32_t moves = 0, asked = 0;
 	uint64_t done = 0;
 	int s = connected(f, &at);
@@ -103,6 +126,9 @@ static void no_byte_is_lost_on_the_way(void **state)
 	assert_int_equal(attachment_segment(att, 1, &seg), 0);
 	fake_adopt(f, att->segment[0].base, seg->base);
 	attachment_put(att);
+	assert_int_equal(nc_cq_create(&watched.cq), 0);
+	assert_int_equal(nc_cq_add(watched.cq, s, POLLIN | POLLOUT, 0), 0);
+	assert_int_equal(pthread_create(&watcher, NULL, echo_watch, &watched), 0);
 	assert_int_equal(pthread_create(&sender, NULL, echo_send, &s), 0);
 	assert_int_equal(pthread_create(&receiver, NULL, echo_receive, &s), 0);
 	while (done < ECHO_BYTES) {
@@ -120,6 +146,10 @@ static void no_byte_is_lost_on_the_way(void **state)
 	}
 	pthread_join(sender, NULL);
 	pthread_join(receiver, NULL);
+	atomic_store_explicit(&watched.done, true, memory_order_relaxed);
+	pthread_join(watcher, NULL);
+	assert_true(watched.events > 0);
+	nc_cq_destroy(watched.cq);
 	assert_true(moves > 0);
 	print_message("%u moves, %u asked\n", moves, asked);
 	closed(f, s);
