@@ -82,6 +82,10 @@ round_trips() {
 	line "" p99_us ncd '<=' - -
 	compare ncd rpc --flows 512 "${pin[@]}"
 	line "512 flows" msgs_per_s ncd '>=' 20 40
+	rate_512=$(field msgs_per_s median_b)
+	compare ncd rpc --flows 10000 "${pin[@]}"
+	line "10,000 flows" msgs_per_s ncd '>=' - -
+	of_512=$(awk -v n="$(field msgs_per_s median_b)" -v of="$rate_512" 'BEGIN { printf "%.2f", n / of }')
 }
 connections() {
 	compare ncd connect --flows 1 "${pin[@]}"
@@ -135,6 +139,7 @@ start_hosts
 	same_host
 	cat <<-T
 
+		10,000 flows make $of_512 of the round trips of 512 (goal 0.8).
 		Application threads in the 128 KiB stream, client and server, of a core: ncd $apps_ncd (goal 15 %), ncd-zc $apps_zc (goal 3 %).
 		Idle daemons with an idle application attached, of a core: $(idle) (goal 0.0 %).
 	T

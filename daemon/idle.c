@@ -7,10 +7,11 @@
  * came much later. Between looks the core is offered to others; if they took it, twice, spinning
  * only keeps them away from it, and the worker sleeps at once.
  *
- * If one took it for as long as a time slice, that is nobody who answers but somebody who computes.
- * Who yields to such a one waits for a slice, milliseconds (and since Linux 6.18 gives up as much
- * of its own share), while who sleeps and is woken goes first. So for a time there is no spinning,
- * each time for longer.
+ * If one took it for as long as a time slice, and as soon as it was offered again another one, that
+ * is nobody who answers but somebody who computes. (A single one is no news: under a hypervisor the
+ * core itself is away now and then.) Who yields to such a one waits for a slice, milliseconds (and
+ * since Linux 6.18 gives up as much of its own share), while who sleeps and is woken goes first. So
+ * for a time there is no spinning, each time for longer.
  *
  * But who is woken on a crowded core takes it from the program that wakes it, and so that gets no
  * further than a message or two each time. Where programs have more than one message for a sleep
@@ -24,6 +25,7 @@
 #define SLOW_YIELD_NS   20000u
 #define SLOW_YIELDS     2u
 #define SLICE_NS        700000u /* shortest time slice of a kernel; who serves us answers sooner */
+#define APART_NS        10000000u /* two slices that are no further apart are somebody's */
 #define SHY_LEAST_NS    10000000u
 #define SHY_MOST_NS     1000000000u
 #define WORDS_MOST      16u
@@ -33,14 +35,26 @@
 static void shy_away(struct idle *i, uint64_t now_ns)
 {
 	/* Not for long since the last time: it is the same one. */
-	if (now_ns - i->shy_until_ns < i->shy_ns)
+	if (i->slice_begin_ns - i->shy_until_ns < i->shy_ns)
 		i->shy_ns *= 2;
 	else
 		i->shy_ns = SHY_LEAST_NS;
 	if (i->shy_ns > SHY_MOST_NS)
 		i->shy_ns = SHY_MOST_NS;
 	i->shy_until_ns = now_ns + i->shy_ns;
+}
+
+/* Somebody had the core for a time slice. */
+static void slice_away(struct idle *i, uint64_t begin_ns, uint64_t now_ns)
+{
+	bool again = begin_ns - i->slice_end_ns < APART_NS;
+
+	if (!again)
+		i->slice_begin_ns = begin_ns;
+	i->slice_end_ns = now_ns;
 	i->crowded = true;
+	if (again)
+		shy_away(i, now_ns);
 }
 
 bool idle_spins(struct idle *i, uint64_t now_ns)
@@ -56,7 +70,7 @@ bool idle_spins(struct idle *i, uint64_t now_ns)
 void idle_yielded(struct idle *i, uint64_t away_ns, uint64_t now_ns)
 {
 	if (away_ns >= SLICE_NS)
-		shy_away(i, now_ns);
+		slice_away(i, now_ns - away_ns, now_ns);
 	else if (away_ns < SLOW_YIELD_NS)
 		i->slow_yields = 0;
 	else if (++i->slow_yields >= SLOW_YIELDS)

@@ -16,6 +16,7 @@ struct idle {
 	uint64_t budget_ns; /* to spin */
 	uint32_t slow_yields;
 	bool crowded;       /* others want the core */
+	uint64_t slice_begin_ns, slice_end_ns; /* somebody had the core for so long, or again */
 	uint64_t shy_until_ns; /* no spinning at all before: somebody computes on the core */
 	uint64_t shy_ns;       /* for how long, the last time */
 	uint32_t words;        /* of programs for each sleep of late, in 1/16 */

@@ -32,7 +32,7 @@ static uint64_t idle_for(struct idle *i, uint64_t *now_ns, uint64_t ns)
 /* One whose budget has grown in a ping-pong. */
 static uint64_t warm(struct idle *i)
 {
-	uint64_t now_ns = MS;
+	uint64_t now_ns = 1000 * MS;
 
 	*i = (struct idle){ 0 };
 	for (int n = 0; n < 20; n++)
@@ -73,6 +73,33 @@ static void who_uses_the_core_twice_ends_the_spin(void **state)
 	assert_true(idle_spins(&i, now_ns));
 }
 
+/* Who computes has a slice each time that the core is offered; then it is spun no more. */
+static void slices(struct idle *i, uint64_t *now_ns, uint32_t nr)
+{
+	for (uint32_t n = 0; n < nr; n++) {
+		while (i->budget_ns < 50 * US)
+			(void)idle_for(i, now_ns, 50 * US);
+		assert_true(idle_spins(i, *now_ns));
+		idle_yielded(i, 4 * MS, *now_ns += 4 * MS);
+		assert_false(idle_spins(i, *now_ns));
+		idle_ends(i, MOST, *now_ns);
+	}
+}
+
+static void a_slice_now_and_then_is_nobodys(void **state)
+{
+	struct idle i;
+	uint64_t now_ns = warm(&i);
+
+	(void)state;
+	for (int n = 0; n < 5; n++) {
+		slices(&i, &now_ns, 1);
+		assert_true(idle_for(&i, &now_ns, 10 * US) > 0);
+		for (int k = 0; k < 300; k++)
+			(void)idle_for(&i, &now_ns, 50 * US);
+	}
+}
+
 static void beside_one_who_computes_nobody_spins_for_a_while(void **state)
 {
 	struct idle i;
@@ -80,12 +107,9 @@ static void beside_one_who_computes_nobody_spins_for_a_while(void **state)
 
 	(void)state;
 	for (int n = 0; n < 12; n++) {
-		uint64_t begin_ns = now_ns, shy_ns;
+		uint64_t begin_ns, shy_ns;
 
-		assert_true(idle_spins(&i, now_ns));
-		idle_yielded(&i, 4 * MS, now_ns += 4 * MS);
-		assert_false(idle_spins(&i, now_ns));
-		idle_ends(&i, MOST, now_ns);
+		slices(&i, &now_ns, 2);
 		begin_ns = now_ns;
 		/* Messages go on all the time; none is waited for by spinning. */
 		while (idle_for(&i, &now_ns, 50 * US) == 0)
@@ -93,16 +117,13 @@ static void beside_one_who_computes_nobody_spins_for_a_while(void **state)
 		shy_ns = now_ns - begin_ns;
 		assert_true(shy_ns >= last_ns);
 		last_ns = shy_ns;
-		while (i.budget_ns < 50 * US)
-			(void)idle_for(&i, &now_ns, 50 * US);
 	}
 	/* Longer each time, up to a second. */
 	assert_true(last_ns >= 1000 * MS && last_ns < 1100 * MS);
 	/* Gone for long: the next one is somebody else. */
 	for (int n = 0; n < 100000; n++)
 		(void)idle_for(&i, &now_ns, 50 * US);
-	assert_true(idle_spins(&i, now_ns));
-	idle_yielded(&i, 4 * MS, now_ns += 4 * MS);
+	slices(&i, &now_ns, 2);
 	assert_true(i.shy_until_ns - now_ns <= 10 * MS);
 }
 
@@ -112,8 +133,8 @@ static struct idle crowded(uint32_t words)
 	struct idle i;
 	uint64_t now_ns = warm(&i);
 
-	(void)idle_spins(&i, now_ns);
-	idle_yielded(&i, 4 * MS, now_ns + 4 * MS);
+	slices(&i, &now_ns, 2);
+	assert_false(idle_spins(&i, now_ns));
 	for (int n = 0; n < 100; n++) {
 		(void)idle_dozes(&i, words);
 		i.dozed = false; /* something came */
@@ -171,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_budget_follows_the_idle_times),
 		cmocka_unit_test(who_uses_the_core_twice_ends_the_spin),
+		cmocka_unit_test(a_slice_now_and_then_is_nobodys),
 		cmocka_unit_test(beside_one_who_computes_nobody_spins_for_a_while),
 		cmocka_unit_test(on_a_crowded_core_it_dozes_for_programs_with_many_messages),
 		cmocka_unit_test(it_dozes_once_until_something_comes),
