@@ -225,6 +225,7 @@ static int port_init(struct attachment *att, uint32_t worker, int doorbell_fd)
 	p->need_wakeup = &((struct port_shm *)(void *)base)->need_wakeup;
 	p->give_way = &((struct port_shm *)(void *)base)->give_way;
 	p->slot = (struct slot_shm *)(void *)(base + l->slot_off);
+	lock_init_common(&p->sq_lock);
 	ring_init(&p->sq, base + l->sq_off, NCD_SQ_ENTRIES);
 	p->owner = table_map(owner_bytes(att));
 	p->fifo = table_map(fifo_bytes(att));

@@ -241,7 +241,8 @@ void rings_idle(struct attachment *att)
 
 	for (int number = NC_SOCKET_BASE; (s = sock_find(number)); number++) {
 		/* Who holds it is using the stream, and may wait for this thread. */
-		if (sock_phase(s) != PHASE_CONNECTED || !lock_try(&s->tx.lock))
+		if (sock_phase(s) != PHASE_CONNECTED || tx_ring_bytes(s) <= NCD_IDLE_BYTES ||
+		    !lock_try(&s->tx.lock))
 			continue;
 		if (sock_open(s) && sock_phase(s) == PHASE_CONNECTED && s->att == att)
 			tx_ring_idle(s);

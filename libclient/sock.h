@@ -77,8 +77,8 @@ struct sock_tx {
 	struct lock lock;
 	_Atomic bool shut;
 	bool raised;            /* the descriptor is writable by a larger buffer; pollfd_sync.c */
-	_Atomic uint32_t bytes; /* RING */
 	_Atomic bool joined;    /* RING */
+	_Atomic uint32_t bytes; /* RING */
 	_Atomic uint32_t taken; /* RING; tx_taken */
 	uint8_t *base;
 	uint64_t head_seen; /* last tx_head, or of a joined ring tx_read */
@@ -95,19 +95,19 @@ struct sock_rx {
 	_Atomic bool shut;
 	bool armed;     /* the daemon was asked for a token of the descriptor; see pollfd_sync.c */
 	bool peeked;    /* the program has been shown bytes that it may not have consumed */
+	bool joined;
 	uint32_t bytes;
 	uint32_t given; /* rx_given of the ring in use */
 	uint32_t taken; /* rx_taken, as said last */
+	int due;        /* tokens of served wishes, not taken yet */
 	uint8_t *base;
 	uint64_t tail_seen; /* last rx_tail */
 	uint64_t origin;    /* rx_base behind it */
 	uint64_t copied;    /* as in tx */
 	uint64_t told;      /* rx_head at the last kick for it */
-	int due;            /* tokens of served wishes, not taken yet */
 	bool blocks;        /* the caller's call does, though the socket does not */
 	bool end_shown;     /* the descriptor says that the stream has ended */
 	uint32_t segment;
-	bool joined;
 	uint8_t *view;
 	/* Of the ring before: nc_peek's bytes may be looked at there until they are consumed. */
 	uint8_t *old_view;
@@ -138,6 +138,8 @@ struct nc_sock {
 	_Atomic bool beside;        /* it listens with a title: beside the kernel's */
 	uint32_t pollfd_forks;      /* pair_forks then */
 	_Atomic bool lent;          /* shared, but with nobody: lend.c */
+	uint8_t cq_flags;           /* CQ_*; cq->lock, as the next */
+	bool ready_queued;
 	_Atomic uint64_t recv_timeout_ns, send_timeout_ns; /* 0: none */
 
 	/* The meeting place: set before phase CONNECTING or CONNECTED. */
@@ -168,8 +170,6 @@ struct nc_sock {
 	struct nc_cq *cq;
 	struct nc_sock *cq_next, **cq_prev, *ready_next;
 	uint64_t cq_data;
-	uint8_t cq_flags; /* CQ_* */
-	bool ready_queued;
 };
 /* A multiple of a large power of two would put those of many sockets into the same few sets of the
  * cache. */

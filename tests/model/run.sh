@@ -51,4 +51,7 @@ for m in 1 2 3 4; do verify "share-mutant-$m" found -DSHARE -DMUTANT=$m; done
 model=${model%/*}/piece.pml
 verify piece held
 for m in 1 2 3 4 5 6; do verify "piece-mutant-$m" found -DMUTANT=$m; done
+model=${model%/*}/lock.pml
+verify lock held
+for m in 1 2 3 4 5; do verify "lock-mutant-$m" found -DMUTANT=$m; done
 exit $failed
