@@ -16,6 +16,9 @@
 /* Global: why: of the thread, as its locks are. */
 _Thread_local uint32_t lock_self __attribute__((tls_model("initial-exec"))) = LOCK_OWNED;
 
+/* Global: as above. */
+static _Thread_local bool owns_nothing __attribute__((tls_model("initial-exec")));
+
 enum barrier { BARRIER_UNKNOWN = 0, BARRIER_READY, BARRIER_NONE };
 
 /* Global: why: of the process, and of each child of fork(2), which inherits what it stands for. */
@@ -70,6 +73,11 @@ static uint32_t name(void)
 	return lock_self >> 16;
 }
 
+void lock_own_nothing(void)
+{
+	owns_nothing = true;
+}
+
 /* ---- with the word ---- */
 
 static bool word_try(struct lock *l)
@@ -99,7 +107,7 @@ static uint32_t counted(uint32_t bias)
 
 	if (bits & LOCK_SHUT && !ours)
 		return bias & ~TIMES_MASK; /* its owner begins again */
-	if (name() == NAMELESS || !barrier_ready())
+	if (owns_nothing || name() == NAMELESS || !barrier_ready())
 		return bias;
 	bias = lock_self - LOCK_OWNED;
 	return bias + (times < (bits ? OWN_TIMES_LONG : OWN_TIMES) ? bits + times : LOCK_CLAIMED);

@@ -112,6 +112,9 @@ static inline void lock_init_common(struct lock *l)
 	atomic_init(&l->bias, LOCK_COMMON);
 }
 
+/* The calling thread only looks after what is other threads'. */
+void lock_own_nothing(void);
+
 static inline bool lock_is_named(uint32_t bias, uint32_t self)
 {
 	return (bias ^ self) >> 16 == 0;

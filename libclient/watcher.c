@@ -205,6 +205,7 @@ static void *watcher_run(void *arg)
 {
 	struct attachment *att = arg;
 
+	lock_own_nothing();
 	while (message_receive(att))
 		spare_keep(att);
 	/* DEAD, setting end. */

@@ -367,6 +367,7 @@ static void *thread_run(void *arg)
 	struct pending p = { 0 };
 
 	(void)arg;
+	lock_own_nothing();
 	for (;;) {
 		/* BEGUN, waiting end: before the look. */
 		uint32_t begun = atomic_load_explicit(&list.begun, memory_order_acquire);

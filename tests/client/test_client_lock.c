@@ -143,6 +143,7 @@ static void one_of_many_sockets_takes_more(void **state)
 struct other {
 	struct lock *lock;
 	bool tries;
+	bool owns_nothing;
 	bool had;
 	uint32_t times;            /* that it takes it before */
 	_Atomic bool has, release; /* if it is to hold it for a while */
@@ -154,6 +155,8 @@ static void *other_run(void *arg)
 {
 	struct other *o = arg;
 
+	if (o->owns_nothing)
+		lock_own_nothing();
 	for (uint32_t i = 0; i < o->times; i++) {
 		lock_take(o->lock);
 		lock_release(o->lock);
@@ -225,6 +228,23 @@ static void no_other_becomes_the_owner(void **state)
 
 	(void)state;
 	make_own(&l);
+	other_begins(&o);
+	other_ends(&o);
+	assert_true(lock_is_named(bias_of(&l), lock_self));
+	make_own(&l);
+}
+
+static void who_owns_nothing_is_in_nobodys_way(void **state)
+{
+	struct lock l = { 0 };
+	struct other o = { .lock = &l, .times = 100, .owns_nothing = true };
+
+	(void)state;
+	other_begins(&o);
+	other_ends(&o);
+	assert_int_equal(bias_of(&l), 0);
+	lock_take(&l);
+	lock_release(&l);
 	other_begins(&o);
 	other_ends(&o);
 	assert_true(lock_is_named(bias_of(&l), lock_self));
@@ -367,6 +387,7 @@ int main(void)
 		cmocka_unit_test(another_thread_waits_for_the_owner),
 		cmocka_unit_test(the_owner_has_it_again_when_it_was_alone_for_long),
 		cmocka_unit_test(no_other_becomes_the_owner),
+		cmocka_unit_test(who_owns_nothing_is_in_nobodys_way),
 		cmocka_unit_test(who_tries_does_not_wait_for_the_owner),
 		cmocka_unit_test(the_owner_waits_for_another),
 		cmocka_unit_test(a_handler_does_not_get_what_its_thread_holds),
