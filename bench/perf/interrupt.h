@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * interrupt.h - who measures has seen enough: SIGINT or SIGTERM ends the measurement, and what was
- * measured by then is shown. The second one ends the program, as ever.
+ * measured by then is shown. One more, a second later or more, ends the program, as ever. Not
+ * sooner: timeout(1) sends two at once.
  */
 #ifndef PERF_INTERRUPT_H
 #define PERF_INTERRUPT_H

@@ -48,7 +48,8 @@ case_perf_isolate_without_server() { # quick
 	says "is 'ncd-perf server' running there"
 }
 
-# Who has seen enough: what was measured by then is printed, and nothing was wrong.
+# Who has seen enough: what was measured by then is printed, and nothing was wrong. By timeout(1), which
+# sends two signals.
 case_perf_ended_early() { # quick
 	local client
 	both
