@@ -5,8 +5,12 @@
  * threads that stop where the test wants them, and some that do not; the handler's part is called
  * in between, as a handler would.
  */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include "../ncd_test.h"
 
@@ -184,6 +188,12 @@ static void other_ends(struct other *o)
 	assert_int_equal(pthread_join(o->thread, NULL), 0);
 }
 
+static void other_does(struct other *o)
+{
+	other_begins(o);
+	other_ends(o);
+}
+
 static void another_thread_waits_for_the_owner(void **state)
 {
 	struct lock l = { 0 };
@@ -207,16 +217,14 @@ static void the_owner_has_it_again_when_it_was_alone_for_long(void **state)
 
 	(void)state;
 	make_own(&l);
-	other_begins(&o);
-	other_ends(&o);
+	other_does(&o);
 	for (int i = 0; i < 100; i++) {
 		lock_take(&l);
 		assert_int_equal(atomic_load(&l.word), LOCK_HELD);
 		assert_false(lock_try(&l));
 		lock_release(&l);
 	}
-	other_begins(&o);
-	other_ends(&o);
+	other_does(&o);
 	make_own(&l);
 }
 
@@ -228,8 +236,7 @@ static void no_other_becomes_the_owner(void **state)
 
 	(void)state;
 	make_own(&l);
-	other_begins(&o);
-	other_ends(&o);
+	other_does(&o);
 	assert_true(lock_is_named(bias_of(&l), lock_self));
 	make_own(&l);
 }
@@ -240,13 +247,11 @@ static void who_owns_nothing_is_in_nobodys_way(void **state)
 	struct other o = { .lock = &l, .times = 100, .owns_nothing = true };
 
 	(void)state;
-	other_begins(&o);
-	other_ends(&o);
+	other_does(&o);
 	assert_int_equal(bias_of(&l), 0);
 	lock_take(&l);
 	lock_release(&l);
-	other_begins(&o);
-	other_ends(&o);
+	other_does(&o);
 	assert_true(lock_is_named(bias_of(&l), lock_self));
 	make_own(&l);
 }
@@ -259,16 +264,13 @@ static void who_tries_does_not_wait_for_the_owner(void **state)
 	(void)state;
 	make_own(&l);
 	lock_take(&l);
-	other_begins(&o);
-	other_ends(&o);
+	other_does(&o);
 	assert_false(o.had);
 	assert_false(lock_try(&l)); /* nor does a handler get it */
-	other_begins(&o);
-	other_ends(&o);
+	other_does(&o);
 	assert_false(o.had);
 	lock_release(&l);
-	other_begins(&o);
-	other_ends(&o);
+	other_does(&o);
 	assert_true(o.had);
 	make_own(&l);
 }
@@ -288,6 +290,53 @@ static void the_owner_waits_for_another(void **state)
 	assert_false(lock_try(&l));
 	lock_release(&l);
 	other_ends(&o);
+}
+
+/* The calling thread, and those it begins, are told that there is no membarrier(2). */
+static bool filter_membarrier(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void behind_a_filter_another_thread_waits_too(void **state)
+{
+	struct lock l = { 0 };
+	struct other o = { .lock = &l };
+	int status;
+	pid_t pid;
+
+	(void)state;
+	make_own(&l);
+	lock_take(&l);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)alarm(20);
+		if (!filter_membarrier())
+			_exit(77);
+		if (pthread_create(&o.thread, NULL, other_run, &o) != 0)
+			_exit(1);
+		while ((bias_of(&l) & LOCK_OWNED) != LOCK_SHUT)
+			(void)sched_yield();
+		if (atomic_load(&o.has))
+			_exit(2);
+		lock_release(&l);
+		_exit(pthread_join(o.thread, NULL) == 0 && o.had ? 0 : 3);
+	}
+	lock_release(&l);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip(); /* a kernel without filters */
+	assert_int_equal(status, 0);
 }
 
 /* Global: a handler has no argument. */
@@ -390,6 +439,7 @@ int main(void)
 		cmocka_unit_test(who_owns_nothing_is_in_nobodys_way),
 		cmocka_unit_test(who_tries_does_not_wait_for_the_owner),
 		cmocka_unit_test(the_owner_waits_for_another),
+		cmocka_unit_test(behind_a_filter_another_thread_waits_too),
 		cmocka_unit_test(a_handler_does_not_get_what_its_thread_holds),
 		cmocka_unit_test(none_of_many_additions_is_lost),
 		cmocka_unit_test(who_holds_no_lock_puts_off_nothing),

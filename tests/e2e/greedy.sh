@@ -47,10 +47,10 @@ beside() {
 	say "$*: $good of $all bytes"
 	[ $((good * least)) -ge "$all" ] || fail "less than one ${least}th"
 }
-# ended - the greedy one, by a signal.
+# ended - the greedy one, told so by a signal.
 ended() {
 	kill -TERM "$greedy"
-	ends 10 "$greedy" # 128 + SIGTERM, by timeout(1)
+	ends 10 "$greedy" # whatever it says
 	expect 20 no_clients here
 }
 servers() {
