@@ -153,23 +153,24 @@ int nc_consume(int s, size_t len);
 
 /*
  * Completion queue: for thousands of sockets in one thread. Edge triggered: an event is reported
- * when something new happens after the last report; read or write until -EAGAIN. At most 15 queues
- * a process, less those of threads in nc_poll (4 at most). Only one thread at a time may wait on a
- * queue.
+ * when something new happens after the last report; read or write until -EAGAIN, or until a call
+ * does less than it was asked to, as in epoll(7): then an event will come. The end of the stream
+ * may have come together with the last bytes: POLLRDHUP tells. At most 15 queues a process, less
+ * those of threads in nc_poll (4 at most). Only one thread at a time may wait on a queue.
  */
 struct nc_cq;
 struct nc_event {
 	uint64_t data;   /* given to nc_cq_add */
 	int socket;
-	uint32_t events; /* POLLIN, POLLOUT, POLLERR, POLLHUP */
+	uint32_t events; /* POLLIN, POLLOUT, POLLRDHUP, POLLERR, POLLHUP */
 };
 
 /* Returns a queue through @ret_cq, or -EMFILE, -ENOMEM, or an error of attaching. */
 int nc_cq_create(struct nc_cq **ret_cq);
 /* Removes all its sockets (which stay open), frees it. NULL is allowed. */
 void nc_cq_destroy(struct nc_cq *cq);
-/* @events POLLIN and POLLOUT; what is already true is reported at once. A socket has one queue.
- * Errors: -EBADF, -EEXIST. Works on connecting, connected and listening sockets. */
+/* @events POLLIN, POLLOUT, POLLRDHUP; what is already true is reported at once. A socket has one
+ * queue. Errors: -EBADF, -EEXIST. Works on connecting, connected and listening sockets. */
 int nc_cq_add(struct nc_cq *cq, int s, uint32_t events, uint64_t data);
 int nc_cq_modify(struct nc_cq *cq, int s, uint32_t events, uint64_t data);
 int nc_cq_remove(struct nc_cq *cq, int s);

@@ -15,6 +15,7 @@
 #define CQ_ALWAYS ((uint32_t)(POLLERR | POLLHUP))
 #define CQ_IN     ((uint32_t)(POLLIN | POLLRDNORM))
 #define CQ_OUT    ((uint32_t)(POLLOUT | POLLWRNORM))
+#define CQ_ASKED  ((uint32_t)(POLLIN | POLLOUT | POLLRDHUP)) /* by nc_cq_add */
 
 void cq_wake(struct nc_cq *cq, uint32_t how)
 {
@@ -316,7 +317,7 @@ int cq_add(struct nc_cq *cq, int number, uint32_t events, uint32_t flags, uint64
 
 int nc_cq_add(struct nc_cq *cq, int number, uint32_t events, uint64_t data)
 {
-	return cq_add(cq, number, events & (POLLIN | POLLOUT), 0, data);
+	return cq_add(cq, number, events & CQ_ASKED, 0, data);
 }
 
 int cq_modify(struct nc_cq *cq, int number, uint32_t events, uint32_t flags, uint64_t data)
@@ -351,7 +352,7 @@ int cq_want(struct nc_cq *cq, int number, uint32_t events)
 
 int nc_cq_modify(struct nc_cq *cq, int number, uint32_t events, uint64_t data)
 {
-	return cq_modify(cq, number, events & (POLLIN | POLLOUT), 0, data);
+	return cq_modify(cq, number, events & CQ_ASKED, 0, data);
 }
 
 int nc_cq_remove(struct nc_cq *cq, int number)

@@ -38,6 +38,9 @@ static int hub_wait(struct hub *hub, struct conn **ret_ready, int max, int timeo
 		if (c->fd != ev[i].socket || c->turn == hub->turn)
 			continue;
 		c->turn = hub->turn;
+		/* A short read would hide an end that arrived together with the last bytes. */
+		if (ev[i].events & (POLLRDHUP | POLLHUP | POLLERR))
+			c->hung_up = true;
 		ret_ready[nr++] = c;
 	}
 	return nr;
@@ -111,7 +114,7 @@ static int conn_bound(struct conn *c)
 
 static int conn_attach(struct conn *c)
 {
-	uint32_t events = c->kind == CONN_LISTENER ? POLLIN : POLLIN | POLLOUT;
+	uint32_t events = c->kind == CONN_LISTENER ? POLLIN : POLLIN | POLLOUT | POLLRDHUP;
 	int r;
 
 	if (c->blocking)
@@ -204,6 +207,7 @@ static void conn_close(struct conn *c)
 const struct via via_ncd = {
 	.name = "ncd",
 	.what = "virtual sockets, private buffers; nc_cq for many sockets",
+	.short_is_drained = true,
 	.control = &via_ncd,
 	NCD_OPERATIONS,
 	.tx_view = conn_tx_view,

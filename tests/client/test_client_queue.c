@@ -91,6 +91,40 @@ static void one_shot_is_silent_until_it_is_modified(void **state)
 	nc_cq_destroy(cq);
 }
 
+/* nc_cq(3), as epoll(7): who has read less than he asked for is told of whatever comes. */
+static void a_short_read_has_taken_all(void **state)
+{
+	struct fake *f = *state;
+	struct nc_event e[4];
+	struct fake_slot p;
+	int s = connected(f, &p);
+	struct nc_cq *cq;
+	char buf[8];
+
+	assert_int_equal(nc_cq_create(&cq), 0);
+	assert_int_equal(nc_cq_add(cq, s, POLLIN | POLLRDHUP, 1), 0);
+	fake_put(f, p, "ab", 2);
+	assert_int_equal(nc_cq_wait(cq, e, 4, 0), 1);
+	assert_int_equal(e[0].events, POLLIN);
+	/* Behind the report, before the read: taken along, and told once more. */
+	fake_put(f, p, "cd", 2);
+	assert_int_equal(nc_recv(s, buf, 8, 0), 4);
+	fake_put(f, p, "e", 1);
+	assert_int_equal(nc_cq_wait(cq, e, 4, 0), 1);
+	assert_int_equal(e[0].events, POLLIN);
+	assert_int_equal(nc_recv(s, buf, 8, 0), 1);
+	assert_int_equal(nc_cq_wait(cq, e, 4, 0), 0);
+	/* The end together with bytes. */
+	fake_put(f, p, "f", 1);
+	fake_eof(f, p);
+	assert_int_equal(nc_cq_wait(cq, e, 4, 0), 1);
+	assert_int_equal(e[0].events, POLLIN | POLLRDHUP);
+	assert_int_equal(nc_recv(s, buf, 8, 0), 1);
+	assert_int_equal(nc_recv(s, buf, 8, 0), 0);
+	closed(f, s);
+	nc_cq_destroy(cq);
+}
+
 /* ---- threads that sleep in an epoll, as preload/epoll_wait.c does it ---- */
 
 struct sleeper {
@@ -278,6 +312,7 @@ int main(void)
 						stop),
 		cmocka_unit_test_setup_teardown(one_shot_is_silent_until_it_is_modified, start,
 						stop),
+		cmocka_unit_test_setup_teardown(a_short_read_has_taken_all, start, stop),
 		cmocka_unit_test_setup_teardown(each_sleeper_takes_one, start, stop),
 		cmocka_unit_test_setup_teardown(all_sleepers_hear_that_the_daemon_has_gone, start,
 						stop),
