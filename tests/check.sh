@@ -9,6 +9,7 @@ make=("${MAKE:-make}" -s --no-print-directory "OUT=${OUT:-build/release}")
 
 step unit 240 "${make[@]}" -k check-unit
 step sansio 60 "${make[@]}" check-sansio
+step whole 60 "${make[@]}" check-whole
 step tidy 60 "${make[@]}" tidy
 step packages 30 "${make[@]}" check-deps
 step manual 30 "${make[@]}" check-man
