@@ -150,7 +150,8 @@ static void copy_to_ring(const struct carry_target *to, uint64_t offset, const u
 	pos = ring_place(&to->ring, to->base, offset + skip);
 	first = bytes < to->ring.bytes - pos ? bytes : to->ring.bytes - pos;
 	memcpy(to->ring.base + pos, data, first);
-	memcpy(to->ring.base, data + first, bytes - first);
+	if (first < bytes)
+		memcpy(to->ring.base, data + first, bytes - first);
 }
 
 /* @bytes of the payload under way lie at @data; where they belong depends on the frame. */

@@ -3,7 +3,6 @@
  * crc32c.c - four bits at a time by table, or eight bytes at a time with SSE 4.2.
  * The table is constant data, so that nothing needs to be set up before the first call.
  */
-#include <stdbool.h>
 #include <string.h>
 
 #include "crc32c.h"
@@ -29,53 +28,28 @@ uint32_t crc32c_portable(const void *data, size_t bytes)
 }
 
 #if defined(__x86_64__)
-#include <cpuid.h>
-
-static bool have_sse42(void)
+__attribute__((target("sse4.2"))) static uint32_t header_sse42(const uint8_t *p)
 {
-	/* Asked once; two threads that ask at the same time find the same answer. */
-	static _Atomic int known;
-	int answer = known;
+	uint64_t crc = ~0u, word;
+	uint32_t last;
 
-	if (answer == 0) {
-		unsigned int eax, ebx, ecx = 0, edx;
-
-		answer = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_SSE4_2) ? 1 : -1;
-		known = answer;
-	}
-	return answer > 0;
-}
-
-__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(const uint8_t *p, size_t bytes)
-{
-	uint64_t crc = ~0u;
-
-	for (; bytes >= 8; bytes -= 8, p += 8) {
-		uint64_t word;
-
-		memcpy(&word, p, sizeof(word));
+	_Static_assert(CRC32C_HEADER == 4 * sizeof(word) + sizeof(last), "by words");
+	for (size_t i = 0; i < 4; i++) {
+		memcpy(&word, p + i * sizeof(word), sizeof(word));
 		crc = __builtin_ia32_crc32di(crc, word);
 	}
-	if (bytes >= 4) {
-		uint32_t word;
-
-		memcpy(&word, p, sizeof(word));
-		crc = __builtin_ia32_crc32si((uint32_t)crc, word);
-		bytes -= 4;
-		p += 4;
-	}
-	for (; bytes > 0; bytes--, p++)
-		crc = __builtin_ia32_crc32qi((uint32_t)crc, *p);
-	return ~(uint32_t)crc;
+	memcpy(&last, p + 4 * sizeof(word), sizeof(last));
+	return ~__builtin_ia32_crc32si((uint32_t)crc, last);
 }
 
-uint32_t crc32c(const void *data, size_t bytes)
+uint32_t crc32c_header(const void *header)
 {
-	return have_sse42() ? crc32c_sse42(data, bytes) : crc32c_portable(data, bytes);
+	return __builtin_cpu_supports("sse4.2") ? header_sse42(header) :
+						  crc32c_portable(header, CRC32C_HEADER);
 }
 #else
-uint32_t crc32c(const void *data, size_t bytes)
+uint32_t crc32c_header(const void *header)
 {
-	return crc32c_portable(data, bytes);
+	return crc32c_portable(header, CRC32C_HEADER);
 }
 #endif

@@ -8,9 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* CRC of @bytes bytes at @data. */
-uint32_t crc32c(const void *data, size_t bytes);
-/* The same by table, whatever the processor; for machines without the instruction, and tests. */
+#define CRC32C_HEADER 36u /* bytes of a frame's header that are summed up in the next four */
+
+/* CRC of the CRC32C_HEADER bytes at @header. */
+uint32_t crc32c_header(const void *header);
+/* Of any @bytes at @data, by table: for machines without the instruction, and tests. */
 uint32_t crc32c_portable(const void *data, size_t bytes);
 
 #endif /* NCD_CORE_CRC32C_H */

@@ -8,8 +8,10 @@
 #ifndef NCD_CORE_FRAME_H
 #define NCD_CORE_FRAME_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "ncd/wire.h"
 
@@ -47,12 +49,47 @@ int frame_decode(const uint8_t in[WIRE_HEADER_BYTES], struct frame *ret_frame);
 void open_encode(const struct open_info *o, uint8_t out[WIRE_OPEN_BYTES]);
 int open_decode(const uint8_t in[WIRE_OPEN_BYTES], struct open_info *ret_open);
 
-/* Little-endian words, for payloads. */
-void wire_put16(uint8_t *p, uint16_t v);
-void wire_put32(uint8_t *p, uint32_t v);
-void wire_put64(uint8_t *p, uint64_t v);
-uint16_t wire_get16(const uint8_t *p);
-uint32_t wire_get32(const uint8_t *p);
-uint64_t wire_get64(const uint8_t *p);
+/* Little-endian words. */
+static inline void wire_put16(uint8_t *p, uint16_t v)
+{
+	v = htole16(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void wire_put32(uint8_t *p, uint32_t v)
+{
+	v = htole32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void wire_put64(uint8_t *p, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline uint16_t wire_get16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le16toh(v);
+}
+
+static inline uint32_t wire_get32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+
+static inline uint64_t wire_get64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
 
 #endif /* NCD_CORE_FRAME_H */

@@ -78,7 +78,8 @@ static inline void put_ring(struct channel_tx *tx, const struct ring_mem *ring, 
 		uint8_t *p = put_own(tx, bytes);
 
 		memcpy(p, ring->base + pos, first);
-		memcpy(p + first, ring->base, bytes - first);
+		if (first < bytes)
+			memcpy(p + first, ring->base, bytes - first);
 		return;
 	}
 	tx->iov[tx->iov_nr++] = (struct iovec){ ring->base + pos, first };

@@ -46,12 +46,12 @@ int hello_decode(const uint8_t in[HELLO_FRAME_BYTES], struct hello *ret_hello)
 	struct frame f;
 	int r;
 
-	if (wire_get32(in + 36) != crc32c(in, 36))
+	if (wire_get32(in + 36) != crc32c_header(in))
 		return -EPROTO;
 	/* The version is judged by the ranges inside; the rest of the header by the usual rules. */
 	memcpy(header, in, sizeof(header));
 	header[0] = WIRE_VERSION;
-	wire_put32(header + 36, crc32c(header, 36));
+	wire_put32(header + 36, crc32c_header(header));
 	r = frame_decode(header, &f);
 	if (r < 0)
 		return r;

@@ -19,31 +19,30 @@ static void values_of_the_rfc_come_out(void **state)
 		up[i] = (uint8_t)i;
 		down[i] = (uint8_t)(31 - i);
 	}
-	assert_int_equal(crc32c(zeros, 32), 0x8a9136aa);
-	assert_int_equal(crc32c(ones, 32), 0x62a8ab43);
-	assert_int_equal(crc32c(up, 32), 0x46dd794e);
-	assert_int_equal(crc32c(down, 32), 0x113fdb5c);
-	assert_int_equal(crc32c("123456789", 9), 0xe3069283);
+	assert_int_equal(crc32c_portable(zeros, 32), 0x8a9136aa);
+	assert_int_equal(crc32c_portable(ones, 32), 0x62a8ab43);
+	assert_int_equal(crc32c_portable(up, 32), 0x46dd794e);
+	assert_int_equal(crc32c_portable(down, 32), 0x113fdb5c);
+	assert_int_equal(crc32c_portable("123456789", 9), 0xe3069283);
 }
 
-static void table_and_instruction_agree_on_every_length_and_alignment(void **state)
+static void the_sum_of_a_header_is_that_of_its_bytes(void **state)
 {
 	uint8_t data[128];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = (uint8_t)(i * 167 + 13);
-	for (size_t at = 0; at < 16; at++)
-		for (size_t bytes = 0; bytes + at <= sizeof(data); bytes++)
-			assert_int_equal(crc32c(data + at, bytes),
-					 crc32c_portable(data + at, bytes));
+	for (size_t at = 0; at + CRC32C_HEADER <= sizeof(data); at++)
+		assert_int_equal(crc32c_header(data + at),
+				 crc32c_portable(data + at, CRC32C_HEADER));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_of_the_rfc_come_out),
-		cmocka_unit_test(table_and_instruction_agree_on_every_length_and_alignment),
+		cmocka_unit_test(the_sum_of_a_header_is_that_of_its_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
