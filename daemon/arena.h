@@ -22,12 +22,12 @@ struct arena;
 struct joint;
 
 struct arena_block {
+	struct joint *joint; /* it is all of that, and no arena's; NULL: an arena's */
 	uint8_t *base; /* NULL: none */
 	uint64_t off;  /* in its segment */
 	uint32_t segment;
 	uint32_t bytes;
 	int file; /* descriptor + 1 of the segment's memfd; 0: none */
-	struct joint *joint; /* it is all of that, and no arena's; NULL: an arena's */
 };
 
 /* For up to @bytes_max of segments. NULL: out of memory. */

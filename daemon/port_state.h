@@ -64,8 +64,9 @@ struct slot {
 #define FLOW_PLACE      0x80000u /* for one that comes from another worker; port: perhaps */
 #define FLOW_SETTLES    0x100000u /* it has come, and its tombstone is not forgotten yet */
 
+/* In its first three lines what each message needs. */
 struct flow {
-	struct stream *stream; /* NULL: unused */
+	alignas(NCD_CACHE_LINE) struct stream *stream; /* NULL: unused */
 	struct port *port;
 	struct slot_shm *shm; /* NULL: no slot (any more) */
 	uint32_t slot;
@@ -80,13 +81,14 @@ struct flow {
 	uint32_t shm_flags; /* SLOT_F_* shown to the application */
 	uint32_t tx_taken, rx_given; /* exchanges done */
 	uint32_t rx_refused; /* size of the rx ring that rx_want found to be the last */
-	/* cold */
+	struct moved *moved; /* slots that it has left, by flow_next */
+	/* Is its writer, with tx or tx_next; its reader, with rx or rx_prev. NULL: no more. */
+	struct joint *tx_joint, *rx_joint;
 	struct arena_block tx, rx;
+	/* cold */
 	struct arena_block tx_next;      /* given, not taken: the application's to fill */
 	struct arena_block rx_prev;      /* not left: the application may still read it */
 	struct arena_block tx_old, rx_old; /* nobody's, but a channel may still name them */
-	/* Is its writer, with tx or tx_next; its reader, with rx or rx_prev. NULL: no more. */
-	struct joint *tx_joint, *rx_joint;
 	/* Rings of more than NCD_IDLE_BYTES: up to where they have given back their pages, how many
 	 * places of rx have this time, and what tx_tail and the bytes received were together when
 	 * it was last looked at. */
@@ -110,13 +112,13 @@ struct flow {
 	uint32_t accept_at;
 	uint64_t arrived;    /* number of its first accept queue entry, in the order of arrival */
 	uint64_t cookie;     /* shared: of its descriptor; 0: it is not */
-	struct moved *moved; /* slots that it has left, by flow_next */
 	/* Going to another worker: for what it leaves. Its rings stay as they are. */
 	struct moved *going;
 	uint64_t came_ns;    /* from another worker, then; 0: it did not */
 	uint32_t kept_slot;  /* for who fetches it from there, + 1; 0: none */
 	struct move_at from; /* FLOW_SETTLES: where it was */
 };
+_Static_assert(offsetof(struct flow, rx.base) <= 3 * NCD_CACHE_LINE, "in its first three lines");
 
 /*
  * A slot whose stream was taken by another process, and the rings it had there: the library may

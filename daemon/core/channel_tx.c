@@ -321,6 +321,8 @@ static void gather_streams(struct engine *e, struct channel *c)
 
 		if (emit(e, c, s)) {
 			frames++;
+			if (s->channel == c && !stream_has_more(s))
+				sched_remove(e, s);
 			sched_sent(e, c, s, c->tx.payload - before);
 			continue;
 		}

@@ -56,6 +56,7 @@ struct channel *engine_channel_up(struct engine *e, uint32_t peer, enum stream_c
 	p->channel[c->bit] = c;
 	p->up |= 1u << c->bit;
 	p->usable |= 1u << c->bit;
+	p->of_class[class] |= 1u << c->bit;
 	p->error = 0;
 	p->leaving = false;
 	sched_unwait(e, p);
@@ -101,6 +102,7 @@ void engine_channel_down(struct engine *e, struct channel *c, uint64_t now_ns)
 		e->now_ns = now_ns;
 	p->up &= ~(1u << c->bit);
 	p->usable &= p->up;
+	p->of_class[c->class] &= p->up;
 	p->channel[c->bit] = NULL;
 	if (c->rx.stream != NULL) {
 		struct stream *s = c->rx.stream;

@@ -196,6 +196,7 @@ struct engine_peer {
 	struct channel *channel[PEER_CHANNELS];
 	uint32_t up;      /* bits */
 	uint32_t usable;  /* of those, the ones that are not draining */
+	uint32_t of_class[CLASS_THROUGHPUT + 1]; /* of those in up */
 	struct elastic elastic; /* of the throughput channels */
 	bool grow;        /* another one is wanted; taken by engine_peer_grows */
 	uint32_t turn[3]; /* round robin, by class */

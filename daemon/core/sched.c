@@ -129,13 +129,13 @@ static void channel_remove(const struct engine *e, struct stream *s)
 static uint32_t candidates(const struct engine_peer *p, const struct stream *s, uint8_t class,
 			   struct channel **out)
 {
-	uint32_t bits = p->usable, nr = 0;
+	uint32_t bits = p->usable & p->of_class[class], nr = 0;
 
 	while (bits != 0) {
 		struct channel *c = p->channel[__builtin_ctz(bits)];
 
 		bits &= bits - 1;
-		if (c->class == class && (s->lane == 0 || s->lane == c->lane + 1))
+		if (s->lane == 0 || s->lane == c->lane + 1)
 			out[nr++] = c;
 	}
 	return nr;
@@ -331,17 +331,13 @@ void sched_sent(const struct engine *e, struct channel *c, struct stream *s, uin
 bool sched_data_fits(const struct engine *e, const struct channel *c, const struct stream *s)
 {
 	const struct engine_peer *p = &e->peer[s->peer];
-	uint32_t bits = p->usable;
+	uint32_t bits;
 
 	if (c->class == s->class)
 		return true;
-	while (bits != 0) {
-		const struct channel *other = p->channel[__builtin_ctz(bits)];
-
-		if (other->class == s->class && other->lane == c->lane)
+	for (bits = p->usable & p->of_class[s->class]; bits != 0; bits &= bits - 1)
+		if (p->channel[__builtin_ctz(bits)]->lane == c->lane)
 			return false;
-		bits &= bits - 1;
-	}
 	return true;
 }
 

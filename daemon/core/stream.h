@@ -125,10 +125,11 @@ struct stream {
 	uint64_t ack_due_ns;
 	struct stream *ack_prev, *ack_next;
 	uint64_t orphan_due_ns; /* closed: given up then; 0: not running */
-	struct stream *orphan_prev, *orphan_next;
-
-	int error;
 	void *user;
+
+	/* cold */
+	struct stream *orphan_prev, *orphan_next;
+	int error;
 	struct address local_addr, remote_addr;
 	uint16_t local_port, remote_port;
 };
@@ -158,6 +159,13 @@ static inline uint64_t stream_sendable(const struct stream *s)
 static inline bool stream_fin_due(const struct stream *s)
 {
 	return s->shutdown && !s->fin_sent && s->tx_next == s->tx_tail && s->carriers == 0;
+}
+
+/* False only if it has nothing to say, on whichever channel. */
+static inline bool stream_has_more(const struct stream *s)
+{
+	return s->state != STREAM_ESTABLISHED || s->want != 0 || stream_sendable(s) > 0 ||
+	       stream_fin_due(s);
 }
 
 /* The peer's FIN and all before it are here. */
