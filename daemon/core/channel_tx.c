@@ -142,13 +142,20 @@ static bool ack_is_wanted(const struct stream *s, uint64_t end)
 static void emit_data(struct engine *e, struct channel *c, struct stream *s)
 {
 	uint64_t bytes = stream_sendable(s);
-	struct frame f = { .type = FRAME_DATA, .stream = s->remote_id, .offset = s->tx_next };
+	struct frame f;
 
 	if (bytes > s->deficit)
 		bytes = s->deficit;
 	if (bytes > carry_frame_bytes(e, s))
 		bytes = carry_frame_bytes(e, s);
-	f.length = (uint32_t)bytes;
+	/* Each member: else gcc zeroes all by a string instruction, longer than the rest takes. */
+	f = (struct frame){ .type = FRAME_DATA,
+			    .flags = 0,
+			    .length = (uint32_t)bytes,
+			    .stream = s->remote_id,
+			    .offset = s->tx_next,
+			    .ack = 0,
+			    .window = 0 };
 	if (s->shutdown && s->tx_next + bytes == s->tx_tail && s->carriers == 0) {
 		f.type = bytes > 0 ? FRAME_DATA : FRAME_FIN;
 		f.flags = bytes > 0 ? FRAME_F_FIN : 0;

@@ -37,13 +37,13 @@ static const struct rule {
 	[FRAME_CARRIED] = { 1, NCD_FRAME_PAYLOAD_MAX, 0 },
 };
 
-static bool allowed(const struct frame *f)
+static bool allowed(uint8_t type, uint16_t flags, uint32_t length)
 {
-	const struct rule *r = &rules[f->type];
+	const struct rule *r = &rules[type];
 
-	if (f->length < r->least || f->length > r->most || f->flags & ~r->flags)
+	if (length < r->least || length > r->most || flags & ~r->flags)
 		return false;
-	return f->type != FRAME_DATA || f->length > 0 || f->flags & FRAME_F_FIN;
+	return type != FRAME_DATA || length > 0 || flags & FRAME_F_FIN;
 }
 
 int frame_decode(const uint8_t in[WIRE_HEADER_BYTES], struct frame *ret_frame)
@@ -62,7 +62,7 @@ int frame_decode(const uint8_t in[WIRE_HEADER_BYTES], struct frame *ret_frame)
 		return -EPROTO;
 	if (f.type < FRAME_HELLO || f.type >= FRAME_TYPE_END)
 		return -EPROTO;
-	if (!allowed(&f))
+	if (!allowed(f.type, f.flags, f.length))
 		return -EPROTO;
 	*ret_frame = f;
 	return 0;
