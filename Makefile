@@ -27,7 +27,9 @@ WARN += -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wcast-align=strict
 	-Wjump-misses-init
 endif
 
-OPT_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+# Without frame pointers, which all other builds have: small messages cost 5 % less. `perf record
+# --call-graph dwarf` finds its way by -g.
+OPT_release := -O2 -fomit-frame-pointer -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 LD_release  := -pie -Wl,-z,relro,-z,now
 # A small frame crosses a dozen calls between files: programs and libraries are optimised as a
 # whole. Objects are fat: tests, and who links libncclient.a, need not.
