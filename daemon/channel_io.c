@@ -12,6 +12,7 @@
 #include "core/move.h"
 
 #include "channel_budget.h"
+#include "channel_cork.h"
 #include "channel_zerocopy.h"
 #include "pin.h"
 
@@ -141,7 +142,7 @@ int channel_io_add(struct worker *w, struct link *link)
 	}
 	w->chan_free = c->next;
 	c->link = link;
-	c->dying = false;
+	c->dying = c->corked = false;
 	c->urgent = 0;
 	c->budget = (struct budget){ .bytes = 0 };
 	zerocopy_init(&c->zerocopy);
@@ -272,12 +273,18 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *le
 		const struct tx_file *file;
 		int nr = engine_tx_iov(w->engine, c->channel, w->now_ns, &iov);
 		int file_nr = files_to_send(w, c, &file);
+		bool more;
 		int n;
 
 		if (nr + file_nr == 0)
 			break;
 		did++;
+		more = c->io.rank != 0 && engine_tx_more(c->channel);
+		if (more)
+			channel_cork(c);
 		n = channel_send(w, c, iov, nr, file, file_nr);
+		if (!more || n <= 0)
+			channel_uncork(c);
 		if (n == 0 || !sent(w, c, n))
 			break;
 		*left -= n;
@@ -297,6 +304,8 @@ uint32_t channel_io_send(struct worker *w, uint32_t rank)
 	for (bool wrapped = !first; c && left > 0;) {
 		if (c->io.tx == IO_IDLE && !c->dying && engine_channel_wants_tx(c->channel))
 			did += send_channel(w, c, &left);
+		else if (c->io.tx == IO_IDLE && !c->dying)
+			channel_uncork(c);
 		else if (c->io.tx == IO_LENT && !c->dying)
 			did += engine_channel_stuck(w->engine, c->channel, w->now_ns);
 		c = c->next;

@@ -22,6 +22,7 @@ struct channel_io {
 	struct ring_mem rx_buf, tx_buf;
 	struct tx_file piece; /* what is being sent of a file, if not all of a piece */
 	bool dying;
+	bool corked; /* channel_cork.h */
 	uint64_t urgent; /* frames that were so, when last looked at */
 	struct budget budget; /* of rank 1 */
 	struct zerocopy zerocopy;

@@ -372,6 +372,11 @@ uint32_t engine_tx_largest(const struct channel *c)
 	return c->tx.largest;
 }
 
+bool engine_tx_more(const struct channel *c)
+{
+	return c->tx.queue.head != NULL;
+}
+
 void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns)
 {
 	struct channel_tx *tx = &c->tx;
