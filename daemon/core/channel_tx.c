@@ -328,7 +328,8 @@ static void gather_streams(struct engine *e, struct channel *c)
 
 		if (emit(e, c, s)) {
 			frames++;
-			if (s->channel == c && !stream_has_more(s))
+			/* One of bulk goes on in a moment, and keeps its place until then. */
+			if (c->class == CLASS_LATENCY && s->channel == c && !stream_has_more(s))
 				sched_remove(e, s);
 			sched_sent(e, c, s, c->tx.payload - before);
 			continue;
@@ -374,7 +375,9 @@ uint32_t engine_tx_largest(const struct channel *c)
 
 bool engine_tx_more(const struct channel *c)
 {
-	return c->tx.queue.head != NULL;
+	const struct stream *s = sched_next(c);
+
+	return s != NULL && stream_has_more(s);
 }
 
 void engine_sent(struct engine *e, struct channel *c, size_t bytes, uint64_t now_ns)

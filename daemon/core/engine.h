@@ -161,7 +161,7 @@ int engine_tx_iov(struct engine *e, struct channel *c, uint64_t now_ns,
 int engine_tx_files(const struct channel *c, const struct tx_file **ret_file);
 /* The largest payload of all that was gathered, in bytes; 0: there was none. */
 uint32_t engine_tx_largest(const struct channel *c);
-/* True if streams have more to be gathered behind that. */
+/* True if a stream has more to be gathered behind that; false if that is not clear. */
 bool engine_tx_more(const struct channel *c);
 /* Of the payloads that may go by file, those of 2^n to 2^(n+1) - 1 bytes do if bit n of @sizes is
  * set, from the next that is gathered. All, until this is said. */
