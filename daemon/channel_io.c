@@ -276,8 +276,10 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *le
 		bool more;
 		int n;
 
-		if (nr + file_nr == 0)
+		if (nr + file_nr == 0) {
+			channel_uncork(c); /* what was to follow goes elsewhere */
 			break;
+		}
 		did++;
 		more = c->io.rank != 0 && engine_tx_more(c->channel);
 		if (more)
