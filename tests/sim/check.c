@@ -48,11 +48,12 @@ void sim_trace(struct sim *s, uint64_t a, uint64_t b)
 
 void guarded_init(struct guarded *g, uint32_t bytes)
 {
-	g->block = malloc(bytes + 2 * GUARD);
-	assert(g->block);
-	memset(g->block, GUARD_BYTE, GUARD);
-	memset(g->block + GUARD + bytes, GUARD_BYTE, GUARD);
-	g->mem = (struct ring_mem){ .base = g->block + GUARD, .bytes = bytes };
+	uint8_t *block = malloc(bytes + 2 * GUARD);
+
+	assert(block);
+	memset(block, GUARD_BYTE, GUARD);
+	memset(block + GUARD + bytes, GUARD_BYTE, GUARD);
+	*g = (struct guarded){ .mem = { .base = block + GUARD, .bytes = bytes }, .block = block };
 }
 
 void guarded_check(const struct sim *s, const struct guarded *g, const char *what)
