@@ -261,7 +261,10 @@ case_ends_ssh() {
 	server=("$(command -v sshd)" -D -e -f "$dir/ssh/sshd_config")
 	load=(scp -qF "$dir/ssh/config" "$dir/large" there:/dev/null)
 	# shellcheck disable=SC2034 # begin_load takes them by name
-	load_term_there=(ssh -F "$dir/ssh/config" there 'cat /dev/zero') load_kill_here=(scp -qF "$dir/ssh/config" there:"$dir/large" /dev/null)
+	# shellcheck disable=SC2016 # of the inner shell: gigabytes of zeros are not for a log on a disk
+	load_term_there=(sh -c 'exec ssh -F "$0" there "cat /dev/zero" >/dev/null' "$dir/ssh/config")
+	# shellcheck disable=SC2034
+	load_kill_here=(scp -qF "$dir/ssh/config" there:"$dir/large" /dev/null)
 	probe=(ssh -F "$dir/ssh/config" there 'echo $((6 * 7))')
 	says='^42$'
 	both
