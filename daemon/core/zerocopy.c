@@ -47,12 +47,18 @@ static void note(struct zerocopy_size *s, bool pages, uint64_t ns, uint32_t byte
 		*known += step;
 }
 
-/* The other way is cheaper, and by more than they swing. */
+/*
+ * Pages have to be cheaper by more than either swings, and to stay cheaper: where it makes no
+ * difference here a copy is better. It takes more payloads in a call, and on the same machine its
+ * bytes cost the receiver less.
+ */
 static bool other_wins(const struct zerocopy_size *s)
 {
-	uint64_t usual = s->cost[s->pages], other = s->cost[!s->pages];
+	uint64_t copy = s->cost[0], pages = s->cost[1];
 
-	return s->seen[s->pages] == KNOWN && s->seen[!s->pages] == KNOWN && 8 * other < 7 * usual;
+	if (s->seen[0] < KNOWN || s->seen[1] < KNOWN)
+		return false;
+	return s->pages ? 16 * pages > 15 * copy : 8 * pages < 7 * copy;
 }
 
 static void trial_over(struct zerocopy_size *s)

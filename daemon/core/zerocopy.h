@@ -5,8 +5,8 @@
  *
  * A copy costs by the byte, pages by the call and by the page, and how much of either depends on
  * the device, the kernel and how many payloads go in one send. So one send in a while goes the
- * other way; where that is clearly cheaper it is the usual way from then on. A device that has the
- * kernel copy after all makes pages dearer than the copy, and loses them by that.
+ * other way; where pages are clearly cheaper they are the usual way from then on, as long as they
+ * stay cheaper. A device that has the kernel copy after all loses them by that.
  *
  * Ownership: the caller's memory. Threading: none of its own.
  */

@@ -109,7 +109,7 @@ static void what_is_new_is_learnt_again(void **state)
 	assert_int_equal(zerocopy_from(&z), 128 * KIB);
 }
 
-static void about_the_same_changes_nothing(void **state)
+static void about_the_same_is_copied(void **state)
 {
 	struct device d = { .copy_ns = 9000, .pages_ns = 8500 };
 	struct zerocopy z = fresh();
@@ -117,9 +117,22 @@ static void about_the_same_changes_nothing(void **state)
 	(void)state;
 	(void)run(&z, &d, 64 * KIB, 40 * ZEROCOPY_EVERY);
 	assert_int_equal(zerocopy_from(&z), 128 * KIB);
-	d.pages_ns = 9500;
+	d.pages_ns = 8900;
 	(void)run(&z, &d, 128 * KIB, 40 * ZEROCOPY_EVERY);
-	assert_int_equal(zerocopy_from(&z), 128 * KIB);
+	assert_int_equal(zerocopy_from(&z), 256 * KIB);
+}
+
+static void a_little_dearer_than_before_changes_nothing(void **state)
+{
+	struct device d = { .copy_ns = 9000, .pages_ns = 7500 };
+	struct zerocopy z = fresh();
+
+	(void)state;
+	(void)run(&z, &d, 64 * KIB, 40 * ZEROCOPY_EVERY);
+	assert_int_equal(zerocopy_from(&z), 64 * KIB);
+	d.pages_ns = 8100;
+	(void)run(&z, &d, 64 * KIB, 40 * ZEROCOPY_EVERY);
+	assert_int_equal(zerocopy_from(&z), 64 * KIB);
 }
 
 static void who_is_put_off_the_core_learns_nothing_wrong(void **state)
@@ -187,7 +200,8 @@ int main(void)
 		cmocka_unit_test(a_device_that_copies_after_all_gets_no_pages),
 		cmocka_unit_test(each_size_is_learnt_by_itself),
 		cmocka_unit_test(what_is_new_is_learnt_again),
-		cmocka_unit_test(about_the_same_changes_nothing),
+		cmocka_unit_test(about_the_same_is_copied),
+		cmocka_unit_test(a_little_dearer_than_before_changes_nothing),
 		cmocka_unit_test(who_is_put_off_the_core_learns_nothing_wrong),
 		cmocka_unit_test(parts_and_small_payloads_say_nothing),
 		cmocka_unit_test(a_clock_that_stood_at_first_is_forgotten),
