@@ -29,16 +29,16 @@ static uint32_t size_of(uint32_t bytes)
 
 /* Follows the median, in smaller steps as more is seen: how long a sender was put off its core says
  * nothing of what a send costs. */
-static void note(struct zerocopy_size *s, bool pages, uint64_t ns, uint32_t bytes)
+static void note(struct zerocopy_size *s, const struct zerocopy_send *send)
 {
-	uint64_t cost = ns * COST_UNIT / bytes;
-	uint32_t *known = &s->cost[pages], seen = s->seen[pages];
+	uint64_t cost = send->ns * COST_UNIT / send->bytes;
+	uint32_t *known = &s->cost[send->pages], seen = s->seen[send->pages];
 	uint32_t step = *known / (seen + 2) + 1;
 
 	if (cost > COST_MAX)
 		cost = COST_MAX;
 	if (seen < KNOWN)
-		s->seen[pages]++;
+		s->seen[send->pages]++;
 	if (seen == 0 || (seen < FIRST && cost < *known))
 		*known = (uint32_t)cost;
 	else if (cost < *known)
@@ -68,15 +68,23 @@ static void trial_over(struct zerocopy_size *s)
 	s->left = s->seen[!s->pages] < KNOWN ? ZEROCOPY_EVERY / 4 : ZEROCOPY_EVERY;
 }
 
-bool zerocopy_sent(struct zerocopy *z, uint32_t largest, uint32_t bytes, bool pages, uint64_t ns)
+/* Of a part that ended where the transport was full, or of a rest, little can be said. */
+static bool says_something(const struct zerocopy_send *send)
+{
+	uint32_t least = send->largest / 2 < COST_UNIT ? send->largest / 2 : COST_UNIT;
+
+	return send->largest >= ZEROCOPY_LEAST && send->bytes >= least &&
+	       send->bytes >= send->asked / 2;
+}
+
+bool zerocopy_sent(struct zerocopy *z, const struct zerocopy_send *send)
 {
 	struct zerocopy_size *s;
 
-	/* Of a part little can be said: it ended where the transport was full. */
-	if (largest < ZEROCOPY_LEAST || bytes < largest / 2)
+	if (!says_something(send))
 		return false;
-	s = &z->size[size_of(largest)];
-	note(s, pages, ns, bytes);
+	s = &z->size[size_of(send->largest)];
+	note(s, send);
 	if (other_wins(s)) {
 		s->pages = !s->pages;
 		trial_over(s);
@@ -84,7 +92,7 @@ bool zerocopy_sent(struct zerocopy *z, uint32_t largest, uint32_t bytes, bool pa
 	}
 	if (s->trial) {
 		/* Those that had been gathered before it still went the usual way. */
-		if (pages == s->pages)
+		if (send->pages == s->pages)
 			return false;
 		trial_over(s);
 		return true;

@@ -34,11 +34,16 @@ struct zerocopy {
 
 /* Nothing is known: pages from 128 KiB on. */
 void zerocopy_init(struct zerocopy *z);
-/*
- * A send whose largest payload had @largest bytes took @ns for @bytes, with @pages or a copy.
- * Returns true if the answers of zerocopy_pages() are others now.
- */
-bool zerocopy_sent(struct zerocopy *z, uint32_t largest, uint32_t bytes, bool pages, uint64_t ns);
+struct zerocopy_send {
+	uint32_t largest; /* payload in it, bytes */
+	uint32_t asked;   /* bytes that the transport was given */
+	uint32_t bytes;   /* that it took */
+	bool pages;       /* or a copy */
+	uint64_t ns;      /* that the call took */
+};
+
+/* What a send took. Returns true if the answers of zerocopy_pages() are others now. */
+bool zerocopy_sent(struct zerocopy *z, const struct zerocopy_send *send);
 /* Bit n: payloads of 2^n to 2^(n+1) - 1 bytes go by page next. */
 uint32_t zerocopy_pages(const struct zerocopy *z);
 /* The least size that usually goes by page; 0: none does. */

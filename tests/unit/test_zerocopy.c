@@ -15,6 +15,12 @@ struct device {
 	uint32_t sends, by_page;
 };
 
+/* A send of one payload, of which all was taken. */
+static bool sent(struct zerocopy *z, uint32_t bytes, bool pages, uint64_t ns)
+{
+	return zerocopy_sent(z, &(struct zerocopy_send){ bytes, bytes, bytes, pages, ns });
+}
+
 /* @nr sends of @bytes, as the channel says; true if the last went by page. */
 static bool run(struct zerocopy *z, struct device *d, uint32_t bytes, uint32_t nr)
 {
@@ -31,7 +37,7 @@ static bool run(struct zerocopy *z, struct device *d, uint32_t bytes, uint32_t n
 			ns += d->call_ns;
 		d->sends++;
 		d->by_page += pages;
-		if (zerocopy_sent(z, bytes, bytes, pages, ns))
+		if (sent(z, bytes, pages, ns))
 			bits = zerocopy_pages(z);
 		else
 			assert_int_equal(bits, zerocopy_pages(z));
@@ -146,7 +152,7 @@ static void who_is_put_off_the_core_learns_nothing_wrong(void **state)
 		uint32_t pages = zerocopy_pages(&z) >> 16 & 1;
 		uint64_t ns = i % 4 == 0 ? 3000000 : pages ? d.pages_ns : d.copy_ns;
 
-		(void)zerocopy_sent(&z, 64 * KIB, 64 * KIB, pages, ns);
+		(void)sent(&z, 64 * KIB, pages, ns);
 		assert_false(z.size[2].pages);
 	}
 	assert_in_range(z.size[2].cost[0], 8000, 10500);
@@ -155,15 +161,35 @@ static void who_is_put_off_the_core_learns_nothing_wrong(void **state)
 
 static void parts_and_small_payloads_say_nothing(void **state)
 {
+	static const struct zerocopy_send send[] = {
+		{ .largest = ZEROCOPY_LEAST - 1, .asked = 1 << 20, .bytes = 1 << 20, .ns = 1 },
+		{ .largest = 64 * KIB, .asked = 64 * KIB, .bytes = 32 * KIB - 1, .ns = 1 },
+		{ .largest = 64 * KIB, .asked = 1 << 20, .bytes = 512 * KIB - 1, .ns = 1 },
+		{ .largest = 512 * KIB, .asked = 64 * KIB - 1, .bytes = 64 * KIB - 1, .ns = 1 },
+		{ .ns = 0 },
+	};
 	struct zerocopy z = fresh();
 
 	(void)state;
-	for (int i = 0; i < 1000; i++) {
-		assert_false(zerocopy_sent(&z, ZEROCOPY_LEAST - 1, 1 << 20, false, 1));
-		assert_false(zerocopy_sent(&z, 64 * KIB, 32 * KIB - 1, false, 1));
-		assert_false(zerocopy_sent(&z, 0, 0, false, 1));
+	for (size_t i = 0; i < 5000; i++)
+		assert_false(zerocopy_sent(&z, &send[i % (sizeof(send) / sizeof(send[0]))]));
+	for (uint32_t i = 0; i < ZEROCOPY_SIZES; i++)
+		assert_int_equal(z.size[i].seen[0], 0);
+}
+
+static void a_piece_of_a_large_payload_says_what_it_took(void **state)
+{
+	struct zerocopy_send send = { .largest = 512 * KIB, .asked = 128 * KIB,
+				      .bytes = 128 * KIB };
+	struct zerocopy z = fresh();
+
+	(void)state;
+	for (uint32_t i = 0; i < 20 * ZEROCOPY_EVERY; i++) {
+		send.pages = zerocopy_pages(&z) >> 19 & 1;
+		send.ns = send.pages ? 24000 : 18000;
+		(void)zerocopy_sent(&z, &send);
 	}
-	assert_int_equal(z.size[2].seen[0], 0);
+	assert_false(z.size[5].pages);
 }
 
 static void a_clock_that_stood_at_first_is_forgotten(void **state)
@@ -173,7 +199,7 @@ static void a_clock_that_stood_at_first_is_forgotten(void **state)
 
 	(void)state;
 	for (int i = 0; i < 100; i++)
-		(void)zerocopy_sent(&z, 64 * KIB, 64 * KIB, false, 0);
+		(void)sent(&z, 64 * KIB, false, 0);
 	(void)run(&z, &d, 64 * KIB, 40 * ZEROCOPY_EVERY);
 	assert_int_equal(zerocopy_from(&z), 64 * KIB);
 }
@@ -185,10 +211,10 @@ static void any_time_is_borne(void **state)
 	(void)state;
 	/* A clock that stands, and one that jumps. */
 	for (uint32_t i = 0; i < 10000; i++)
-		(void)zerocopy_sent(&z, 128 * KIB, 128 * KIB, zerocopy_pages(&z) >> 17 & 1,
-				    i % 3 ? 0 : UINT64_MAX >> 17);
+		(void)sent(&z, 128 * KIB, zerocopy_pages(&z) >> 17 & 1,
+			   i % 3 ? 0 : UINT64_MAX >> 17);
 	for (uint32_t i = 0; i < 10000; i++)
-		(void)zerocopy_sent(&z, UINT32_MAX, UINT32_MAX, false, UINT64_MAX >> 17);
+		(void)sent(&z, UINT32_MAX, false, UINT64_MAX >> 17);
 	assert_in_range(z.size[5].cost[0], 1, 2000000000);
 }
 
@@ -204,6 +230,7 @@ int main(void)
 		cmocka_unit_test(a_little_dearer_than_before_changes_nothing),
 		cmocka_unit_test(who_is_put_off_the_core_learns_nothing_wrong),
 		cmocka_unit_test(parts_and_small_payloads_say_nothing),
+		cmocka_unit_test(a_piece_of_a_large_payload_says_what_it_took),
 		cmocka_unit_test(a_clock_that_stood_at_first_is_forgotten),
 		cmocka_unit_test(any_time_is_borne),
 	};
