@@ -262,6 +262,19 @@ static int files_to_send(struct worker *w, struct channel_io *c, const struct tx
 	return 1;
 }
 
+/* Nor many payloads: as many pieces of @iov as come to that. */
+static int pieces_to_send(const struct worker *w, const struct iovec *iov, int nr)
+{
+	size_t bytes = 0;
+	int i;
+
+	if (!latency_active(w))
+		return nr;
+	for (i = 0; i < nr && bytes < BULK_BESIDE; i++)
+		bytes += iov[i].iov_len;
+	return i;
+}
+
 static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *left)
 {
 	uint32_t did = 0;
@@ -273,6 +286,7 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *le
 		const struct tx_file *file;
 		int nr = engine_tx_iov(w->engine, c->channel, w->now_ns, &iov);
 		int file_nr = files_to_send(w, c, &file);
+		int pieces = pieces_to_send(w, iov, nr);
 		bool more;
 		int n;
 
@@ -284,7 +298,7 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *le
 		more = c->io.rank != 0 && engine_tx_more(c->channel);
 		if (more)
 			channel_cork(c);
-		n = channel_send(w, c, iov, nr, file, file_nr);
+		n = channel_send(w, c, iov, pieces, file, pieces < nr ? 0 : file_nr);
 		if (!more || n <= 0)
 			channel_uncork(c);
 		if (n == 0 || !sent(w, c, n))
