@@ -24,6 +24,7 @@
 #define BULK_A_TURN      (512u << 10) /* bytes of rank 1, each way: then rank 0 is looked at */
 #define BULK_BESIDE      (128u << 10) /* the same, and of one call, where rank 0 has been active */
 #define ACTIVE_NS        2000000u     /* so lately */
+#define BULK_LEAST       (16 << 10)   /* of one call: others of its rank are small, too */
 
 static struct ring_mem staging(uint8_t *base, uint32_t bytes)
 {
@@ -199,13 +200,15 @@ void channel_io_resume(struct worker *w, struct channel *c, int result)
 		io_again(w->io, &cio->io);
 }
 
-/* Something has gone or come on @c. */
-static void note_activity(struct worker *w, struct channel_io *c)
+/* @n bytes have gone or come on @c. */
+static void note_activity(struct worker *w, struct channel_io *c, int n)
 {
 	uint64_t urgent = engine_channel_counters(c->channel)->frames_urgent;
 
 	if (c->io.rank == 0 && urgent != c->urgent)
 		w->latency_ns = w->now_ns;
+	else if (c->io.rank != 0 && n >= BULK_LEAST)
+		w->throughput_ns = w->now_ns;
 	c->urgent = urgent;
 }
 
@@ -218,7 +221,7 @@ static bool sent(struct worker *w, struct channel_io *c, int n)
 	}
 	if (n > 0) {
 		engine_sent(w->engine, c->channel, (size_t)n, w->now_ns);
-		note_activity(w, c);
+		note_activity(w, c, n);
 	}
 	return true;
 }
@@ -232,7 +235,7 @@ static bool received(struct worker *w, struct channel_io *c, int n)
 		die(w, c);
 		return false;
 	}
-	note_activity(w, c);
+	note_activity(w, c, n);
 	return true;
 }
 

@@ -85,6 +85,7 @@ struct config {
 	struct config_cores cores;
 	struct config_cores copy_cores;
 	uint32_t spin_us;
+	uint32_t slice_us;
 	uint32_t io; /* enum io_choice */
 	uint32_t move_busy; /* percent, from which on open streams leave a worker; 0: never */
 

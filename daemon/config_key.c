@@ -50,6 +50,7 @@ static const struct config_key keys[] = {
 	{ "workers", "copy_cores", KIND_COPY_CORES, false, FIELD(copy_cores),
 	  .value = "none" },
 	{ "workers", "spin_us", KIND_NUMBER, false, FIELD(spin_us), 0, 1000000, .value = "200" },
+	{ "workers", "slice_us", KIND_NUMBER, false, FIELD(slice_us), 0, 100000, .value = "100" },
 	{ "workers", "io", KIND_CHOICE, false, FIELD(io), .choices = io_choices, .value = "auto" },
 	{ "workers", "move_busy", KIND_NUMBER, false, FIELD(move_busy), 0, 100, .value = "90" },
 

@@ -146,6 +146,7 @@ static struct worker_config worker_settings(struct daemon *d, uint32_t index, ui
 		.cpu = cpu,
 		.io = (enum io_choice)c->io,
 		.spin_us = c->spin_us,
+		.slice_us = c->slice_us,
 		.stall_ns = STALL_NS,
 		.hold_ns = HOLD_NS,
 		.engine = {

@@ -37,6 +37,7 @@ static uint32_t worker_tick(struct worker *w)
 		ports_trim(w);
 	if (w->now_ns >= w->warm_ns)
 		did += flows_cool(w);
+	slice_follow(&w->slice, w->latency_ns, w->throughput_ns, w->now_ns);
 	if (!engine_tick_due(w->engine, w->now_ns))
 		return did;
 	do {
@@ -108,6 +109,7 @@ static int worker_set_up(struct worker *w)
 		return ret;
 	w->now_ns = w->sweep_ns = w->ports_ns = w->bulk_ns = clock_monotonic_ns();
 	w->bulk_period = 1;
+	w->slice.short_ns = (uint64_t)w->cfg.slice_us * 1000;
 	w->trim_ns = w->warm_ns = UINT64_MAX;
 	w->passing_end = &w->passing;
 	w->held_end = &w->held;

@@ -28,6 +28,7 @@ struct worker_config {
 	int cpu; /* -1: not pinned */
 	enum io_choice io;
 	uint32_t spin_us; /* longest spin before sleeping; 0: never */
+	uint32_t slice_us; /* time slice while round trips pass beside bulk; 0: the kernel's */
 	uint64_t stall_ns; /* who accepts nothing for so long gets no more; 0: does */
 	uint64_t hold_ns; /* what nobody accepts waits so long for who listens there next */
 	struct engine_config engine;

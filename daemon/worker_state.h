@@ -21,6 +21,7 @@
 #include "core/engine.h"
 #include "idle.h"
 #include "io.h"
+#include "slice.h"
 #include "worker.h"
 #include "worker_cmd.h"
 
@@ -118,6 +119,8 @@ struct worker {
 	uint64_t carry_rings;    /* workers (bits) that have messages, and may sleep */
 	uint32_t carry_next;     /* that was last thought of */
 	uint64_t latency_ns;   /* when a latency channel last had what an application waits for */
+	uint64_t throughput_ns; /* when a throughput channel last had bulk */
+	struct slice slice;
 	uint64_t sweep_ns;     /* of the last statistics */
 	uint64_t ports_ns;     /* of the last look for idle ports */
 	uint64_t trim_ns;      /* when idle ring memory is given back; UINT64_MAX: none is */

@@ -21,7 +21,7 @@
 #include "attach.h"
 
 #define GIVE_WAY_PIECE (16u << 10) /* smaller ones are no bulk */
-#define GIVE_WAY_BYTES (64u << 10) /* copied between two offers */
+#define GIVE_WAY_BYTES (128u << 10) /* copied between two offers */
 #define GIVE_WAY_AHEAD (32u << 10) /* less in the ring is a message */
 
 static inline bool give_way_wanted(const struct app_port *p)

@@ -7,8 +7,9 @@
 #include <sched.h>
 
 #include "client_test.h"
+#include "give_way.h"
 
-#define BULK (128u << 10)
+#define BULK (2 * GIVE_WAY_BYTES)
 
 static uint32_t offers; /* Global: why: sched_yield has no argument */
 

@@ -75,7 +75,8 @@ static void all_kinds_of_values_are_understood(void **state)
 {
 	struct config *c =
 		good("\xef\xbb\xbf# comment\n[host]\naddress = 192.0.2.1, 2001:db8::1\n"
-		     "[workers]\n  cores = 4-6,9 ; inline\nio = epoll\nspin_us=0\nmove_busy = 0\n"
+		     "[workers]\n  cores = 4-6,9 ; inline\nio = epoll\nspin_us=0\nslice_us = 300\n"
+		     "move_busy = 0\n"
 		     "[buffers]\nsend = 256k\ninitial = 4K\nidle_seconds = 0\n"
 		     "[access]\nuser = a, b\nuser = c\n"
 		     "[class]\nlatency_ports = 6379 8000-8100\n"
@@ -89,6 +90,7 @@ static void all_kinds_of_values_are_understood(void **state)
 	assert_int_equal(c->cores.nr, 4);
 	assert_int_equal(c->cores.cpu[3], 9);
 	assert_int_equal(c->spin_us, 0);
+	assert_int_equal(c->slice_us, 300);
 	assert_int_equal(c->move_busy, 0);
 	assert_int_equal(c->send_bytes, 256 << 10);
 	assert_int_equal(c->initial_bytes, 4 << 10);

@@ -364,6 +364,7 @@ static inline void rig_start_as(struct rig *r, enum io_choice io, uint32_t spin_
 			.cpu = -1,
 			.io = io,
 			.spin_us = spin_us,
+			.slice_us = 100,
 			.stall_ns = RIG_STALL_NS,
 			.hold_ns = hold_ns,
 			.engine = { .streams = RIG_STREAMS,
