@@ -22,9 +22,9 @@
 #define SENDS_A_TURN     2
 #define LATENCY_A_TURN   (128u << 10) /* bytes of rank 0, each way: then what came is delivered */
 #define BULK_A_TURN      (512u << 10) /* bytes of rank 1, each way: then rank 0 is looked at */
-#define BULK_BESIDE      (128u << 10) /* the same, and of one call, where rank 0 has been active */
+#define BULK_BESIDE      (128u << 10) /* the same, and of a call, where rank 0 has been active */
 #define ACTIVE_NS        2000000u     /* so lately */
-#define BULK_LEAST       (16 << 10)   /* of one call: others of its rank are small, too */
+#define BULK_LEAST       (16 << 10)   /* of one call: what a throughput channel has else is small */
 
 static struct ring_mem staging(uint8_t *base, uint32_t bytes)
 {
@@ -265,7 +265,7 @@ static int files_to_send(struct worker *w, struct channel_io *c, const struct tx
 	return 1;
 }
 
-/* Nor many payloads: as many pieces of @iov as come to that. */
+/* There, of what is copied: whole pieces of @iov, until they come to that. */
 static int pieces_to_send(const struct worker *w, const struct iovec *iov, int nr)
 {
 	size_t bytes = 0;
@@ -298,7 +298,7 @@ static uint32_t send_channel(struct worker *w, struct channel_io *c, int64_t *le
 			break;
 		}
 		did++;
-		more = c->io.rank != 0 && engine_tx_more(c->channel);
+		more = c->io.rank != 0 && (pieces < nr || engine_tx_more(c->channel));
 		if (more)
 			channel_cork(c);
 		n = channel_send(w, c, iov, pieces, file, pieces < nr ? 0 : file_nr);

@@ -18,6 +18,15 @@ static size_t bytes_of(const struct iovec *iov, int iov_nr, const struct tx_file
 	return bytes;
 }
 
+/* Of a gathering that was cut the largest may be in what is left. */
+static bool has_largest(const struct iovec *iov, int iov_nr, const struct zerocopy_send *send)
+{
+	for (int i = 0; i < iov_nr; i++)
+		if (iov[i].iov_len >= send->largest / 2)
+			return true;
+	return send->pages;
+}
+
 int channel_send(struct worker *w, struct channel_io *c, const struct iovec *iov, int iov_nr,
 		 const struct tx_file *file, int file_nr)
 {
@@ -36,7 +45,7 @@ int channel_send(struct worker *w, struct channel_io *c, const struct iovec *iov
 		return n;
 	send.bytes = (uint32_t)n;
 	send.ns = clock_monotonic_ns() - begin_ns;
-	if (zerocopy_sent(&c->zerocopy, &send))
+	if (has_largest(iov, iov_nr, &send) && zerocopy_sent(&c->zerocopy, &send))
 		engine_channel_files(c->channel, zerocopy_pages(&c->zerocopy));
 	return n;
 }

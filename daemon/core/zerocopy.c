@@ -33,7 +33,7 @@ static void note(struct zerocopy_size *s, const struct zerocopy_send *send)
 {
 	uint64_t cost = send->ns * COST_UNIT / send->bytes;
 	uint32_t *known = &s->cost[send->pages], seen = s->seen[send->pages];
-	uint32_t step = *known / (seen + 2) + 1;
+	uint32_t step = *known / (2 * seen + 2) + 1;
 
 	if (cost > COST_MAX)
 		cost = COST_MAX;

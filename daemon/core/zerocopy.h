@@ -32,8 +32,7 @@ struct zerocopy {
 	struct zerocopy_size size[ZEROCOPY_SIZES];
 };
 
-/* Nothing is known: pages from 128 KiB on. */
-void zerocopy_init(struct zerocopy *z);
+/* One send, as the transport did it. */
 struct zerocopy_send {
 	uint32_t largest; /* payload in it, bytes */
 	uint32_t asked;   /* bytes that the transport was given */
@@ -42,6 +41,8 @@ struct zerocopy_send {
 	uint64_t ns;      /* that the call took */
 };
 
+/* Nothing is known: pages from 128 KiB on. */
+void zerocopy_init(struct zerocopy *z);
 /* What a send took. Returns true if the answers of zerocopy_pages() are others now. */
 bool zerocopy_sent(struct zerocopy *z, const struct zerocopy_send *send);
 /* Bit n: payloads of 2^n to 2^(n+1) - 1 bytes go by page next. */
