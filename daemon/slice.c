@@ -22,7 +22,7 @@ struct attr {
 	uint64_t runtime, deadline, period;
 };
 
-int slice_set(uint64_t ns)
+int slice_set(uint64_t ns, uint64_t *ret_was)
 {
 	struct attr a = { .size = sizeof(a) };
 
@@ -31,6 +31,7 @@ int slice_set(uint64_t ns)
 	/* Before Linux 6.12 there is no slice to be told. */
 	if ((a.policy != SCHED_OTHER && a.policy != SCHED_BATCH) || a.runtime == 0)
 		return -EOPNOTSUPP;
+	*ret_was = a.runtime;
 	a.runtime = ns;
 	return syscall(SYS_sched_setattr, 0, &a, 0) < 0 ? -errno : 0;
 }
@@ -42,6 +43,7 @@ static bool passes(uint64_t last_ns, uint64_t now_ns)
 
 void slice_follow(struct slice *s, uint64_t latency_ns, uint64_t bulk_ns, uint64_t now_ns)
 {
+	uint64_t was;
 	bool both = s->short_ns && passes(latency_ns, now_ns) && passes(bulk_ns, now_ns);
 
 	if (!both)
@@ -55,6 +57,9 @@ void slice_follow(struct slice *s, uint64_t latency_ns, uint64_t bulk_ns, uint64
 	if (both && now_ns - s->since_ns < LASTING_NS)
 		return;
 	s->until_ns = now_ns + KEPT_NS;
-	if (slice_set(both ? s->short_ns : 0) == 0)
-		s->is_short = both;
+	if (slice_set(both ? s->short_ns : s->usual_ns, &was) < 0)
+		return;
+	s->is_short = both;
+	if (both)
+		s->usual_ns = was;
 }

@@ -23,6 +23,7 @@
 
 struct slice {
 	uint64_t short_ns; /* 0: never */
+	uint64_t usual_ns; /* while it is short */
 	uint64_t since_ns; /* both pass; 0: they do not */
 	uint64_t until_ns; /* nothing changes before */
 	bool is_short;
@@ -34,8 +35,8 @@ struct slice {
  */
 void slice_follow(struct slice *s, uint64_t latency_ns, uint64_t bulk_ns, uint64_t now_ns);
 
-/* @ns for the calling thread, 0: as the kernel would have it. Returns 0 or -errno (-EOPNOTSUPP:
- * an older kernel, or another policy). */
-int slice_set(uint64_t ns);
+/* @ns for the calling thread; *ret_was is what it had. Returns 0 or -errno (-EOPNOTSUPP: an older
+ * kernel, or another policy). */
+int slice_set(uint64_t ns, uint64_t *ret_was);
 
 #endif /* NCD_SLICE_H */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "slice.h"
 #include "worker_rig.h"
@@ -41,28 +42,39 @@ static bool kernel_has_slices(void)
 
 static void a_slice_is_set_and_given_back(void **state)
 {
-	uint64_t before = slice_of(0);
+	uint64_t before = slice_of(0), was = 0;
 
 	(void)state;
 	if (!kernel_has_slices()) {
-		assert_int_equal(slice_set(SLICE_LEAST_NS), -EOPNOTSUPP);
+		assert_int_equal(slice_set(SLICE_LEAST_NS, &was), -EOPNOTSUPP);
 		skip();
 	}
-	assert_int_equal(slice_set(3 * SLICE_LEAST_NS), 0);
+	assert_int_equal(slice_set(3 * SLICE_LEAST_NS, &was), 0);
+	assert_int_equal(was, before);
 	assert_int_equal(slice_of(0), 3 * SLICE_LEAST_NS);
-	assert_int_equal(slice_set(0), 0);
+	assert_int_equal(slice_set(before, &was), 0);
+	assert_int_equal(was, 3 * SLICE_LEAST_NS);
 	assert_int_equal(slice_of(0), before);
 }
 
+/* In a process of its own: the way back from SCHED_IDLE needs a right. */
 static void another_policy_is_left_alone(void **state)
 {
 	struct sched_param p = { .sched_priority = 0 };
+	uint64_t was;
+	int status;
+	pid_t child;
 
 	(void)state;
-	assert_int_equal(sched_setscheduler(0, SCHED_IDLE, &p), 0);
-	assert_int_equal(slice_set(SLICE_LEAST_NS), -EOPNOTSUPP);
-	assert_int_equal(sched_getscheduler(0), SCHED_IDLE);
-	assert_int_equal(sched_setscheduler(0, SCHED_OTHER, &p), 0);
+	child = fork();
+	if (child == 0)
+		_exit(sched_setscheduler(0, SCHED_IDLE, &p) == 0 &&
+				      slice_set(SLICE_LEAST_NS, &was) == -EOPNOTSUPP &&
+				      sched_getscheduler(0) == SCHED_IDLE ?
+			      0 :
+			      1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
 }
 
 /* For @ms from *t on. */
@@ -75,7 +87,7 @@ static void both(struct slice *s, uint64_t *t, int ms)
 static void it_is_short_while_both_pass(void **state)
 {
 	struct slice s = { .short_ns = SLICE_LEAST_NS };
-	uint64_t usual = slice_of(0), t = SECOND;
+	uint64_t usual = slice_of(0), t = SECOND, was;
 
 	(void)state;
 	if (!kernel_has_slices())
@@ -112,7 +124,7 @@ static void it_is_short_while_both_pass(void **state)
 	assert_int_equal(slice_of(0), usual);
 	both(&s, &t, 200);
 	assert_int_equal(slice_of(0), SLICE_LEAST_NS);
-	assert_int_equal(slice_set(0), 0);
+	assert_int_equal(slice_set(usual, &was), 0);
 }
 
 static void it_may_be_off(void **state)
