@@ -214,7 +214,7 @@ struct port {
 	struct moved *moved;  /* slots that streams have left */
 	uint32_t left_nr;     /* of them: closed, but rings perhaps still lent */
 	uint64_t active_ns;   /* last time that words came */
-	bool give_way;        /* what shm says */
+	uint32_t give_way;    /* what shm says */
 	_Atomic uint32_t idle_told; /* IDLE: ++ when there is another tx_idle */
 	struct io_watch doorbell;
 	struct port *next, *active_next, *dirty_next;

@@ -13,6 +13,9 @@
 #define WORDS_A_TURN 256u /* of one port: the first of them should leave before the last is read */
 #define LIFE_WORDS   4u   /* opening and closing take as long as so many others */
 #define GIVE_WAY_NS  20000000u /* round trips are not over because one of them takes so long */
+/* Bytes between two offers. A worker with a short slice has the core soon without them. */
+#define GIVE_WAY_OFTEN  (64u << 10)
+#define GIVE_WAY_SELDOM (128u << 10)
 #define SELDOM       16u   /* turns between two looks at a queue that was never used */
 
 int flow_pull(struct worker *w, struct flow *f, const char **ret_why)
@@ -191,13 +194,15 @@ static uint32_t submit_batch(struct worker *w, struct port *p, struct ring *sq, 
 /* Told to who has words for us; what others were told does not matter before they have. */
 static void give_way_set(const struct worker *w, struct port *p)
 {
-	bool wanted = w->latency_ns && w->now_ns - w->latency_ns < GIVE_WAY_NS;
+	uint32_t each = 0;
 
-	if (p->give_way == wanted)
+	if (w->latency_ns && w->now_ns - w->latency_ns < GIVE_WAY_NS)
+		each = w->slice.is_short ? GIVE_WAY_SELDOM : GIVE_WAY_OFTEN;
+	if (p->give_way == each)
 		return;
-	p->give_way = wanted;
+	p->give_way = each;
 	/* Relaxed: advice. */
-	atomic_store_explicit(&p->shm->give_way, wanted, memory_order_relaxed);
+	atomic_store_explicit(&p->shm->give_way, each, memory_order_relaxed);
 }
 
 /* Those that may have words. */

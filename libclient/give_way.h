@@ -21,13 +21,17 @@
 #include "attach.h"
 
 #define GIVE_WAY_PIECE (16u << 10) /* smaller ones are no bulk */
-#define GIVE_WAY_BYTES (128u << 10) /* copied between two offers */
+#define GIVE_WAY_LEAST (64u << 10) /* copied between two offers, whatever is asked for */
 #define GIVE_WAY_AHEAD (32u << 10) /* less in the ring is a message */
 
-static inline bool give_way_wanted(const struct app_port *p)
+/* Bytes between two offers; 0: none is wanted. */
+static inline uint32_t give_way_each(const struct app_port *p)
 {
 	/* Relaxed: advice. */
-	return atomic_load_explicit(p->give_way, memory_order_relaxed) != 0;
+	uint32_t each = atomic_load_explicit(p->give_way, memory_order_relaxed);
+
+	/* An older daemon says 1. */
+	return each > 0 && each < GIVE_WAY_LEAST ? GIVE_WAY_LEAST : each;
 }
 
 /* A piece of @bytes has been copied, of @ahead that are in the ring; *copied: in all since the last
@@ -35,13 +39,18 @@ static inline bool give_way_wanted(const struct app_port *p)
 static inline void give_way(const struct app_port *p, uint64_t *copied, uint64_t bytes,
 			    uint64_t ahead)
 {
+	uint32_t each;
+
 	if (bytes < GIVE_WAY_PIECE || ahead < GIVE_WAY_AHEAD)
 		return;
 	*copied += bytes;
-	if (*copied < GIVE_WAY_BYTES)
+	if (*copied < GIVE_WAY_LEAST)
+		return;
+	each = give_way_each(p);
+	if (*copied < each)
 		return;
 	*copied = 0;
-	if (give_way_wanted(p))
+	if (each > 0)
 		(void)sched_yield(); /* cannot fail */
 }
 

@@ -114,12 +114,13 @@ static int rx_get(struct nc_sock *s, struct iov_cursor *to, size_t bytes, int fl
 		  size_t *ret_done)
 {
 	uint64_t ahead = s->rx.tail_seen - rx_head(sock_slot(s));
+	uint32_t each = give_way_each(s->port);
 	struct iov_cursor before = *to;
 
 	if (bytes > s->rx.bytes / 4)
 		bytes = s->rx.bytes / 4;
-	if (bytes > GIVE_WAY_BYTES && give_way_wanted(s->port))
-		bytes = GIVE_WAY_BYTES;
+	if (each > 0 && bytes > each)
+		bytes = each;
 	if (!(flags & MSG_TRUNC))
 		rx_copy(s, to, bytes);
 	*ret_done = bytes;

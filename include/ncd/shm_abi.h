@@ -234,7 +234,9 @@ _Static_assert(LEFT_TABLE_BYTES % NCD_PAGE == 0, "shm ABI: the library maps it o
 /* Head of a port. */
 struct port_shm {
 	alignas(NCD_CACHE_LINE) _Atomic uint32_t need_wakeup; /* both; DOORBELL of the worker */
-	_Atomic uint32_t give_way; /* daemon; somebody waits for round trips just now */
+	/* daemon; somebody waits for round trips just now: who copies bulk offers the core each so
+	 * many bytes; 0: nobody does */
+	_Atomic uint32_t give_way;
 };
 
 /* What notify asks for: which readiness, and how its waiter is to be told. */

@@ -138,7 +138,7 @@ void fake_free(struct fake *f, struct fake_slot s);
 void fake_await_wish(struct fake *f, struct fake_slot s, uint32_t wish);
 void fake_await_listener_wish(struct fake *f, uint32_t listener, uint32_t wish);
 /* Somebody waits for round trips, or nobody. */
-void fake_give_way(struct fake *f, uint32_t worker, bool wanted);
+void fake_give_way(struct fake *f, uint32_t worker, uint32_t each);
 /* Pretends to sleep: the library must ring; waits for that. */
 void fake_sleep(struct fake *f, uint32_t worker);
 /* It dozes: DOORBELL_SOON. */

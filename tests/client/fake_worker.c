@@ -573,9 +573,9 @@ void fake_await_listener_wish(struct fake *f, uint32_t listener, uint32_t wish)
 	FAKE_AWAIT(has_wish(f, &fake_listener(f, listener)->notify, wish));
 }
 
-void fake_give_way(struct fake *f, uint32_t worker, bool wanted)
+void fake_give_way(struct fake *f, uint32_t worker, uint32_t each)
 {
-	atomic_store(&fake_port(f, worker)->give_way, wanted);
+	atomic_store(&fake_port(f, worker)->give_way, each);
 }
 
 void fake_sleep(struct fake *f, uint32_t worker)

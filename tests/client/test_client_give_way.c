@@ -9,7 +9,8 @@
 #include "client_test.h"
 #include "give_way.h"
 
-#define BULK (2 * GIVE_WAY_BYTES)
+#define EACH (128u << 10)
+#define BULK (2 * EACH)
 
 static uint32_t offers; /* Global: why: sched_yield has no argument */
 
@@ -62,13 +63,19 @@ static void bulk_gives_way_while_others_wait(void **state)
 
 	assert_int_equal(sending(f, s, p, BULK), 0);
 	assert_int_equal(receiving(f, s, p, BULK), 0);
-	fake_give_way(f, p.worker, true);
+	fake_give_way(f, p.worker, EACH);
 	assert_in_range(sending(f, s, p, BULK), 1, 2);
 	assert_int_equal(receiving(f, s, p, BULK), 2);
 	/* In smaller calls as well. */
 	assert_in_range(sending(f, s, p, BULK / 8), 1, 2);
 	assert_in_range(receiving(f, s, p, BULK / 8), 1, 2);
-	fake_give_way(f, p.worker, false);
+	/* More often, but not for less than is worth it. */
+	fake_give_way(f, p.worker, GIVE_WAY_LEAST);
+	assert_int_equal(receiving(f, s, p, BULK), 4);
+	assert_in_range(sending(f, s, p, BULK / 8), 3, 4);
+	fake_give_way(f, p.worker, 1);
+	assert_int_equal(receiving(f, s, p, BULK), 4);
+	fake_give_way(f, p.worker, 0);
 	assert_int_equal(sending(f, s, p, BULK), 0);
 	assert_int_equal(receiving(f, s, p, BULK), 0);
 	closed(f, s);
@@ -80,7 +87,7 @@ static void messages_do_not(void **state)
 	struct fake_slot p;
 	int s = connected(f, &p);
 
-	fake_give_way(f, p.worker, true);
+	fake_give_way(f, p.worker, EACH);
 	assert_int_equal(sending(f, s, p, 4096), 0);
 	assert_int_equal(receiving(f, s, p, 4096), 0);
 	closed(f, s);
@@ -93,7 +100,7 @@ static void large_messages_in_turns_do_not(void **state)
 	struct fake_slot p;
 	int s = connected(f, &p);
 
-	fake_give_way(f, p.worker, true);
+	fake_give_way(f, p.worker, EACH);
 	offers = 0;
 	for (uint32_t i = 0; i < 32; i++) {
 		assert_int_equal(nc_send(s, bytes, sizeof(bytes), 0), sizeof(bytes));

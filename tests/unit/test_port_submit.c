@@ -108,9 +108,11 @@ static void who_posts_is_told_whether_round_trips_are_under_way(void **state)
 	q.worker->now_ns = UINT64_C(1000000000);
 	assert_int_equal(told(&q), 0);
 	q.worker->latency_ns = q.worker->now_ns;
-	assert_int_equal(told(&q), 1);
+	assert_int_equal(told(&q), 64 << 10);
 	q.worker->now_ns += 10000000;
-	assert_int_equal(told(&q), 1);
+	assert_int_equal(told(&q), 64 << 10);
+	q.worker->slice.is_short = true;
+	assert_int_equal(told(&q), 128 << 10);
 	q.worker->now_ns += 20000000;
 	assert_int_equal(told(&q), 0);
 	queues_fini(&q);
