@@ -34,6 +34,17 @@ static inline uint32_t give_way_each(const struct app_port *p)
 	return each > 0 && each < GIVE_WAY_LEAST ? GIVE_WAY_LEAST : each;
 }
 
+/* How much of @bytes to copy before the next offer. Messages do not look at the worker's word. */
+static inline size_t give_way_piece(const struct app_port *p, size_t bytes)
+{
+	uint32_t each;
+
+	if (bytes <= GIVE_WAY_LEAST)
+		return bytes;
+	each = give_way_each(p);
+	return each > 0 && bytes > each ? each : bytes;
+}
+
 /* A piece of @bytes has been copied, of @ahead that are in the ring; *copied: in all since the last
  * offer. */
 static inline void give_way(const struct app_port *p, uint64_t *copied, uint64_t bytes,

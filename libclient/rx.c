@@ -114,13 +114,11 @@ static int rx_get(struct nc_sock *s, struct iov_cursor *to, size_t bytes, int fl
 		  size_t *ret_done)
 {
 	uint64_t ahead = s->rx.tail_seen - rx_head(sock_slot(s));
-	uint32_t each = give_way_each(s->port);
 	struct iov_cursor before = *to;
 
 	if (bytes > s->rx.bytes / 4)
 		bytes = s->rx.bytes / 4;
-	if (each > 0 && bytes > each)
-		bytes = each;
+	bytes = give_way_piece(s->port, bytes);
 	if (!(flags & MSG_TRUNC))
 		rx_copy(s, to, bytes);
 	*ret_done = bytes;
